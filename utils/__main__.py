@@ -1,0 +1,114 @@
+"""The commands: `python -m utils COMMAND`. Each is thin; the work is in the module it imports."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from utils.errors import CourseError
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command; a mistake ends in a sentence, Ctrl-C in silence."""
+    options = build_parser().parse_args(words)
+    try:
+        return options.run(options) or 0
+    except CourseError as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m utils", description="The commands of Hands-On GPT-2.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    command = add("prepare", prepare, "turn a folder of texts into train.bin and validate.bin")
+    command.add_argument("source", help="a text file or a folder of them")
+    command.add_argument("--out", default="data/prepared", help="folder for the result (%(default)s)")
+    command.add_argument("--held-out", type=float, default=0.1, help="share that is held out (%(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="which documents are held out (%(default)s)")
+
+    command = add("train", train, "train from zero or from weights; settings are key=value, recipe=FILE first")
+    command.add_argument(
+        "settings", nargs="*", metavar="key=value", help="for instance data=data/prepared max_steps=100"
+    )
+
+    command = add("chat", chat, "talk to a model in the terminal; exit or quit ends it")
+    command.add_argument("model", nargs="?", default="nano", help="a size, a folder or a file (%(default)s)")
+    command.add_argument("settings", nargs="*", metavar="key=value", help="for instance temperature=0.8 top_k=40")
+    command.add_argument("--log", default="chat_log.csv", help="where the conversation is kept (%(default)s)")
+
+    command = add("inspect", inspect, "say what is in a file of weights, without loading it")
+    command.add_argument("path", help="a file, a folder or a size")
+
+    command = add("prefetch", prefetch, "download sizes once, to work offline for good")
+    command.add_argument("sizes", nargs="+", help="small, medium, large, xl")
+
+    command = add("notebooks", notebooks, "run notebooks and store what they print, or check that this is done")
+    command.add_argument("paths", nargs="*", help="notebooks; all of them when none is named")
+    command.add_argument("--check", action="store_true", help="change nothing, report what is stale or unclean")
+
+    command = add("bench", bench, "measure ours beside peers, in one run")
+    command.add_argument("names", nargs="*", help="training, generation, loading, startup; all when none is named")
+    return parser
+
+
+def prepare(options: argparse.Namespace) -> None:
+    from utils.batches import tokenize_to_bin
+    from utils.tokenizer import Tokenizer
+
+    prepared = tokenize_to_bin(
+        options.source, options.out, Tokenizer.gpt2(), fraction=options.held_out, seed=options.seed
+    )
+    print(prepared)
+
+
+def train(options: argparse.Namespace) -> None:
+    from utils.recipes import run_recipe
+
+    run_recipe(options.settings)
+
+
+def chat(options: argparse.Namespace) -> None:
+    from utils.chat import Conversation
+
+    Conversation.open(options.model, options.settings, options.log).run()
+
+
+def inspect(options: argparse.Namespace) -> None:
+    from utils.loaders import inspect_file
+
+    print("\n".join(inspect_file(options.path)))
+
+
+def prefetch(options: argparse.Namespace) -> None:
+    from utils.hub import prefetch
+
+    prefetch(options.sizes)
+
+
+def notebooks(options: argparse.Namespace) -> int:
+    from utils.notebooks import main
+
+    return main(options.paths, check=options.check)
+
+
+def bench(options: argparse.Namespace) -> int:
+    from benchmarks import run
+
+    return run(options.names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""A conversation in the terminal: the model goes on where the text ends, word by word."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from utils.devices import pick_device
+from utils.loaders import find_model, load_gpt2
+from utils.model import GPT2
+from utils.run_log import log_chat
+from utils.sampling import Sampling, stream
+from utils.settings import read_settings
+from utils.tokenizer import StreamDecoder, load_tokenizer
+
+GOODBYES = ("exit", "quit")
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """What a learner may turn while talking."""
+
+    max_new: int = 100
+    temperature: float = 0.7
+    top_k: int = 40
+    top_p: float = 1.0
+    repetition_penalty: float = 1.1
+    seed: int = 0
+
+
+@dataclass
+class Conversation:
+    """A model, how it answers, and the file that keeps what was said."""
+
+    model: GPT2
+    tokenizer: object
+    settings: Sampling
+    log: str
+    turns: int = field(default=0)
+
+    @classmethod
+    def open(cls, name: str, words: Sequence[str], log: str) -> Conversation:
+        """Load a model by size, folder or file, with settings as key=value words."""
+        wishes = read_settings(ChatSettings, words)
+        settings = Sampling(**vars(wishes), window=True)
+        model = load_gpt2(name, device=pick_device())
+        return cls(model, load_tokenizer(find_model(name)), settings, log)
+
+    def run(self) -> None:
+        """Ask and answer until the learner says exit or quit, or presses Ctrl-D or Ctrl-C."""
+        print("Write the beginning of a text; the model goes on. exit or quit ends it.")
+        while True:
+            try:
+                query = input("\nyou> ")
+            except (EOFError, KeyboardInterrupt):
+                print()
+                return
+            if query.strip().lower() in GOODBYES:
+                return
+            self.answer(query)
+
+    def answer(self, query: str) -> str:
+        """Print the answer to `query` as it comes, keep it in the log and return it."""
+        began, pieces = time.perf_counter(), []
+        try:
+            for piece in self.pieces(query):
+                pieces.append(piece)
+                print(piece, end="", flush=True)
+        except KeyboardInterrupt:  # enough of this answer, not of the conversation
+            print(" …", end="")
+        print(f"\n({len(pieces) / (time.perf_counter() - began):.0f} tokens/s)", file=sys.stderr)
+        log_chat(self.log, query, "".join(pieces))
+        self.turns += 1
+        return "".join(pieces)
+
+    def pieces(self, query: str) -> Iterator[str]:
+        """Yield the answer in pieces of whole characters; each turn has its own seed."""
+        decoder = StreamDecoder(self.tokenizer)
+        settings = replace(self.settings, seed=self.settings.seed + self.turns)
+        for token in stream(self.model, self.tokenizer.encode(query), settings):
+            yield decoder.feed(token)
+        yield decoder.end()

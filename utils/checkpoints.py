@@ -1,0 +1,155 @@
+"""Checkpoints: one file that is whole or not there, from which a run goes on as if it had never stopped.
+
+last.safetensors holds the weights under the hub's names, AdamW's moments and the state of chance;
+model.safetensors holds the best weights alone, ready for `load_gpt2` and for `transformers`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from utils.errors import CourseError
+from utils.loaders import LINEAR, hub_config, hub_name, hub_tensors, save_gpt2
+from utils.model import GPT2
+from utils.weights import open_weights, read_note, write_safetensors, write_whole
+
+LAST = "last.safetensors"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0
+    loss: float = float("inf")
+    validate_loss: float | None = None
+    best_loss: float | None = None
+    evaluated_step: int = -1
+    waited: int = 0  # evaluations since the best one
+    epoch: int = 0
+    epoch_loss: float = 0.0  # losses of this epoch so far, each times its tokens
+    epoch_tokens: int = 0
+    epoch_seconds: float = 0.0
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch, self.epoch_loss, self.epoch_tokens, self.epoch_seconds = epoch, 0.0, 0, 0.0
+
+
+class Checkpoints:
+    """The files of one run in its folder; without a folder only the best weights, in memory."""
+
+    def __init__(self, folder: str | Path, group) -> None:
+        self.folder = Path(folder) if folder else None
+        self.group = group
+        self.best: dict[str, Tensor] | None = None
+
+    def start_anew(self, model: GPT2) -> None:
+        """Make the folder ready for a new run; an older run in it is moved aside, never overwritten."""
+        if self.group.is_first:
+            if (self.folder / LAST).exists():
+                shutil.move(self.folder, _free_name(self.folder))
+            text = json.dumps(hub_config(model.config), indent=2) + "\n"
+            write_whole(self.folder / "config.json", lambda file: file.write(text.encode()))
+        self.group.barrier()
+
+    def save(self, trainer) -> None:
+        """Write last.safetensors; killed at any moment, the file is the old one or the new one."""
+        if self.folder is None or not self.group.is_first:
+            return
+        model, names = trainer.model, _names_by_parameter(trainer)
+        tensors = hub_tensors(model)
+        for parameter, state in trainer.optimizer.state.items():
+            tensors += [(f"optimizer.{names[parameter]}.{moment}", state[moment]) for moment in MOMENTS]
+        tensors.append(("random.cpu", torch.get_rng_state()))
+        if model.device.type == "cuda":
+            tensors.append(("random.cuda", torch.cuda.get_rng_state(model.device)))
+        counts = [float(state["step"]) for state in trainer.optimizer.state.values()]
+        note = {
+            "optimizer_step": max(counts, default=0.0),  # fewer than steps where float16 skipped some
+            "progress": asdict(trainer.progress),
+            "batches": trainer.data.batches.state_dict(),
+            "scaler": trainer.scaler.state_dict(),
+            "config": hub_config(model.config),
+        }
+        write_safetensors(self.folder / LAST, tensors, {"training": json.dumps(note)})
+
+    def restore(self, trainer) -> None:
+        """Set model, optimizer, chance, batches and progress to where last.safetensors left them."""
+        path = self.folder / LAST
+        if not path.is_file():
+            raise CourseError(f"{path} is not there, so there is nothing to resume. Start with resume=false.")
+        note = _training_note(path, trainer.model)
+        stored = open_weights(path)
+        _restore_parameters(trainer, stored, note["optimizer_step"])
+        torch.set_rng_state(stored["random.cpu"].read().clone())
+        if trainer.model.device.type == "cuda" and "random.cuda" in stored:
+            torch.cuda.set_rng_state(stored["random.cuda"].read().clone(), trainer.model.device)
+        trainer.progress = Progress(**note["progress"])
+        trainer.data.batches.load_state_dict(note["batches"])
+        if note["scaler"]:
+            trainer.scaler.load_state_dict(note["scaler"])
+
+    def keep_best(self, model: GPT2, in_memory: bool) -> None:
+        """Remember the weights of the best evaluation so far."""
+        if self.folder is not None:
+            if self.group.is_first:
+                save_gpt2(model, self.folder)
+        elif in_memory:
+            self.best = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+    def finish(self, trainer) -> None:
+        """Leave the best weights in model.safetensors, and in the model if the run may stop early."""
+        if self.folder is not None and trainer.data.validate is None and self.group.is_first:
+            save_gpt2(trainer.model, self.folder)
+        self.group.barrier()
+        if not trainer.config.patience or trainer.progress.best_loss is None:
+            return
+        if self.folder is not None:
+            _copy_weights(trainer.model, open_weights(self.folder / "model.safetensors"))
+        elif self.best is not None:
+            trainer.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
+
+
+def _free_name(folder: Path) -> Path:
+    """Return the first of folder.1, folder.2, … that is free."""
+    number = 1
+    while (name := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    return name
+
+
+def _names_by_parameter(trainer) -> dict:
+    return {parameter: name for name, parameter in trainer.model.named_parameters()}
+
+
+def _training_note(path: Path, model: GPT2) -> dict:
+    text = read_note(path).get("training")
+    if text is None:
+        raise CourseError(f"{path} holds weights but no state of training. Start from it with model={path}.")
+    note = json.loads(text)
+    if note["config"] != hub_config(model.config):
+        raise CourseError(f"{path} was made by a model of another shape: {note['config']}. Resume with that shape.")
+    return note
+
+
+@torch.no_grad()
+def _copy_weights(model: GPT2, stored: dict) -> None:
+    for name, parameter in model.named_parameters():
+        value = stored[hub_name(name)].read()
+        parameter.copy_(value.T if name.endswith(LINEAR) else value)
+
+
+def _restore_parameters(trainer, stored: dict, step: float) -> None:
+    _copy_weights(trainer.model, stored)
+    for parameter, name in _names_by_parameter(trainer).items():
+        if f"optimizer.{name}.{MOMENTS[0]}" not in stored:
+            continue
+        state = {m: stored[f"optimizer.{name}.{m}"].read().clone().to(parameter.device) for m in MOMENTS}
+        trainer.optimizer.state[parameter] = {"step": torch.tensor(step, device=parameter.device), **state}

@@ -1,0 +1,155 @@
+"""Sizes of GPT-2 and the arithmetic that follows from them: parameters, bytes, FLOPs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+
+from utils.errors import CourseError
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1, "int4": 0.5}
+
+# Dense peaks in FLOP/s from the makers' data sheets, by a word in the device's name and by dtype. Longest name first.
+PEAK_FLOPS = {
+    "H200": {"bfloat16": 989e12, "float16": 989e12, "float32": 67e12},
+    "H100 PCIe": {"bfloat16": 756e12, "float16": 756e12, "float32": 51e12},
+    "H100": {"bfloat16": 989e12, "float16": 989e12, "float32": 67e12},
+    "A100": {"bfloat16": 312e12, "float16": 312e12, "float32": 19.5e12},
+    "L40S": {"bfloat16": 362e12, "float16": 362e12, "float32": 91.6e12},
+    "L4": {"bfloat16": 121e12, "float16": 121e12, "float32": 30.3e12},
+    "A10G": {"bfloat16": 70e12, "float16": 70e12, "float32": 35e12},
+    "V100": {"float16": 125e12, "float32": 15.7e12},
+    "T4": {"float16": 65e12, "float32": 8.1e12},
+}
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """The shape of one GPT-2."""
+
+    n_layer: int = 12
+    n_head: int = 12
+    n_embd: int = 768
+    vocab_size: int = 50257
+    context: int = 1024
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise CourseError(f"{name} is {value!r}, expected a whole number of at least 1.")
+        if self.n_embd % self.n_head:
+            raise CourseError(
+                f"n_embd {self.n_embd} can't be shared out among n_head {self.n_head} heads. "
+                f"Choose a number of heads that divides {self.n_embd}."
+            )
+
+    @property
+    def head_width(self) -> int:
+        return self.n_embd // self.n_head
+
+
+SIZES = {
+    "nano": GPT2Config(6, 4, 256),
+    "small": GPT2Config(12, 12, 768),
+    "medium": GPT2Config(24, 16, 1024),
+    "large": GPT2Config(36, 20, 1280),
+    "xl": GPT2Config(48, 25, 1600),
+}
+
+
+def count_parameters(config: GPT2Config) -> dict[str, int]:
+    """Count the parameters of each part; the head shares the token embedding and adds none.
+
+    >>> sum(count_parameters(SIZES["small"]).values())
+    124439808
+    """
+    n, width = config.n_layer, config.n_embd
+    return {
+        "token embedding": config.vocab_size * width,
+        "position embedding": config.context * width,
+        "attention": n * (4 * width * width + 4 * width),  # qkv and out, with biases
+        "mlp": n * (8 * width * width + 5 * width),  # up and down, with biases
+        "norms": (2 * n + 1) * 2 * width,  # two in each block, one at the end: scale and shift
+    }
+
+
+def total_parameters(config: GPT2Config) -> int:
+    """Return the number of parameters of the whole network."""
+    return sum(count_parameters(config).values())
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is done with a model: how many sequences of how many tokens, in which dtype, and whether it trains."""
+
+    batch: int = 1
+    context: int = 1024
+    dtype: str = "float32"
+    training: bool = False
+
+
+def estimate_memory(config: GPT2Config, work: Workload = Workload()) -> dict[str, int]:
+    """Estimate the bytes of each kind of memory that `work` needs; weights and cache are exact.
+
+    Training keeps float32 weights, gradients and two AdamW moments whatever the dtype of its products.
+    """
+    if work.dtype not in BYTES:
+        raise CourseError(f"dtype {work.dtype!r} is unknown, expected one of {', '.join(BYTES)}.")
+    if not 1 <= work.context <= config.context or work.batch < 1:
+        raise CourseError(
+            f"batch {work.batch} with context {work.context} can't be, expected a batch of at least 1 "
+            f"and a context from 1 to {config.context}."
+        )
+    parameters, tokens = total_parameters(config), work.batch * work.context
+    size = BYTES[work.dtype]
+    if not work.training:
+        cache = 2 * config.n_layer * config.n_embd * tokens * size
+        return {"weights": int(parameters * size), "key/value cache": int(cache)}
+    return {
+        "weights": 4 * parameters,
+        "gradients": 4 * parameters,
+        "optimizer": 8 * parameters,
+        "activations": _activation_bytes(config, tokens, size),
+    }
+
+
+def _activation_bytes(config: GPT2Config, tokens: int, size: float) -> int:
+    """Bytes kept for the backward pass: 16 widths a token and block, as counted below, plus the loss's chunk."""
+    # norm1 2 (input, output), qkv 3, attention output 1, residual 1, norm2 1, mlp up 4, gelu 4 = 16 widths
+    kept = config.n_layer * tokens * 16 * config.n_embd * size
+    logits = 2 * min(tokens, LOSS_CHUNK) * config.vocab_size * 4  # a chunk of logits and its gradient
+    return int(kept + logits)
+
+
+LOSS_CHUNK = 512  # tokens whose logits exist at one time while the loss is computed
+
+
+def flops_per_token(config: GPT2Config, context: int | None = None) -> int:
+    """FLOPs for one token, forward and backward: 6·N + 12·L·H·Q·T (layers, heads, head width, context).
+
+    >>> flops_per_token(SIZES["small"], 1024)
+    859885056
+    """
+    length = context or config.context
+    attention = 12 * config.n_layer * config.n_head * config.head_width * length
+    return 6 * total_parameters(config) + attention
+
+
+def peak_flops(device_name: str, dtype: str) -> float | None:
+    """Return the device's dense peak in FLOP/s, or None when it is not in the table."""
+    for name, peaks in PEAK_FLOPS.items():
+        if re.search(rf"\b{name}\b", device_name.replace("-", " "), re.IGNORECASE):
+            return peaks.get(dtype)
+    return None
+
+
+def format_bytes(count: float) -> str:
+    """Write a number of bytes for people.
+
+    >>> format_bytes(497_759_232)
+    '498 MB'
+    """
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}" if count < 999.5 * size else f"{count / size:,.0f} {unit}"
+    return f"{count:.0f} bytes"

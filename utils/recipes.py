@@ -1,0 +1,89 @@
+"""A run from its settings: which model, which data, how to train, where to keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+
+from utils.batches import Batches, load_bin
+from utils.config import SIZES, count_parameters
+from utils.devices import pick_device
+from utils.distributed import ProcessGroup
+from utils.errors import CourseError
+from utils.loaders import load_gpt2
+from utils.model import GPT2
+from utils.run_log import RunLog
+from utils.settings import read_settings
+from utils.training import TrainConfig, TrainingData, TrainResult, train
+
+
+@dataclass(frozen=True)
+class Recipe(TrainConfig):
+    """A whole run: TrainConfig and what it is applied to."""
+
+    out: str = "runs/latest"
+    data: str = "data/prepared"  # a folder with train.bin and validate.bin
+    size: str = "nano"  # the shape of a model that starts from zero
+    weights: str = ""  # a size, folder or file to start from; empty starts from zero
+    n_layer: int = 0  # 0 keeps the size's own figure, here and below
+    n_head: int = 0
+    n_embd: int = 0
+    device: str = ""  # empty takes the best there is
+
+
+def run_recipe(words: Sequence[str]) -> TrainResult:
+    """Train as a recipe and key=value words say, and keep checkpoints and logs in its folder."""
+    recipe = read_settings(Recipe, words)
+    torch.manual_seed(recipe.seed)
+    group = ProcessGroup()
+    model = build_model(recipe, group.local_rank)
+    data = open_data(recipe, group)
+    log = RunLog(recipe.out, every=recipe.log_every)
+    if group.is_first:
+        count = sum(count_parameters(model.config).values())
+        print(f"{count:,} parameters on {model.device}; {len(data.batches.tokens):,} tokens to learn from")
+    result = train(model, data, loop_settings(recipe), log)
+    if group.is_first:
+        print(f"{result.reason}; weights and logs are in {recipe.out}")
+    return result
+
+
+def loop_settings(recipe: Recipe) -> TrainConfig:
+    """Return the part of a recipe that the loop needs."""
+    return TrainConfig(**{field.name: getattr(recipe, field.name) for field in fields(TrainConfig)})
+
+
+def build_model(recipe: Recipe, local_rank: int = 0) -> GPT2:
+    """Return the model to train: pretrained weights, or new ones in the recipe's shape."""
+    device = pick_device(recipe.device or None)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", local_rank)
+    shape = {name: getattr(recipe, name) for name in ("n_layer", "n_head", "n_embd") if getattr(recipe, name)}
+    if recipe.weights:
+        if shape:
+            raise CourseError(f"{', '.join(shape)} can't be set together with weights={recipe.weights}; drop one.")
+        return load_gpt2(recipe.weights, device=device)
+    if recipe.size not in SIZES:
+        raise CourseError(f"size is {recipe.size!r}, expected one of {', '.join(SIZES)}.")
+    model = GPT2(replace(SIZES[recipe.size], **shape))
+    return model.to(device)
+
+
+def open_data(recipe: Recipe, group: ProcessGroup) -> TrainingData:
+    """Open train.bin and validate.bin of a prepared folder."""
+    folder = Path(recipe.data)
+    if not (folder / "train.bin").is_file():
+        raise CourseError(f"{folder / 'train.bin'} is not there. Make it: python -m utils prepare TEXTS --out {folder}")
+    batches = Batches(
+        load_bin(folder / "train.bin"),
+        recipe.batch_size,
+        recipe.context,
+        seed=recipe.seed,
+        rank=group.rank,
+        world_size=group.world_size,
+    )
+    held_out = folder / "validate.bin"
+    return TrainingData(batches, load_bin(held_out) if held_out.is_file() else None)
