@@ -39,6 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--held-out", type=float, default=0.1, help="share that is held out (%(default)s)")
     command.add_argument("--seed", type=int, default=0, help="which documents are held out (%(default)s)")
 
+    command.add_argument("--clean", action="store_true", help="mend line ends, control characters and the like")
+
     command = add("train", train, "train from zero or from weights; settings are key=value, recipe=FILE first")
     command.add_argument(
         "settings", nargs="*", metavar="key=value", help="for instance data=data/prepared max_steps=100"
@@ -65,13 +67,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    from utils.batches import tokenize_to_bin
+    from utils.batches import BinSettings, tokenize_to_bin
     from utils.tokenizer import Tokenizer
 
-    prepared = tokenize_to_bin(
-        options.source, options.out, Tokenizer.gpt2(), fraction=options.held_out, seed=options.seed
-    )
-    print(prepared)
+    settings = BinSettings(fraction=options.held_out, seed=options.seed, clean=options.clean)
+    bins = tokenize_to_bin(options.source, options.out, Tokenizer.gpt2(), settings)
+    print(bins.report)
+    print(f"{bins.train_tokens:,} tokens to train on, {bins.validate_tokens:,} held out ({bins.note})")
+    print(f"{bins.train.parent} {'was up to date' if bins.cached else 'is ready'}")
 
 
 def train(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from utils.devices import pick_device
-from utils.loaders import find_model, load_gpt2
+from utils.loaders import DATA, find_model, load_gpt2
 from utils.model import GPT2
 from utils.run_log import log_chat
 from utils.sampling import Sampling, stream
@@ -46,7 +46,8 @@ class Conversation:
         wishes = read_settings(ChatSettings, words)
         settings = Sampling(**vars(wishes), window=True)
         model = load_gpt2(name, device=pick_device())
-        return cls(model, load_tokenizer(find_model(name)), settings, log)
+        place = find_model(name) or DATA
+        return cls(model, load_tokenizer(place if place.is_dir() else place.parent), settings, log)
 
     def run(self) -> None:
         """Ask and answer until the learner says exit or quit, or presses Ctrl-D or Ctrl-C."""

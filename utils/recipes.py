@@ -17,6 +17,7 @@ from utils.loaders import load_gpt2
 from utils.model import GPT2
 from utils.run_log import RunLog
 from utils.settings import read_settings
+from utils.tokenizer import META, load_tokenizer
 from utils.training import TrainConfig, TrainingData, TrainResult, train
 
 
@@ -39,14 +40,15 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
     recipe = read_settings(Recipe, words)
     torch.manual_seed(recipe.seed)
     group = ProcessGroup()
-    model = build_model(recipe, group.local_rank)
-    data = open_data(recipe, group)
+    data, tokenizer = open_data(recipe, group), load_tokenizer(recipe.data)
+    model = build_model(recipe, tokenizer.vocab_size, group.local_rank)
     log = RunLog(recipe.out, every=recipe.log_every)
     if group.is_first:
         count = sum(count_parameters(model.config).values())
         print(f"{count:,} parameters on {model.device}; {len(data.batches.tokens):,} tokens to learn from")
     result = train(model, data, loop_settings(recipe), log)
     if group.is_first:
+        tokenizer.save(Path(recipe.out) / META)  # so that chat knows how to read and write
         print(f"{result.reason}; weights and logs are in {recipe.out}")
     return result
 
@@ -56,7 +58,7 @@ def loop_settings(recipe: Recipe) -> TrainConfig:
     return TrainConfig(**{field.name: getattr(recipe, field.name) for field in fields(TrainConfig)})
 
 
-def build_model(recipe: Recipe, local_rank: int = 0) -> GPT2:
+def build_model(recipe: Recipe, vocab_size: int = 50257, local_rank: int = 0) -> GPT2:
     """Return the model to train: pretrained weights, or new ones in the recipe's shape."""
     device = pick_device(recipe.device or None)
     if device.type == "cuda" and device.index is None:
@@ -65,10 +67,16 @@ def build_model(recipe: Recipe, local_rank: int = 0) -> GPT2:
     if recipe.weights:
         if shape:
             raise CourseError(f"{', '.join(shape)} can't be set together with weights={recipe.weights}; drop one.")
-        return load_gpt2(recipe.weights, device=device)
+        model = load_gpt2(recipe.weights, device=device)
+        if model.config.vocab_size != vocab_size:
+            raise CourseError(
+                f"{recipe.weights} has {model.config.vocab_size:,} tokens, {recipe.data} was made with {vocab_size:,}. "
+                "Prepare the text again with this model's tokenizer."
+            )
+        return model
     if recipe.size not in SIZES:
         raise CourseError(f"size is {recipe.size!r}, expected one of {', '.join(SIZES)}.")
-    model = GPT2(replace(SIZES[recipe.size], **shape))
+    model = GPT2(replace(SIZES[recipe.size], vocab_size=vocab_size, **shape))
     return model.to(device)
 
 

