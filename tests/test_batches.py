@@ -144,9 +144,7 @@ def test_another_tokenizer_or_setting_makes_new_files(stories, tmp_path):
 
 
 def test_the_folder_remembers_its_tokenizer(stories, tmp_path):
-    tokenizer = CharTokenizer.from_text(
-        "".join(path.read_text(encoding="utf-8") for path in stories.iterdir())
-    )
+    tokenizer = CharTokenizer.from_text("".join(path.read_text(encoding="utf-8") for path in stories.iterdir()))
     bins = tokenize_to_bin(stories, tmp_path / "out", tokenizer)
     again = load_tokenizer(tmp_path / "out")
     assert again.decode(load_bin(bins.train)).startswith("Story")
@@ -338,9 +336,7 @@ def test_batches_never_end_even_when_larger_than_the_text():
 
 
 def test_a_poem_of_26_lines_makes_batches(tmp_path):
-    poem = "\n".join(
-        f"{letter} is for a word that begins with {letter}," for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    )
+    poem = "\n".join(f"{letter} is for a word that begins with {letter}," for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     bins = tokenize_to_bin([Document("abc.txt", poem)], tmp_path, GPT2)
     validate = load_bin(bins.validate)
     with pytest.raises(CourseError, match=f"{len(validate)} tokens were found"):

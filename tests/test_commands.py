@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import pathlib
 import subprocess
 import sys
 
@@ -42,7 +43,7 @@ def test_from_texts_to_a_model_that_chats(prepared, capsys, monkeypatch):
     assert "reached max_steps 3; weights and logs are in run" in out
     monkeypatch.setattr(sys, "stdin", io.StringIO("Hello there\nquit\n"))
     assert main(["chat", "run", "max_new=5", "temperature=0", "--log", "talk.csv"]) == 0
-    with open("talk.csv", encoding="utf-8", newline="") as file:
+    with pathlib.Path("talk.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["User Query"] for row in rows] == ["Hello there"]
     assert rows[0]["GPT Response"] in capsys.readouterr().out
@@ -115,7 +116,7 @@ def test_chat_logs_an_empty_question_too(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("words", ["import utils", "import utils.__main__"])
 def test_importing_brings_nothing_heavy(words):
-    heavy = "torch numpy transformers matplotlib omegaconf tokenizers".split()
+    heavy = ["torch", "numpy", "transformers", "matplotlib", "omegaconf", "tokenizers"]
     code = f"{words}; import sys; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

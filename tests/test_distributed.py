@@ -18,9 +18,7 @@ from utils.distributed import ProcessGroup
 from utils.run_log import RunLog
 from utils.training import TrainingData, train
 
-pytestmark = pytest.mark.skipif(
-    not torch.distributed.is_available(), reason="this torch has no distributed part"
-)
+pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed part")
 
 STEPS = 6
 
@@ -44,9 +42,7 @@ def launch(folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32", reason="torch for Windows is built without what torchrun's store needs"
-)
+@pytest.mark.skipif(sys.platform == "win32", reason="torch for Windows is built without what torchrun's store needs")
 def test_two_processes_give_the_weights_of_one(tmp_path):
     launch(tmp_path)
     config = replace(QUICK, max_steps=STEPS, accumulate=2, batch_size=8)
@@ -55,9 +51,7 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
     train(alone, tiny_data(batch_size=8), config, log)
     first, second = (torch.load(tmp_path / f"weights{rank}.pt") for rank in (0, 1))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    for name, ours, theirs in zip(
-        [n for n, _ in alone.named_parameters()], first, weights(alone), strict=True
-    ):
+    for name, ours, theirs in zip([n for n, _ in alone.named_parameters()], first, weights(alone), strict=True):
         if not name.endswith("qkv.bias"):  # keys' biases have no gradient but rounding, which AdamW blows up
             assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
     rows = (tmp_path / "steps.csv").read_text(encoding="utf-8").splitlines()[1:]

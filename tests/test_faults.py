@@ -19,9 +19,7 @@ from utils.loaders import load_gpt2
 from utils.training import train
 from utils.weights import open_weights, read_note, write_whole
 
-posix = pytest.mark.skipif(
-    os.name == "nt", reason="Windows has no kill -9, SIGINT to a child or file size limit"
-)
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9, SIGINT to a child or file size limit")
 
 RUN = """
 import sys

@@ -27,9 +27,7 @@ def test_words_win_over_the_recipe_and_the_recipe_over_the_defaults(tmp_path):
     assert settings.batch_size == Recipe().batch_size
 
 
-@pytest.mark.parametrize(
-    "word", ["learning_rate=3e-4", "resume=true", "out=runs/with=equals", "batch_size=16"]
-)
+@pytest.mark.parametrize("word", ["learning_rate=3e-4", "resume=true", "out=runs/with=equals", "batch_size=16"])
 def test_values_are_typed(word):
     settings = read_settings(TrainConfig, [word])
     key, value = word.split("=", 1)

@@ -46,9 +46,7 @@ def tiny_data(batch_size: int = 4, seed: int = 0) -> TrainingData:
     return TrainingData(Batches(tiny_tokens(), batch_size, 16, seed=seed), tiny_tokens(100))
 
 
-def make_trainer(
-    config: TrainConfig = QUICK, model: GPT2 | None = None, batch_size: int | None = None
-) -> Trainer:
+def make_trainer(config: TrainConfig = QUICK, model: GPT2 | None = None, batch_size: int | None = None) -> Trainer:
     return Trainer(model or tiny_model(), tiny_data(batch_size or config.batch_size), config, ProcessGroup())
 
 
@@ -189,9 +187,7 @@ def test_a_target_loss_stops_once_and_saves(tmp_path):
 def test_early_stopping_brings_the_best_weights_back(tmp_path, in_folder):
     noise = torch.randint(0, 50, (100,), generator=torch.Generator().manual_seed(1))
     data = TrainingData(Batches(tiny_tokens(), 4, 16), noise)  # what is learned can't help on noise
-    config = replace(
-        QUICK, max_steps=400, evaluate_every=5, patience=3, out=str(tmp_path / "run") if in_folder else ""
-    )
+    config = replace(QUICK, max_steps=400, evaluate_every=5, patience=3, out=str(tmp_path / "run") if in_folder else "")
     trainer = Trainer(model := tiny_model(), data, config, ProcessGroup())
     result = trainer.run(StopRequest())
     assert result.steps < 400
@@ -230,12 +226,8 @@ def run_with_resume(tmp_path, first_part: int) -> tuple[list, list]:
     trainer.checkpoints.save(trainer)
     log, model = RunLog(tmp_path / "log", show=lambda line: None), tiny_model(seed=5)
     train(model, tiny_data(seed=0), replace(config, resume=True), log)
-    parted = [
-        (record.step, record.loss, record.learning_rate, record.gradient_norm) for record in log.history
-    ]
-    entire = [
-        (record.step, record.loss, record.learning_rate, record.gradient_norm) for record in whole_log.history
-    ]
+    parted = [(record.step, record.loss, record.learning_rate, record.gradient_norm) for record in log.history]
+    entire = [(record.step, record.loss, record.learning_rate, record.gradient_norm) for record in whole_log.history]
     assert parted == entire[first_part:]
     return weights(model), weights(whole)
 

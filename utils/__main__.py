@@ -61,6 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("paths", nargs="*", help="notebooks; all of them when none is named")
     command.add_argument("--check", action="store_true", help="change nothing, report what is stale or unclean")
 
+    command = add("manifest", manifest, "write data/MANIFEST.json: size, SHA-256, licence and origin of every file")
+    command.add_argument("--check", action="store_true", help="change nothing, report what differs")
+
     command = add("bench", bench, "measure ours beside peers, in one run")
     command.add_argument("names", nargs="*", help="training, generation, loading, startup; all when none is named")
     return parser
@@ -105,6 +108,17 @@ def notebooks(options: argparse.Namespace) -> int:
     from utils.notebooks import main
 
     return main(options.paths, check=options.check)
+
+
+def manifest(options: argparse.Namespace) -> int:
+    from utils.manifest import check_manifest, write_manifest
+
+    if not options.check:
+        write_manifest()
+        return 0
+    problems = check_manifest()
+    print("\n".join(problems) or "data/ is as its manifest says")
+    return int(bool(problems))
 
 
 def bench(options: argparse.Namespace) -> int:

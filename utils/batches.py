@@ -27,9 +27,7 @@ def largest_context(tokens: Tokens) -> int:
     return max(len(tokens) - 1, 0)
 
 
-def token_windows(
-    tokens: Tokens, context: int, stride: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def token_windows(tokens: Tokens, context: int, stride: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut tokens into windows, one every `stride`: inputs and targets, (windows, context) each.
 
     The stride is the context unless given, so that windows don't overlap. A target is the

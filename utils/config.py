@@ -103,22 +103,27 @@ def estimate_memory(config: GPT2Config, work: Workload = Workload()) -> dict[str
     parameters, tokens = total_parameters(config), work.batch * work.context
     size = BYTES[work.dtype]
     if not work.training:
-        cache = 2 * config.n_layer * config.n_embd * tokens * size
+        cache = 2 * config.n_layer * config.n_embd * tokens * max(size, 2)  # int8, int4 are for weights
         return {"weights": int(parameters * size), "key/value cache": int(cache)}
     return {
         "weights": 4 * parameters,
         "gradients": 4 * parameters,
         "optimizer": 8 * parameters,
-        "activations": _activation_bytes(config, tokens, size),
+        "activations": _activation_bytes(config, tokens, max(size, 2)),
     }
 
 
 def _activation_bytes(config: GPT2Config, tokens: int, size: float) -> int:
-    """Bytes kept for the backward pass: 16 widths a token and block, as counted below, plus the loss's chunk."""
-    # norm1 2 (input, output), qkv 3, attention output 1, residual 1, norm2 1, mlp up 4, gelu 4 = 16 widths
-    kept = config.n_layer * tokens * 16 * config.n_embd * size
-    logits = 2 * min(tokens, LOSS_CHUNK) * config.vocab_size * 4  # a chunk of logits and its gradient
-    return int(kept + logits)
+    """Bytes kept for the backward pass at its fullest moment, while the loss is computed."""
+    width, n = config.n_embd, config.n_layer
+    # widths of each token and block: norms 2, qkv 3, attention 1, up 4, gelu 4; and 2 inputs of norms in float32
+    blocks = n * tokens * width * (14 * size + 2 * 4)
+    ends = 3 * tokens * width * 4  # final norm: input, output and its gradient
+    logits = 2 * min(tokens, LOSS_CHUNK) * config.vocab_size * 4  # a chunk of logits and its exponentials
+    product = config.vocab_size * width * size  # what a chunk adds to the head's gradient
+    matrices = 12 * n * width * width + config.vocab_size * width
+    copies = matrices * size if size < 4 else 0  # of the float32 weights, in 16 bits
+    return int(blocks + ends + logits + product + copies)
 
 
 LOSS_CHUNK = 512  # tokens whose logits exist at one time while the loss is computed
@@ -137,6 +142,8 @@ def flops_per_token(config: GPT2Config, context: int | None = None) -> int:
 
 def peak_flops(device_name: str, dtype: str) -> float | None:
     """Return the device's dense peak in FLOP/s, or None when it is not in the table."""
+    if re.search(r"\bMIG\b", device_name):  # a slice of a GPU, whose share the name does not tell
+        return None
     for name, peaks in PEAK_FLOPS.items():
         if re.search(rf"\b{name}\b", device_name.replace("-", " "), re.IGNORECASE):
             return peaks.get(dtype)

@@ -18,7 +18,10 @@ def pick_device(wish: str | None = None) -> torch.device:
     if kind not in ("cuda", "mps", "cpu") or (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
         there = [name for name, here in (("cuda", cuda), ("mps", mps), ("cpu", True)) if here]
         raise CourseError(f"The device {wish!r} is not here, expected one of {', '.join(there)}.")
-    return torch.device(wish)
+    try:
+        return torch.device(wish)
+    except RuntimeError as error:
+        raise CourseError(f"The device {wish!r} is unknown, expected one like {kind} or {kind}:0.") from error
 
 
 def device_name(device: torch.device) -> str:

@@ -109,6 +109,6 @@ def compare_logits(a: Tensor, b: Tensor) -> Difference:
     """Compare logits (…, vocab) of two models on the same tokens."""
     if a.shape != b.shape:
         raise CourseError(f"Logits of shapes {tuple(a.shape)} and {tuple(b.shape)} can't be compared; use one text.")
-    error = (a.float() - b.float()).cpu()
-    agree = (a.argmax(-1) == b.argmax(-1)).float().mean()
+    a, b = a.float().cpu(), b.float().cpu()  # they may come from two devices
+    error, agree = a - b, (a.argmax(-1) == b.argmax(-1)).float().mean()
     return Difference(float(error.abs().max()), float(error.square().mean().sqrt()), float(agree))

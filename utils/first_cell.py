@@ -28,13 +28,14 @@ def is_colab() -> bool:
         return False
 
 
-def chosen_size() -> str:
-    """Return the size on the dial COURSE_MODEL; nano when nothing is set."""
-    size = os.environ.get("COURSE_MODEL", "").strip().lower() or "nano"
+def chosen_size(size: str | None = None) -> str:
+    """Return the size asked for, or the one on the dial COURSE_MODEL; nano when nothing is set."""
+    asked = "COURSE_MODEL" if size is None else "size"
+    size = (os.environ.get("COURSE_MODEL", "") if size is None else size).strip().lower() or "nano"
     if size not in SIZES:
         near = difflib.get_close_matches(size, SIZES, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise CourseError(f"COURSE_MODEL is {size!r}, expected one of {', '.join(SIZES)}.{hint}")
+        raise CourseError(f"{asked} is {size!r}, expected one of {', '.join(SIZES)}.{hint}")
     return size
 
 
@@ -74,11 +75,11 @@ def start(seed: int = 0, size: str | None = None) -> Course:
 
     from utils.devices import pick_device
 
-    if size is not None:
-        os.environ["COURSE_MODEL"] = size
+    size = chosen_size(size)
+    os.environ["COURSE_MODEL"] = size
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    course = Course(chosen_size(), pick_device(os.environ.get("COURSE_DEVICE") or None), torch.float32, seed)
+    course = Course(size, pick_device(os.environ.get("COURSE_DEVICE") or None), torch.float32, seed)
     print(course)
     return course

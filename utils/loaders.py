@@ -27,7 +27,15 @@ HUB_NAMES = {
     "mlp.up": "mlp.c_fc",
     "mlp.down": "mlp.c_proj",
 }
-LINEAR = ("attention.qkv.weight", "attention.out.weight", "mlp.up.weight", "mlp.down.weight")  # stored in × out
+# Weights of linear layers, which those files store in × out.
+LINEAR = ("attention.qkv.weight", "attention.out.weight", "mlp.up.weight", "mlp.down.weight")
+# Settings of `transformers` that would change the logits without changing a single tensor.
+SAME_NETWORK = {
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "tie_word_embeddings": True,
+}
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -125,6 +133,12 @@ def parse_config(raw: dict, path: Path, found: tuple[int, int, int, int]) -> GPT
     kind, activation = raw.get("model_type", "gpt2"), raw.get("activation_function", "gelu_new")
     if kind != "gpt2" or activation not in ("gelu_new", "gelu_pytorch_tanh"):
         raise CourseError(f"{path} describes {kind} with {activation}, expected gpt2 with gelu_new.")
+    for name, expected in SAME_NETWORK.items():
+        if raw.get(name, expected) != expected:
+            raise CourseError(
+                f"{path} says {name} is {raw[name]}, expected {expected}: that is a network which this course "
+                "does not build. Take the weights of a plain GPT-2."
+            )
     names = ("n_layer", "n_embd", "vocab_size", "n_positions")
     for name, actual in zip(names, found, strict=True):
         if raw.get(name, actual) != actual:
@@ -147,7 +161,15 @@ def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, devi
         shape = tuple(model.get_parameter(ours).shape)
         expected = shape[::-1] if transposed else shape
         if stored[theirs].shape != expected:
-            raise CourseError(f"{path}: {theirs} has shape {stored[theirs].shape}, expected {expected}.")
+            raise CourseError(
+                f"{path}: {theirs} has shape {stored[theirs].shape}, expected {expected}. "
+                "Fetch weights and config from one place."
+            )
+        if not stored[theirs].dtype.is_floating_point:
+            raise CourseError(
+                f"{path}: {theirs} holds {stored[theirs].dtype}, expected floating-point numbers. "
+                "Take the unquantized weights."
+            )
         value = stored[theirs].read()
         target = torch.empty(shape, dtype=dtype, device=device)
         filled[ours] = target.copy_(value.T if transposed else value)
@@ -193,8 +215,11 @@ def save_gpt2(model: GPT2, folder: str | Path, dtype: torch.dtype | None = None)
 
 def inspect_file(path: str | Path) -> list[str]:
     """Describe a file or folder of weights line by line, without loading it."""
-    weights_file = _weights_file(Path(path)) if Path(path).exists() else find_model(path)
-    stored = open_weights(_weights_file(weights_file))
+    found = Path(path) if Path(path).exists() else find_model(path)
+    if found is None:
+        raise CourseError(f"{path} has no file yet: its weights are drawn when it is loaded. Give a file or a folder.")
+    weights_file = _weights_file(found)
+    stored = open_weights(weights_file)
     total = sum(tensor.nbytes for tensor in stored.values())
     lines = [f"{weights_file.name}: {len(stored)} tensors, {format_bytes(total)}"]
     for name, tensor in stored.items():

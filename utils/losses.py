@@ -22,6 +22,8 @@ def chunked_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, divisor: T
     if divisor is None:
         divisor = (targets != IGNORE).sum().clamp(min=1)
     dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    if not torch.is_grad_enabled():  # inside of the function it is always off, so it can't ask by itself
+        x, weight = x.detach(), weight.detach()
     return _ChunkedCrossEntropy.apply(x, weight, targets, divisor, dtype)
 
 
@@ -37,23 +39,24 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             logits = (x16[part] @ weight16.T).float()  # (chunk, vocab)
             counts = targets[part] != IGNORE
-            ids = targets[part].clamp(min=0)[:, None]
+            ids = targets[part].where(counts, 0)[:, None]
             log_total = logits.logsumexp(-1, keepdim=True)
             total += ((log_total - logits.gather(1, ids)).squeeze(1) * counts).sum()
             if not (wants_x or wants_weight):
                 continue
-            # the gradient of the loss with respect to the logits is softmax − one-hot
+            # the gradient of the summed loss with respect to the logits is softmax − one-hot
             error = logits.sub_(log_total).exp_().scatter_add_(1, ids, torch.full_like(log_total, -1))
-            error = error.mul_((counts / divisor)[:, None]).to(dtype)
+            error = error.mul_(counts[:, None]).to(dtype)
             if wants_x:
                 grad_x[part] = (error @ weight16).to(x.dtype)
             if wants_weight:
                 grad_weight += error.T @ x16[part]
-        ctx.save_for_backward(*(g for g in (grad_x, grad_weight) if g is not None))
+        ctx.save_for_backward(divisor, *(g for g in (grad_x, grad_weight) if g is not None))
         return total / divisor
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        saved = list(ctx.saved_tensors)
-        grads = [saved.pop(0).mul_(grad) if wanted else None for wanted in ctx.needs_input_grad[:2]]
+        divisor, *saved = ctx.saved_tensors
+        scale = grad / divisor  # not before: a softmax over thousands of targets is 0 in float16
+        grads = [saved.pop(0).mul_(scale) if wanted else None for wanted in ctx.needs_input_grad[:2]]
         return (*grads, None, None, None)

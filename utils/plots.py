@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -21,18 +23,25 @@ def new_axes(width: float = 8, height: float = 3) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file, for a widget that shows one."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    return file.getvalue()
+
+
 def memory_bar(parts: Mapping[str, float], limits: Mapping[str, float], title: str = "") -> Figure:
     """Stack the parts of a model's memory in one bar, with a line for each limit of this machine (all in bytes)."""
-    figure, axes = new_axes(8, 1.9)
+    figure, axes = new_axes(8, 2.2)
     left = 0.0
-    for color, (name, size) in zip(COLORS, parts.items(), strict=False):
+    for color, (name, size) in zip(cycle(COLORS), parts.items(), strict=False):
         axes.barh(0, size, left=left, color=color, edgecolor="white", label=f"{name} {format_bytes(size)}")
         left += size
-    for style, (name, size) in zip(("-", "--", ":"), limits.items(), strict=False):
+    for style, (name, size) in zip(cycle(("-", "--", ":")), limits.items(), strict=False):
         axes.axvline(size, color="black", linestyle=style, label=f"{name} {format_bytes(size)}")
-    axes.set(yticks=[], xlabel="bytes", title=title, xlim=(0, 1.05 * max(left, *limits.values())))
+    axes.set(yticks=[], title=title, xlim=(0, 1.05 * max([left, *limits.values()])))
     axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     plt.close(figure)  # the notebook shows what is returned, once
     return figure
 
@@ -43,7 +52,10 @@ def next_token_chart(pieces: Sequence[str], probabilities: Sequence[float], titl
     places = range(len(pieces))
     bars = axes.barh(places, probabilities, color=COLORS[0])
     axes.bar_label(bars, [f"{p:.1%}" for p in probabilities], padding=3)
-    axes.set(yticks=list(places), yticklabels=[repr(piece) for piece in pieces], xlabel="probability", title=title)
+    labels = [repr(piece) for piece in pieces]
+    axes.set_yticks(places, labels, parse_math=False)  # "$$" is a token here and no formula
+    axes.set_xlabel("probability")
+    axes.set_title(title, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.15 * max(probabilities))
     plt.close(figure)
@@ -53,7 +65,7 @@ def next_token_chart(pieces: Sequence[str], probabilities: Sequence[float], titl
 def loss_curve(steps: Sequence[int], losses: Mapping[str, Sequence[float]], floor: float | None = None) -> Figure:
     """Draw losses over steps, and the line that no loss can go below where it is known."""
     figure, axes = new_axes()
-    for color, (name, values) in zip(COLORS, losses.items(), strict=False):
+    for color, (name, values) in zip(cycle(COLORS), losses.items(), strict=False):
         axes.plot(steps, values, color=color, label=name)
     if floor is not None:
         axes.axhline(floor, color="black", linestyle="--", label=f"entropy {floor:.2f}")

@@ -13,12 +13,13 @@ from utils.config import SIZES, count_parameters
 from utils.devices import pick_device
 from utils.distributed import ProcessGroup
 from utils.errors import CourseError
-from utils.loaders import load_gpt2
+from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.run_log import RunLog
 from utils.settings import read_settings
 from utils.tokenizer import META, load_tokenizer
 from utils.training import TrainConfig, TrainingData, TrainResult, train
+from utils.vocabulary import compact, expand, used_tokens
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Recipe(TrainConfig):
     n_layer: int = 0  # 0 keeps the size's own figure, here and below
     n_head: int = 0
     n_embd: int = 0
+    compact: bool = False  # train on the tokens that the data uses, and add the others at the end
     device: str = ""  # empty takes the best there is
 
 
@@ -41,12 +43,19 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
     torch.manual_seed(recipe.seed)
     group = ProcessGroup()
     data, tokenizer = open_data(recipe, group), load_tokenizer(recipe.data)
-    model = build_model(recipe, tokenizer.vocab_size, group.local_rank)
+    used = used_tokens(data.batches.tokens, data.validate) if recipe.compact else None
+    if used is not None:
+        data.batches.tokens = compact(data.batches.tokens, used)
+        data = TrainingData(data.batches, compact(data.validate, used))
+    model = build_model(recipe, tokenizer.vocab_size if used is None else len(used), group.local_rank)
     log = RunLog(recipe.out, every=recipe.log_every)
     if group.is_first:
         count = sum(count_parameters(model.config).values())
         print(f"{count:,} parameters on {model.device}; {len(data.batches.tokens):,} tokens to learn from")
     result = train(model, data, loop_settings(recipe), log)
+    if used is not None and group.is_first:
+        sample = torch.from_numpy(data.validate[: recipe.context].astype("int64"))[None].to(model.device)
+        save_gpt2(expand(model, used, tokenizer.vocab_size, sample), recipe.out)
     if group.is_first:
         tokenizer.save(Path(recipe.out) / META)  # so that chat knows how to read and write
         print(f"{result.reason}; weights and logs are in {recipe.out}")

@@ -193,9 +193,9 @@ class Trainer:
         bad_norm = not math.isfinite(norm) and not self.scaler.is_enabled()  # float16 meets infinity and skips a step
         if not math.isfinite(loss) or bad_norm:
             raise CourseError(
-                f"Step {self.progress.step + 1} gave loss {loss} and gradient norm {norm}, expected numbers. The weights "
-                f"of step {self.progress.step} are untouched. Lower learning_rate ({self.config.learning_rate:g}), "
-                "keep clip at 1, or look for damaged data in this batch."
+                f"Step {self.progress.step + 1} gave loss {loss} and gradient norm {norm}, expected numbers. "
+                f"The weights of step {self.progress.step} are untouched. Lower learning_rate "
+                f"({self.config.learning_rate:g}), keep clip at 1, or look for damaged data in this batch."
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -76,14 +76,12 @@ def open_weights(path: Path) -> dict[str, StoredTensor]:
         raise CourseError(f"{path} is not there. Give a file or folder of weights, or a size such as small.")
     with path.open("rb") as file:
         start = file.read(16)
+    if start[8:9] == b"{":  # asked first: the length before it may begin with any byte, those below too
+        return _open_safetensors(path)
     if start[:2] == b"PK":
         return _open_pickle(path)
     if start[:1] == b"\x80":
-        raise CourseError(
-            f"{path} is in PyTorch's format of before 2020. Load it with torch once and save it again."
-        )
-    if start[8:9] == b"{":
-        return _open_safetensors(path)
+        raise CourseError(f"{path} is in PyTorch's format of before 2020. Load it with torch once and save it again.")
     raise CourseError(f"{path} is no file of weights: {_describe_start(start)}. Fetch or save it again.")
 
 
@@ -103,15 +101,13 @@ def _open_shards(index: Path) -> dict[str, StoredTensor]:
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise CourseError(f"{index} has no weight_map from tensor names to file names. Fetch it again.")
     for shard in sorted(set(places.values())):
-        if Path(shard).name != shard or shard in ("", ".", ".."):
+        if Path(shard).name != shard or shard in ("", ".", "..") or shard.endswith(".index.json"):
             raise CourseError(
-                f"{index} names the shard {shard!r}, expected a plain file name beside the index."
+                f"{index} names the shard {shard!r}, expected a plain file name beside the index. Fetch it again."
             )
         found |= open_weights(index.parent / shard)
     if missing := sorted(set(places) - set(found)):
-        raise CourseError(
-            f"{index} promises {missing[0]} (and {len(missing) - 1} more), the shards don't hold it."
-        )
+        raise CourseError(f"{index} promises {missing[0]} (and {len(missing) - 1} more), the shards don't hold it.")
     return found
 
 
@@ -155,14 +151,14 @@ def read_note(path: Path) -> dict[str, str]:
 
 
 def _safetensors_entry(path: Path, start: int, entry: dict) -> StoredTensor:
+    if entry["dtype"] not in DTYPES:
+        raise ValueError(f"dtype {entry['dtype']!r} is unknown here, expected one of {', '.join(DTYPES)}")
     dtype, shape, (begin, end) = DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
     if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
         raise ValueError(f"sizes {shape} and offsets {(begin, end)} must be whole numbers of at least 0")
     tensor = StoredTensor(path, dtype, shape, start + begin)
     if tensor.nbytes != end - begin:
-        raise ValueError(
-            f"shape {shape} of {entry['dtype']} takes {tensor.nbytes:,} bytes, found {end - begin:,}"
-        )
+        raise ValueError(f"shape {shape} of {entry['dtype']} takes {tensor.nbytes:,} bytes, found {end - begin:,}")
     return tensor
 
 
@@ -171,7 +167,9 @@ def _check_layout(path: Path, start: int, size: int, entries: dict[str, StoredTe
     at = start
     for name, tensor in sorted(entries.items(), key=lambda item: (item[1].offset, item[1].nbytes)):
         if tensor.offset != at:
-            raise CourseError(f"{path} is damaged: {name} starts at byte {tensor.offset:,}, expected {at:,}.")
+            raise CourseError(
+                f"{path} is damaged: {name} starts at byte {tensor.offset:,}, expected {at:,}. Fetch or save it again."
+            )
         at += tensor.nbytes
     if at != size:
         raise CourseError(
@@ -192,12 +190,12 @@ def _open_pickle(path: Path) -> dict[str, StoredTensor]:
             "Get a .safetensors file from its author."
         ) from error
     except (RuntimeError, ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise CourseError(
-            f"{path} is damaged: {str(error).splitlines()[0]} Fetch or save it again."
-        ) from error
+        raise CourseError(f"{path} is damaged: {str(error).splitlines()[0]} Fetch or save it again.") from error
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds a {type(content).__name__}, expected tensors by name.")
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if odd := [name for name, value in tensors.items() if value.layout != torch.strided]:
+        raise CourseError(f"{path}: {odd[0]} is sparse, expected plain tensors. Save it again with .to_dense().")
     return _locate(path, tensors, records)
 
 
@@ -225,10 +223,7 @@ def _locate(path: Path, tensors: dict[str, Tensor], records: list[int]) -> dict[
         )
     found = {}
     for name, tensor in tensors.items():
-        start = (
-            place.get(tensor.untyped_storage().data_ptr(), 0)
-            + tensor.storage_offset() * tensor.dtype.itemsize
-        )
+        start = place.get(tensor.untyped_storage().data_ptr(), 0) + tensor.storage_offset() * tensor.dtype.itemsize
         stride = None if tensor.is_contiguous() else tuple(tensor.stride())
         found[name] = StoredTensor(path, tensor.dtype, tuple(tensor.shape), start, stride)
     return found
@@ -266,7 +261,7 @@ def write_whole(path: Path, write) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         raise CourseError(
             f"{path} could not be written: {error.strerror or error}. What was there before is untouched; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipywidgets as widgets
-from IPython.display import display
 
 from utils import plots
 from utils.config import BYTES, SIZES, Workload, estimate_memory, format_bytes
@@ -42,14 +41,12 @@ def memory_calculator(size: str = "nano") -> widgets.VBox:
         ),
         "training": widgets.Checkbox(value=False, description="training"),
     }
-    picture = widgets.Output()
+    picture = widgets.Image(format="png", width=720)
 
     def draw(change: dict | None = None) -> None:
         values = {name: control.value for name, control in controls.items()}
         name = values.pop("size")
-        picture.clear_output(wait=True)
-        with picture:
-            display(memory_picture(name, Workload(**values)))
+        picture.value = plots.as_png(memory_picture(name, Workload(**values)))
 
     for control in controls.values():
         control.observe(draw, names="value")

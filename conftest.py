@@ -1,0 +1,33 @@
+"""What every run of pytest stands on, tests and notebooks alike; set before anything imports torch.
+
+Notebooks run in kernels of their own, which inherit these settings: the embedded model on the CPU, no hub,
+and one thread in each of the two processes of `python course.py test`. tests/test_notebook_harness.py
+runs every notebook once more with two threads and with the processor limited to AVX2.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from utils.notebooks import SETTINGS
+
+ROOT = Path(__file__).resolve().parent
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+THREADS = str(max(1, 2 // WORKERS))
+
+os.environ.update(SETTINGS)
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ.setdefault(name, THREADS)
+for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS", "DO_NOT_TRACK"):
+    os.environ[name] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["IPYTHONDIR"] = str(ROOT / ".pytest_cache" / "ipython")  # nobody's own start-up files
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def pytest_configure(config) -> None:
+    """Give nbval its sanitizer by absolute path, so that it is found from every folder."""
+    if not config.getoption("nbval_sanitize_with", default=None):
+        config.option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")

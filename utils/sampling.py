@@ -1,0 +1,188 @@
+"""From logits to text: greedy, temperature, top-k, top-p, repetition penalty, one token or many rows at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor
+
+from utils.errors import CourseError
+from utils.model import GPT2
+
+VOCAB = 50257  # GPT-2's; a padded embedding has more rows, none of which may ever be sampled
+END_OF_TEXT = 50256
+
+
+RULES = {  # what each setting must be: its kind, its range, and both in words
+    "max_new": (Integral, lambda n: n >= 0, "a whole number of at least 0"),
+    "temperature": (Real, lambda t: 0 <= t < math.inf, "0 (greedy) or a number above it"),
+    "top_k": (Integral, lambda k: k >= 1, "a whole number of at least 1, or None for all"),
+    "top_p": (Real, lambda p: 0 < p <= 1, "a number above 0 and at most 1, or None for all"),
+    "repetition_penalty": (Real, lambda r: 0 < r < math.inf, "a number above 0; 1 is none"),
+    "seed": (Integral, lambda s: 0 <= s < 2**62, "a whole number of at least 0"),
+}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen and when to stop; temperature 0 always takes the likeliest."""
+
+    max_new: int = 100
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    stop: tuple[int, ...] = (END_OF_TEXT,)
+    window: bool = False  # past the last position: slide a window over the text, and not an error
+
+    def __post_init__(self) -> None:
+        for name, (kind, fine, expected) in RULES.items():
+            value = getattr(self, name)
+            if value is None and name in ("top_k", "top_p"):
+                continue
+            if not isinstance(value, kind) or isinstance(value, bool) or not fine(value):
+                raise CourseError(f"{name} is {value!r}, expected {expected}.")
+        if not isinstance(self.stop, Collection) or not all(isinstance(token, Integral) for token in self.stop):
+            raise CourseError(f"stop is {self.stop!r}, expected token ids, like ({END_OF_TEXT},).")
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Mask all but the k largest of logits (batch, vocab)."""
+    smallest_kept = logits.topk(min(k, logits.shape[-1])).values[..., -1:]
+    return logits.masked_fill(logits < smallest_kept, -math.inf)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """Mask all but the fewest likeliest tokens whose probabilities reach p together, in logits (batch, vocab)."""
+    if p >= 1:  # sums of thousands of rounded numbers reach 1 too early
+        return logits
+    ordered, order = logits.sort(descending=True)
+    before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)  # what the likelier ones hold together
+    return logits.masked_fill((before >= p).scatter(-1, order, before >= p), -math.inf)
+
+
+def penalize_repetition(logits: Tensor, history: Tensor, penalty: float) -> Tensor:
+    """Make the tokens of history (batch, time) less likely: divide what is positive, multiply what is negative."""
+    seen = logits.gather(-1, history)
+    return logits.scatter(-1, history, torch.where(seen > 0, seen / penalty, seen * penalty))
+
+
+def shape_logits(logits: Tensor, settings: Sampling, history: Tensor | None = None) -> Tensor:
+    """Apply penalty, temperature, top-k and top-p in this order to logits (batch, vocab); float32 on the CPU."""
+    logits = logits.float().cpu()
+    if logits.shape[-1] > VOCAB:
+        logits = logits[..., :VOCAB]
+    if settings.repetition_penalty != 1 and history is not None:
+        logits = penalize_repetition(logits, history.cpu(), settings.repetition_penalty)
+    if settings.temperature > 0:  # the largest becomes 0, so that a tiny temperature gives no infinity
+        logits = (logits - logits.amax(-1, keepdim=True)) / max(settings.temperature, 1e-30)
+    if settings.top_k is not None:
+        logits = keep_top_k(logits, settings.top_k)
+    return logits if settings.top_p is None else keep_top_p(logits, settings.top_p)
+
+
+def choose(logits: Tensor, settings: Sampling, generators: list[torch.Generator], history: Tensor) -> Tensor:
+    """Choose the next token of each row of logits (batch, vocab); each row has its own source of chance."""
+    logits = shape_logits(logits, settings, history)
+    if settings.temperature == 0:
+        return logits.argmax(-1)
+    rows = zip(logits.softmax(-1), generators, strict=True)
+    return torch.cat([torch.multinomial(row, 1, generator=generator) for row, generator in rows])
+
+
+def generate(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling = Sampling()) -> list[list[int]]:
+    """Return the new tokens for each prompt; a row ends at a stop token, which is not part of it."""
+    rows: list[list[int]] = [[] for _ in prompts]
+    finished = [False] * len(rows)
+    for step in _steps(model, prompts, settings):
+        for i, token in enumerate(step):
+            finished[i] = finished[i] or token in settings.stop
+            if not finished[i]:
+                rows[i].append(token)
+        if all(finished):
+            break
+    return rows
+
+
+def stream(model: GPT2, prompt: Sequence[int], settings: Sampling = Sampling()) -> Iterator[int]:
+    """Yield the new tokens of one prompt as they come."""
+    for (token,) in _steps(model, [prompt], settings):
+        if token in settings.stop:
+            return
+        yield token
+
+
+def _steps(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling) -> Iterator[list[int]]:
+    """Yield one new token per row and step, reading each token once thanks to the key/value cache."""
+    history, padding = _left_pad(prompts, model)
+    _check_room(history.shape[1], settings, model)
+    room = model.config.context
+    length = min(room, history.shape[1] + settings.max_new)
+    generators = [torch.Generator().manual_seed(settings.seed + i) for i in range(len(prompts))]
+    cache, unread = None, history
+    for _ in range(settings.max_new):
+        if cache is None or cache.used + unread.shape[1] > room:
+            keep = history.shape[1] if history.shape[1] <= room and cache is None else max(1, room // 2)
+            unread, cache = history[:, -keep:], model.new_cache(len(prompts), length)
+            hidden = (padding - (history.shape[1] - keep)).clamp(min=0)
+            shown = hidden.to(model.device) if hidden.any() else None
+        with torch.inference_mode():
+            logits = model(unread.to(model.device), cache=cache, padding=shown)[:, -1]
+        unread = choose(logits, settings, generators, history)[:, None]  # (batch, 1)
+        history = torch.cat([history, unread], dim=1)
+        yield unread[:, 0].tolist()
+
+
+def _left_pad(prompts: Sequence[Sequence[int]], model: GPT2) -> tuple[Tensor, Tensor]:
+    """Line prompts up at their ends: tokens (batch, time) and how many places at the left are empty (batch,)."""
+    if not len(prompts):
+        raise CourseError("There is no prompt. Give a list with at least one list of tokens.")
+    start = min(END_OF_TEXT, model.config.vocab_size - 1)
+    rows = [list(prompt) or [start] for prompt in prompts]  # an empty prompt starts a new text
+    vocab = min(VOCAB, model.config.vocab_size)
+    if bad := [token for row in rows for token in row if not 0 <= token < vocab]:
+        raise CourseError(f"Token {bad[0]} is outside of this model's vocabulary, expected ids from 0 to {vocab - 1}.")
+    longest = max(map(len, rows))
+    padding = torch.tensor([longest - len(row) for row in rows])
+    # a row is padded with its own first token, which repetition_penalty counts once and not twice
+    return torch.tensor([[row[0]] * (longest - len(row)) + row for row in rows]), padding
+
+
+def _check_room(length: int, settings: Sampling, model: GPT2) -> None:
+    room = model.config.context
+    if length + settings.max_new > room + 1 and not settings.window:
+        raise CourseError(
+            f"A prompt of {length} tokens and {settings.max_new} new ones make {length + settings.max_new}, "
+            f"this model has {room} positions. Ask for fewer, shorten the prompt, or set window=True."
+        )
+
+
+def complete(model: GPT2, tokenizer, prompt: str, settings: Sampling = Sampling(), n_samples: int = 1) -> list[str]:
+    """Return `n_samples` continuations of a text, as text."""
+    rows = generate(model, [tokenizer.encode(prompt)] * n_samples, settings)
+    return [tokenizer.decode(row) for row in rows]
+
+
+def truncate(text: str, stop: str) -> str:
+    """Cut a text before the first `stop`.
+
+    >>> truncate("One day. The end. Or not.", " The end")
+    'One day.'
+    """
+    return text.partition(stop)[0] if stop else text
+
+
+def next_token_probabilities(model: GPT2, tokens: Sequence[int], settings: Sampling = Sampling()) -> Tensor:
+    """Return the probability (vocab,) of each next token under `settings`; temperature 0 leaves one certain."""
+    history, _ = _left_pad([tokens], model)
+    with torch.inference_mode():
+        logits = model(history.to(model.device))[:, -1]
+    shaped = shape_logits(logits, settings, history)[0]
+    if settings.temperature == 0:
+        return torch.nn.functional.one_hot(shaped.argmax(), shaped.shape[-1]).float()
+    return shaped.softmax(-1)
