@@ -56,9 +56,7 @@ def append_row(path: Path, columns: Sequence[str], row: Sequence) -> None:
             writer.writerow(row)
     except OSError as error:
         reason = error.strerror or error
-        raise CourseError(
-            f"{path} could not be written: {reason}. Make room or choose another folder."
-        ) from error
+        raise CourseError(f"{path} could not be written: {reason}. Make room or choose another folder.") from error
 
 
 class RunLog:

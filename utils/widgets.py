@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
+from itertools import cycle
+
 import ipywidgets as widgets
 
 from utils import plots
 from utils.config import BYTES, SIZES, Workload, estimate_memory, format_bytes
+from utils.errors import CourseError
 from utils.hardware import machine_memory
 
 
@@ -60,3 +64,54 @@ def memory_picture(size: str, work: Workload):
     does = "trains" if work.training else "runs"
     title = f"{size} {does} in {work.dtype}, {work.batch} × {work.context} tokens: {format_bytes(sum(parts.values()))}"
     return plots.memory_bar(parts, machine_memory(), title)
+
+
+def token_colors(tokenizer, text: str = "", most: int = 4_000) -> widgets.VBox:
+    """Return a field to type in, and below it the tokens of what is typed: boxes that show their ids on hover."""
+    field = widgets.Textarea(value=text, description="text", rows=4, layout=widgets.Layout(width="95%"))
+    special = widgets.Checkbox(value=False, description="<|endoftext|> is one token")
+    picture = widgets.HTML()
+
+    def draw(change: dict | None = None) -> None:
+        typed = field.value[:most]
+        cut = f" Only the first {most:,} characters are shown." if len(field.value) > most else ""
+        try:
+            ids = tokenizer.encode(typed, allow_special=special.value)
+        except CourseError as error:  # half of a character can be pasted
+            picture.value = html.escape(str(error))
+            return
+        counts = f"{len(ids):,} tokens, {len(typed):,} characters, {len(typed.encode('utf-8')):,} bytes."
+        picture.value = f"<p>{counts}{cut}</p>{tokens_as_html(tokenizer, ids)}"
+
+    for control in (field, special):
+        control.observe(draw, names="value")
+    draw()
+    return widgets.VBox([field, special, picture])
+
+
+def tokens_as_html(tokenizer, ids: list[int]) -> str:
+    """Return HTML that shows each token in a box, its id and bytes on hover; borders part them without color."""
+    look = "display:inline-block;white-space:pre;margin:1px 0;padding:0 1px;border:1px solid #555;border-radius:3px"
+    font = "font-family:monospace;color:#000;line-height:1.3"
+    boxes = []
+    for tint, token in zip(cycle(plots.TINTS), ids, strict=False):
+        raw = tokenizer.decode_bytes([token])
+        hover = f"id {token}, {'byte' if len(raw) == 1 else 'bytes'} {raw.hex(' ')}"
+        style = f"background-color:{tint};{look};{font}"
+        boxes.append(f'<kbd title="{hover}" style="{style}">{html.escape(visible(raw))}</kbd>')
+        boxes.extend(["<br>"] * (b"\n" in raw))
+    return f"<div>{''.join(boxes)}</div>"
+
+
+def visible(raw: bytes) -> str:
+    """Make a token's spaces, line ends and unprintable characters visible; bytes of half characters stay bytes.
+
+    >>> visible(b" caf" + bytes([195, 169])), visible(b"a" + bytes([10, 9])), len(visible(bytes([230])))
+    ('·café', 'a↵⇥', 4)
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(f"\\x{byte:02x}" for byte in raw)
+    signs = {" ": "·", "\t": "⇥", "\n": "↵"}
+    return "".join(signs.get(c, c if c.isprintable() else c.encode("unicode_escape").decode("ascii")) for c in text)
