@@ -84,7 +84,7 @@ def attention_maps(patterns: Mapping[str, np.ndarray], pieces: Sequence[str]) ->
     rows = -(-len(patterns) // columns)
     size = max(2.6, 0.3 * len(pieces)) if columns == 1 else 2.6
     figure, grid = plt.subplots(
-        rows, columns, squeeze=False, layout="constrained", figsize=(columns * size + 1.2, rows * (size + 0.3) + 0.8)
+        rows, columns, squeeze=False, layout="constrained", figsize=(columns * size + 1.2, rows * (size + 0.9) + 0.2)
     )
     labels = [short_piece(piece) for piece in pieces]
     for axes in grid.flat[len(patterns) :]:
@@ -98,7 +98,7 @@ def attention_maps(patterns: Mapping[str, np.ndarray], pieces: Sequence[str]) ->
         small = {"fontsize": 9 if columns == 1 else 7, "parse_math": False}
         axes.set_xticks(range(len(labels)), labels, rotation=90, **small)
         axes.set_yticks(range(len(labels)), labels if number % columns == 0 else [], **small)
-    figure.colorbar(image, ax=grid[:, -1].tolist(), label="attention", shrink=0.8)
+    figure.colorbar(image, ax=figure.axes[columns - 1 :: columns], label="attention", shrink=0.8)
     plt.close(figure)
     return figure
 
@@ -109,13 +109,15 @@ def logit_lens_table(
     """Draw the likeliest next token (layers, time) at each layer, darker where it is likelier; last layer on top."""
     shares = np.asarray(probabilities)
     figure, axes = new_axes(0.75 * len(pieces) + 1.6, 0.32 * len(layers) + 1.4)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")
+    grid = np.arange(len(pieces)), np.arange(len(layers))
+    image = axes.pcolormesh(*grid, shares, shading="nearest", cmap="Blues", vmin=0, vmax=1, edgecolors="white")
     for (layer, place), share in np.ndenumerate(shares):
-        color = "white" if share > 0.55 else "black"
+        color = "white" if share > 0.5 else "black"
         text = short_piece(answers[layer][place], 8)
-        axes.text(place, layer, text, ha="center", va="center", color=color, fontsize=8, parse_math=False)
-    axes.set_yticks(range(len(layers)), layers, fontsize=8)
-    axes.set_xticks(range(len(pieces)), [short_piece(p) for p in pieces], rotation=45, fontsize=9, parse_math=False)
+        axes.text(place, layer, text, ha="center", va="center", color=color, fontsize=9, parse_math=False)
+    axes.set_yticks(grid[1], layers, fontsize=8)
+    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(grid[0], [short_piece(piece) for piece in pieces], fontsize=9, parse_math=False, **slanted)
     axes.set_xlabel("the text read so far, token by token")
     figure.colorbar(image, label="probability")
     plt.close(figure)
@@ -131,7 +133,7 @@ def layer_bars(series: Mapping[str, Sequence[float]], label: str, title: str = "
         axes.bar(places, values, width=wide, color=color, label=name)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="block", ylabel=label, title=title)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
     plt.close(figure)
     return figure
 
@@ -175,11 +177,8 @@ def token_rows(rows: Mapping[str, Sequence[str]]) -> Figure:
         left = 0
         for color, piece in zip(cycle(TINTS), pieces, strict=False):
             axes.barh(row, len(piece), left=left, height=0.8, color=color, edgecolor="#555555", linewidth=0.8)
-            text = piece.translate({0x20: "·", 0x0A: "↵"})
-            axes.text(
-                left + len(piece) / 2, row, text, size=size, family="monospace", ha="center", va="center_baseline",
-                parse_math=False,
-            )  # fmt: skip
+            text, middle = piece.translate({0x20: "·", 0x0A: "↵"}), left + len(piece) / 2
+            axes.text(middle, row, text, size=size, family="monospace", ha="center", va="center", parse_math=False)
             left += len(piece)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.tick_params(left=False)
@@ -206,7 +205,7 @@ def curves(lines: Mapping[str, Mapping[float, float]], labels: tuple[str, str], 
     """Draw lines given as {x: y}, each with a mark of its own; `log` names the axes to stretch, such as "xy"."""
     figure, axes = new_axes(8, 3.4)
     for color, mark, (name, points) in zip(cycle(COLORS), cycle("osD^v"), lines.items(), strict=False):
-        every = max(1, len(points) // 12)
+        every = 1 if len(points) <= 12 else 0.1  # marks a tenth of the picture apart
         axes.plot(list(points), list(points.values()), color=color, marker=mark, markevery=every, label=name)
     axes.set(xlabel=labels[0], ylabel=labels[1])
     for axis in log:

@@ -48,4 +48,4 @@ def expand(model: GPT2, used: np.ndarray, vocab_size: int, sample: Tensor) -> GP
     return full.eval()
 
 
-AWAY = 20.0
+AWAY = 40.0

@@ -80,7 +80,7 @@ def token_colors(tokenizer, text: str = "", most: int = 4_000) -> widgets.VBox:
         except CourseError as error:  # half of a character can be pasted
             picture.value = html.escape(str(error))
             return
-        counts = f"{len(ids):,} tokens, {len(typed):,} characters, {len(typed.encode('utf-8')):,} bytes."
+        counts = f"Tokens: {len(ids):,}. Characters: {len(typed):,}. Bytes: {len(typed.encode('utf-8')):,}."
         picture.value = f"<p>{counts}{cut}</p>{tokens_as_html(tokenizer, ids)}"
 
     for control in (field, special):
@@ -109,9 +109,6 @@ def visible(raw: bytes) -> str:
     >>> visible(b" caf" + bytes([195, 169])), visible(b"a" + bytes([10, 9])), len(visible(bytes([230])))
     ('·café', 'a↵⇥', 4)
     """
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return "".join(f"\\x{byte:02x}" for byte in raw)
+    text = raw.decode("utf-8", errors="backslashreplace")
     signs = {" ": "·", "\t": "⇥", "\n": "↵"}
     return "".join(signs.get(c, c if c.isprintable() else c.encode("unicode_escape").decode("ascii")) for c in text)
