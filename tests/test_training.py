@@ -316,3 +316,40 @@ def test_the_epoch_log_has_each_epochs_own_figures(tmp_path):
 def test_settings_out_of_range_are_refused(wrong, message):
     with pytest.raises(CourseError, match=message):
         TrainConfig(**wrong)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bit_products_give_the_norm_and_nearly_the_loss_of_float32(dtype):
+    exact, short = make_trainer().step(), make_trainer(replace(QUICK, dtype=dtype)).step()
+    assert short.loss == pytest.approx(exact.loss, rel=0.02)
+    assert short.gradient_norm == pytest.approx(exact.gradient_norm, rel=0.05)  # scaled, it would be 65,536 times that
+
+
+def test_float16_skips_a_step_that_overflows_and_goes_on():
+    trainer = make_trainer(replace(QUICK, dtype="float16"))
+    trainer.step()
+    before = weights(trainer.model)
+    trainer.scaler.update(1e30)  # gradients times this are infinite in float16
+    record = trainer.step()
+    assert not math.isfinite(record.gradient_norm)
+    assert_close(weights(trainer.model), before, rtol=0, atol=0)
+    assert trainer.scaler.get_scale() < 1e30
+
+
+def test_float16_resumes_with_its_scale(tmp_path):
+    config = replace(QUICK, dtype="float16", out=str(tmp_path / "run"))
+    trainer = make_trainer(config)
+    trainer.step()
+    trainer.scaler.update(128.0)
+    trainer.checkpoints.save(trainer)
+    resumed = make_trainer(replace(config, resume=True))
+    assert resumed.scaler.get_scale() == trainer.scaler.get_scale() == 128.0
+    assert resumed.step() == replace(trainer.step(), seconds=pytest.approx(0, abs=60))
+
+
+def test_all_rows_of_a_mostly_ignored_batch_still_train():
+    trainer = make_trainer()
+    inputs = torch.randint(0, 50, (4, 16))
+    nothing = torch.full_like(inputs, -100)
+    assert trainer.backward([(inputs, nothing)]) == 0.0  # no target at all: no loss, and no division by zero
+    assert all(torch.isfinite(parameter.grad).all() for parameter in trainer.model.parameters())

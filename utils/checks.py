@@ -20,7 +20,7 @@ def check_close(got: Tensor, expected: Tensor, hint: str = "") -> None:
     right = agree(mine, theirs, exactly=not expected.is_floating_point())
     if not right.all():
         raise AssertionError(f"{describe_difference(mine, theirs, ~right)} {hint}".strip())
-    print(f"The same in all {expected.numel():,} numbers.")
+    print("The same number." if expected.dim() == 0 else f"The same in all {expected.numel():,} numbers.")
 
 
 def agree(mine: Tensor, theirs: Tensor, exactly: bool = False) -> Tensor:
@@ -57,28 +57,20 @@ def check_finite(mine: Tensor, theirs: Tensor) -> None:
     if lost.any():
         raise AssertionError(
             f"Shape and dtype are right, but {int(lost.sum()):,} of {mine.numel():,} values are infinite or nan, first "
-            f"at {place(lost)}. Is there a division by zero, or a softmax over nothing but -inf?"
+            f"at {lost.nonzero()[0].tolist()}. Is there a division by zero, or a softmax over nothing but -inf?"
         )
 
 
 def describe_difference(mine: Tensor, theirs: Tensor, wrong: Tensor) -> str:
-    """Say how many values differ, where it begins, and whether it is only a factor."""
-    first = tuple(wrong.nonzero()[0].tolist())
-    share = f"{int(wrong.sum()):,} of {wrong.numel():,} values differ"
-    example = f"at {place(wrong)} you have {mine[first]:.4g}, expected {theirs[first]:.4g}"
+    """Say how many values differ, where it is worst, and whether it is only a factor."""
+    distance = torch.where(wrong, (mine - theirs).abs().nan_to_num(nan=torch.inf), -1)
+    worst = tuple(int(i) for i in torch.unravel_index(distance.argmax(), distance.shape))
+    example = f"at {list(worst)} you have {mine[worst]:.6g}, expected {theirs[worst]:.6g}."
     factor = float((mine * theirs).sum() / theirs.square().sum().clamp(min=1e-30))
     if factor and abs(factor - 1) > 1e-3 and agree(mine, factor * theirs).all():
-        return f"Shape and dtype are right, but every value is {factor:.4g} times what is expected: {example}."
-    return f"Shape and dtype are right, but {share}, first {example}."
-
-
-def place(wrong: Tensor) -> str:
-    """Write the index of the first True.
-
-    >>> place(torch.tensor([[False, False], [True, True]]))
-    '[1, 0]'
-    """
-    return str(wrong.nonzero()[0].tolist())
+        return f"Shape and dtype are right, but every value is {factor:.4g} times what is expected: {example}"
+    share = f"{int(wrong.sum()):,} of {wrong.numel():,} values differ"
+    return f"Shape and dtype are right, but {share}, most of all {example}"
 
 
 def as_size(tensor: Tensor) -> str:

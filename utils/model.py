@@ -12,29 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.config import GPT2Config
-from utils.devices import has_real_bf16
+from utils.cpu_products import cpu_linear, is_imitated
 from utils.errors import CourseError
 from utils.losses import chunked_cross_entropy
 
 
 class Linear(nn.Linear):
-    """A linear layer that takes the fastest way through its weights that PyTorch offers on this device."""
+    """A linear layer; on a CPU it takes the fastest way through its weights, which is not always PyTorch's first."""
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) → (..., out)
-        if x.device.type == "cpu" and x.numel() == x.shape[-1]:  # one row: a matrix × vector product reads fastest
-            y = torch.mv(self.weight, x.reshape(-1)).view(*x.shape[:-1], -1)
-            return y if self.bias is None else y + self.bias
-        if is_imitated(x):
-            bias = None if self.bias is None else self.bias.float()
-            return F.linear(x.float(), self.weight.float(), bias).to(x.dtype)
-        return F.linear(x, self.weight, self.bias)
-
-
-def is_imitated(x: Tensor) -> bool:
-    """Say whether this CPU has no products in the 16-bit dtype of x, and would take hundreds of times longer."""
-    if x.device.type != "cpu" or x.dtype not in (torch.float16, torch.bfloat16):
-        return False
-    return x.dtype == torch.float16 or not has_real_bf16("cpu")
+        multiply = cpu_linear if x.device.type == "cpu" else F.linear
+        return multiply(x, self.weight, self.bias)
 
 
 class Embedding(nn.Embedding):
@@ -84,7 +72,7 @@ class Attention(nn.Module):
         qkv = self.qkv(x).view(batch, time, 3, self.n_head, width // self.n_head).permute(2, 0, 3, 1, 4)
         if is_imitated(qkv):
             qkv = qkv.float()
-        q, k, v = qkv  # each (batch, head, time, head width)
+        q, k, v = qkv.unbind()  # each (batch, head, time, head width)
         if cache is not None:
             k, v = cache.append(self.layer, qkv[1:])  # (batch, head, past + time, head width)
         causal = mask is None and time > 1  # a single new token may look at everything before it

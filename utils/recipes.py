@@ -54,12 +54,20 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
         print(f"{count:,} parameters on {model.device}; {len(data.batches.tokens):,} tokens to learn from")
     result = train(model, data, loop_settings(recipe), log)
     if used is not None and group.is_first:
-        sample = torch.from_numpy(data.validate[: recipe.context].astype("int64"))[None].to(model.device)
-        save_gpt2(expand(model, used, tokenizer.vocab_size, sample), recipe.out)
+        save_gpt2(expand(model.cpu(), used, tokenizer.vocab_size, expansion_sample(data, recipe)), recipe.out)
     if group.is_first:
         tokenizer.save(Path(recipe.out) / META)  # so that chat knows how to read and write
         print(f"{result.reason}; weights and logs are in {recipe.out}")
     return result
+
+
+def expansion_sample(data: TrainingData, recipe: Recipe) -> torch.Tensor:
+    """Return windows (16, context) that begin anywhere in the text, and as many of tokens drawn by chance."""
+    chance = torch.Generator().manual_seed(recipe.seed)
+    texts = torch.from_numpy(data.validate.astype("int64"))
+    starts = torch.randint(len(texts) - recipe.context, (16,), generator=chance).tolist()
+    windows = torch.stack([texts[start : start + recipe.context] for start in starts])
+    return torch.cat([windows, torch.randint(int(texts.max()), windows.shape, generator=chance)])
 
 
 def loop_settings(recipe: Recipe) -> TrainConfig:

@@ -6,6 +6,7 @@ arithmetic on tokens that never come; so the model trains on the used ones, and 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -29,23 +30,40 @@ def compact(tokens: np.ndarray, used: np.ndarray) -> np.ndarray:
     return np.searchsorted(used, tokens).astype(np.uint16)
 
 
-@torch.no_grad()
 def expand(model: GPT2, used: np.ndarray, vocab_size: int, sample: Tensor) -> GPT2:
-    """Return the model with its full vocabulary; `sample` (batch, time) are compact tokens it knows well.
+    """Return the model with its full vocabulary; `sample` (batch, time) are compact tokens, of texts and of chance.
 
-    Unused tokens get a row that points away from everything the head reads on the sample, so that they stay
-    as unlikely as they are, and a little noise, so that each of them can be learned later.
+    Unused tokens get one common row, which makes them as unlikely as it can after everything in the sample, and
+    a little noise, so that each of them can be learned later.
     """
     full = GPT2(replace(model.config, vocab_size=vocab_size))
     weights = {name: weight for name, weight in model.state_dict().items() if not name.startswith(("token_", "head"))}
     full.load_state_dict(weights, strict=False)
-    states = model.residual_stream(sample).flatten(0, 1)  # (tokens, width), what the head reads
-    mean = states.mean(0)
-    away = -AWAY * mean / mean.square().sum()  # a logit of −AWAY for the mean state
-    rows = away + 0.02 * torch.randn(vocab_size, len(mean))
-    rows[torch.from_numpy(used.astype(np.int64))] = model.token_embedding.weight
-    full.token_embedding.weight.copy_(rows)
+    common = unlikely_row(model, sample, vocab_size - len(used))
+    with torch.no_grad():
+        rows = common + NOISE * torch.randn(vocab_size, len(common))
+        rows[torch.from_numpy(used.astype(np.int64))] = model.token_embedding.weight
+        full.token_embedding.weight.copy_(rows)
     return full.eval()
 
 
-AWAY = 40.0
+NOISE = 0.002  # small beside the rows of used tokens, whose values spread by about 0.1
+
+
+def unlikely_row(model: GPT2, sample: Tensor, count: int, steps: int = 300) -> Tensor:
+    """Return the row (width,) that `count` tokens can share and take the least probability on the sample."""
+    with torch.no_grad():
+        states = model.residual_stream(sample).flatten(0, 1)  # (tokens, width), what the head reads
+        total = torch.cat([model.head(part).logsumexp(-1) for part in states.split(1024)])  # (tokens,)
+    row = torch.zeros(states.shape[1], requires_grad=True)
+    optimizer = torch.optim.Adam([row], lr=0.05)
+    for _ in range(steps):
+        odds = states @ row + math.log(count) - total  # log of unused to used probability
+        loss = torch.nn.functional.softplus(odds + MARGIN).mean() + 1e-3 * row.square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return row.detach()
+
+
+MARGIN = 10.0  # push until unused tokens hold about e⁻¹⁰ of the probability
