@@ -214,3 +214,20 @@ def curves(lines: Mapping[str, Mapping[float, float]], labels: tuple[str, str], 
     axes.legend(frameon=False)
     plt.close(figure)
     return figure
+
+
+def next_token_comparison(pieces: Sequence[str], rows: Mapping[str, Sequence[float]], title: str = "") -> Figure:
+    """Draw several probabilities of each next token side by side, one color for each row; a dash is no chance."""
+    figure, axes = new_axes(8, (0.17 * len(rows) + 0.12) * len(pieces) + 1.4)
+    high = 0.84 / len(rows)
+    for number, (color, (name, values)) in enumerate(zip(cycle(COLORS), rows.items(), strict=False)):
+        places = np.arange(len(pieces)) + (number - (len(rows) - 1) / 2) * high
+        drawn = axes.barh(places, values, height=high, color=color, edgecolor="white", label=name)
+        axes.bar_label(drawn, [f"{p:.1%}" if p else "–" for p in values], padding=3, fontsize=8)
+    axes.set_yticks(range(len(pieces)), [short_piece(piece, 16) for piece in pieces], parse_math=False)
+    axes.set(xlabel="probability", xlim=(0, 1.12 * max(max(values) for values in rows.values())))
+    axes.set_title(title, parse_math=False)
+    axes.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    plt.close(figure)
+    return figure

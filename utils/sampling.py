@@ -99,7 +99,7 @@ def generate(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling =
     """Return the new tokens for each prompt; a row ends at a stop token, which is not part of it."""
     rows: list[list[int]] = [[] for _ in prompts]
     finished = [False] * len(rows)
-    for step in _steps(model, prompts, settings):
+    for step in generate_steps(model, prompts, settings):
         for i, token in enumerate(step):
             finished[i] = finished[i] or token in settings.stop
             if not finished[i]:
@@ -111,13 +111,13 @@ def generate(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling =
 
 def stream(model: GPT2, prompt: Sequence[int], settings: Sampling = Sampling()) -> Iterator[int]:
     """Yield the new tokens of one prompt as they come."""
-    for (token,) in _steps(model, [prompt], settings):
+    for (token,) in generate_steps(model, [prompt], settings):
         if token in settings.stop:
             return
         yield token
 
 
-def _steps(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling) -> Iterator[list[int]]:
+def generate_steps(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling) -> Iterator[list[int]]:
     """Yield one new token per row and step, reading each token once thanks to the key/value cache."""
     history, padding = _left_pad(prompts, model)
     _check_room(history.shape[1], settings, model)

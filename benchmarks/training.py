@@ -1,0 +1,160 @@
+"""Training on a CPU: tokens a second, peak memory and the share of what this machine's matrix products can do."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+
+from benchmarks.measure import (
+    Child,
+    OthersWatch,
+    Report,
+    Rounds,
+    Sample,
+    compare,
+    interleave,
+    machine_description,
+    timed,
+)
+from utils.config import SIZES, GPT2Config, flops_per_token
+
+SPEED, FLOPS, SHARE = "tokens/s", "matrix products TFLOP/s", "of the matrix peak share"
+TRANSFORMERS = "transformers.models.gpt2.modeling_gpt2"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which model learns from which batches (sequences, context)."""
+
+    config: GPT2Config = SIZES["small"]
+    shapes: tuple[tuple[int, int], ...] = ((4, 256), (2, 512), (1, 1024), (16, 256))
+    rounds: Rounds = Rounds(3)
+
+
+def measure(settings: Settings = Settings()) -> Report:
+    """Let ours and transformers learn from random tokens in turns, shape by shape."""
+    samples: dict[str, list[Sample]] = {}
+    with OthersWatch() as others:
+        for batch, context in settings.shapes:
+            samples |= race(settings, batch, context)
+    notes = [
+        "Random weights and tokens, no dropout, fused AdamW and clipped gradients for everyone.",
+        "Ours is the course's own loop; the matrix peak is a 2048 × 2048 product in the same dtype and round.",
+        "The share counts 6·N + 12·L·H·Q·T FLOPs a token; peak memory is above the imports.",
+    ]
+    if "bfloat16" not in dtypes():
+        notes.append("bfloat16 is not measured here: this processor only imitates its products, so we use float32 too.")
+    notes.append(others.sentence())
+    return Report(
+        "training",
+        "Training on a CPU: random weights and tokens",
+        asdict(settings),
+        samples,
+        ratios(samples, settings),
+        notes,
+        machine_description(),
+    )
+
+
+def dtypes() -> list[str]:
+    """Return the dtypes of matrix products that this processor really has."""
+    from utils.devices import has_real_bf16
+
+    return ["float32", "bfloat16"] if has_real_bf16("cpu") else ["float32"]
+
+
+def race(settings: Settings, batch: int, context: int) -> dict[str, list[Sample]]:
+    """Return the samples of all contestants for one shape of batch."""
+    shape, arguments = f"{batch} × {context}", (settings.config, batch, context)
+    with ExitStack() as stack:
+        turns = {}
+        for dtype in dtypes():
+            for who, child in (
+                ("matrix product", Child(matrix_product, dtype, imports=("torch",))),
+                ("ours", Child(ours, *arguments, dtype, imports=("utils.training",))),
+                ("transformers", Child(peer, *arguments, dtype, imports=(TRANSFORMERS,))),
+            ):
+                turns[f"{who} {dtype}, {shape}"] = stack.enter_context(child).turn
+        samples = interleave(turns, settings.rounds)
+    add_share_of_peak(samples, flops_per_token(settings.config, context))
+    return samples
+
+
+def add_share_of_peak(samples: dict[str, list[Sample]], flops: int) -> None:
+    """Add to each sample of training which share of the matrix product's speed in its round it used."""
+    for name, turns in samples.items():
+        who, _, rest = name.partition(" ")
+        if who == "matrix":
+            continue
+        for sample, peak in zip(turns, samples[f"matrix product {rest}"], strict=True):
+            sample[SHARE] = sample[SPEED] * flops / (peak[FLOPS] * 1e12)
+
+
+def ratios(samples: dict[str, list[Sample]], settings: Settings) -> list:
+    """Compare speed and memory dtype by dtype, and our largest batch's memory with their smallest one's."""
+    found = []
+    for dtype in dtypes():
+        target = 1.25 if dtype == "bfloat16" else None
+        names = [f"{dtype}, {batch} × {context}" for batch, context in settings.shapes]
+        for name in names:
+            found.append(compare(samples, f"ours {name}", f"transformers {name}", SPEED, target=target))
+            found.append(compare(samples, f"ours {name}", f"transformers {name}", "peak bytes"))
+        if len(names) > 1:
+            found.append(compare(samples, f"ours {names[-1]}", f"transformers {names[0]}", "peak bytes"))
+    return found
+
+
+def matrix_product(dtype: str):
+    """Measure the speed of a large product, the best this machine does with matrices."""
+    import torch
+
+    a, b = (torch.randn(2048, 2048).to(getattr(torch, dtype)) for _ in range(2))
+
+    def turn() -> Sample:
+        best = min(timed(lambda: a @ b) for _ in range(8))
+        return {FLOPS: 2 * 2048**3 / best / 1e12}
+
+    return turn
+
+
+def ours(config: GPT2Config, batch: int, context: int, dtype: str):
+    """Take steps of the course's own training loop."""
+    import torch
+
+    from utils.batches import Batches
+    from utils.distributed import ProcessGroup
+    from utils.model import GPT2
+    from utils.training import TrainConfig, Trainer, TrainingData
+
+    torch.manual_seed(0)
+    tokens = torch.randint(config.vocab_size, (20 * batch * context,))
+    data = TrainingData(Batches(tokens, batch, context))
+    settings = TrainConfig(context=context, batch_size=batch, dtype=dtype)
+    trainer = Trainer(GPT2(config).train(), data, settings, ProcessGroup())
+    return lambda: {SPEED: batch * context / timed(trainer.step)}
+
+
+def peer(config: GPT2Config, batch: int, context: int, dtype: str):
+    """Take the same steps with transformers' GPT-2 and a loop of the usual form."""
+    import torch
+    from transformers import GPT2Config as PeerConfig
+    from transformers import GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    shape = {"n_layer": config.n_layer, "n_head": config.n_head, "n_embd": config.n_embd}
+    quiet = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    sizes = {"vocab_size": config.vocab_size, "n_positions": config.context, "use_cache": False}
+    model = GPT2LMHeadModel(PeerConfig(**shape, **sizes, **quiet)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    mixed = dtype == "bfloat16"
+
+    def step() -> None:
+        tokens = torch.randint(config.vocab_size, (batch, context))
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            loss = model(input_ids=tokens, labels=tokens).loss
+        loss.backward()
+        float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return lambda: {SPEED: batch * context / timed(step)}
