@@ -12,7 +12,7 @@ NAMES = ("startup", "loading", "generation", "training")  # the quick ones first
 
 
 def run(names: list[str], count: int | None = None, folder: Path = RESULTS) -> int:
-    """Run the named benchmarks, or all of them; print tables and keep the JSON. A `count` of rounds is for a quick look."""
+    """Run the named benchmarks, or all; print tables and keep the JSON. A `count` of rounds is for a quick look."""
     if unknown := [name for name in names if name not in NAMES]:
         raise CourseError(f"There is no benchmark {unknown[0]!r}, expected some of {', '.join(NAMES)}.")
     from benchmarks.measure import Rounds
