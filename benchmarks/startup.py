@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.measure import OthersWatch, Report, Rounds, interleave, machine_description, timed
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT = 0.3  # seconds, for import utils and for --help
+LIMIT = 0.3  # seconds, for import utils, for --help and for loading nano
 COMMANDS = {
     "python alone": ["-c", "pass"],
     "import utils": ["-c", "import utils"],
@@ -18,6 +18,12 @@ COMMANDS = {
     "import numpy": ["-c", "import numpy"],
     "import torch": ["-c", "import torch"],
 }
+LOAD_NANO = """
+import time, torch, utils.loaders
+began = time.perf_counter()
+utils.loaders.load_gpt2("nano")
+print(time.perf_counter() - began)
+"""
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,10 @@ class Settings:
 def measure(settings: Settings = Settings()) -> Report:
     """Start each command as a person would, in turns."""
     turns = {name: lambda words=words: {"wall seconds": start(words)} for name, words in COMMANDS.items()}
+    turns["load nano, once torch is imported"] = lambda: {"wall seconds": nano_seconds()}
     with OthersWatch() as others:
         samples = interleave(turns, settings.rounds)
-    notes = [f"The aim for import utils and for --help is {LIMIT} s.", others.sentence()]
+    notes = [f"The aim for import utils, for --help and for nano is {LIMIT} s.", others.sentence()]
     title = "Start-up: seconds until the command is done"
     return Report("startup", title, asdict(settings), samples, (), notes, machine_description())
 
@@ -40,3 +47,9 @@ def measure(settings: Settings = Settings()) -> Report:
 def start(words: list[str]) -> float:
     """Return how many seconds python takes with these arguments."""
     return timed(lambda: subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True))
+
+
+def nano_seconds() -> float:
+    """Return how many seconds a new process takes to load nano after its imports."""
+    words = [sys.executable, "-c", LOAD_NANO]
+    return float(subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout)

@@ -12,9 +12,12 @@ import pytest
 import torch
 
 from utils.__main__ import main
+from utils.bins import load_bin
 from utils.config import GPT2Config
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
+from utils.stories import corpus
+from utils.tokenizer import Tokenizer
 
 TINY = ["n_layer=1", "n_head=2", "n_embd=16", "context=16", "batch_size=2", "warmup_steps=1", "device=cpu"]
 
@@ -129,3 +132,29 @@ def test_help_names_every_command(capsys):
     assert end.value.code == 0
     out = capsys.readouterr().out
     assert all(name in out for name in ("prepare", "train", "chat", "inspect", "prefetch", "notebooks", "bench"))
+
+
+def test_stories_become_bins_and_the_same_ones_again(tmp_path, capsys):
+    words = ["stories", "--count", "12", "--held-out", "0.25", "--out", str(tmp_path / "bins")]
+    assert main(words) == 0 and main(words) == 0
+    said = capsys.readouterr().out
+    assert "3 of 12 validate" in said and "was up to date" in said
+    documents = Tokenizer.gpt2().decode(load_bin(tmp_path / "bins" / "train.bin").tolist()).split("<|endoftext|>")
+    assert len(documents) == 9 and set(documents) < set(corpus(12, 1))
+
+
+def test_convert_writes_a_folder_of_half_the_bytes(tmp_path, capsys):
+    torch.manual_seed(0)
+    model = GPT2(GPT2Config(1, 2, 16, 50, 8))
+    save_gpt2(model, tmp_path / "full")
+    assert main(["convert", str(tmp_path / "full"), str(tmp_path / "half")]) == 0
+    (half,) = (tmp_path / "half").glob("*.safetensors")
+    assert "float16" in capsys.readouterr().out
+    assert half.stat().st_size < 0.7 * (tmp_path / "full" / "model.safetensors").stat().st_size
+    for ours, theirs in zip(load_gpt2(tmp_path / "half").parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs.half().float())
+
+
+def test_convert_refuses_an_unknown_dtype(tmp_path, capsys):
+    assert main(["convert", "nano", str(tmp_path), "--dtype", "int4"]) == 1
+    assert "dtype 'int4' is unknown" in capsys.readouterr().err

@@ -24,7 +24,8 @@ from utils.config import (
 )
 from utils.errors import CourseError
 from utils.model import GPT2
-from utils.training import TrainConfig, make_optimizer, parameter_groups
+from utils.optimizers import make_optimizer, parameter_groups
+from utils.training import TrainConfig
 
 GOLDEN = {
     "nano": 17_867_008,

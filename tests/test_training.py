@@ -17,8 +17,9 @@ from utils.errors import CourseError
 from utils.interrupts import StopRequest
 from utils.loaders import load_gpt2
 from utils.model import GPT2
+from utils.optimizers import learning_rate_at, parameter_groups
 from utils.run_log import RunLog
-from utils.training import TrainConfig, Trainer, TrainingData, learning_rate_at, parameter_groups, train
+from utils.training import TrainConfig, Trainer, TrainingData, train
 
 TINY = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=50, context=32)
 QUICK = TrainConfig(

@@ -54,12 +54,30 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("inspect", inspect, "say what is in a file of weights, without loading it")
     command.add_argument("path", help="a file, a folder or a size")
 
+    command = add("convert", convert, "write a model in another number format, as a folder for us and transformers")
+    command.add_argument("model", help="a size, a folder or a file")
+    command.add_argument("out", help="the folder to write")
+    command.add_argument("--dtype", default="float16", help="float32, bfloat16 or float16 (%(default)s)")
+
     command = add("prefetch", prefetch, "download sizes once, to work offline for good")
     command.add_argument("sizes", nargs="+", help="small, medium, large, xl")
 
     command = add("notebooks", notebooks, "run notebooks and store what they print, or check that this is done")
     command.add_argument("paths", nargs="*", help="notebooks; all of them when none is named")
     command.add_argument("--check", action="store_true", help="change nothing, report what is stale or unclean")
+
+    command = add("stories", stories, "write our story world's corpus as train.bin and validate.bin")
+    command.add_argument("--count", type=int, default=120_000, help="documents (%(default)s)")
+    command.add_argument("--seed", type=int, default=1, help="another seed, other stories (%(default)s)")
+    command.add_argument("--held-out", type=float, default=0.007, help="share that is held out (%(default)s)")
+    command.add_argument("--out", default="data/prepared/stories", help="folder for the result (%(default)s)")
+
+    command = add("judge", judge, "let a model tell stories, and measure them: loss, coherence, memorization")
+    command.add_argument("model", nargs="?", default="nano", help="a size, a folder or a file (%(default)s)")
+    command.add_argument("--documents", type=int, default=1000, help="fresh ones for the loss (%(default)s)")
+    command.add_argument("--stories", type=int, default=200, help="how many it tells (%(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="of the telling (%(default)s)")
+    command.add_argument("--out", help="a JSON file for the figures and all the stories")
 
     command = add("manifest", manifest, "write data/MANIFEST.json: size, SHA-256, licence and origin of every file")
     command.add_argument("--check", action="store_true", help="change nothing, report what differs")
@@ -98,6 +116,15 @@ def inspect(options: argparse.Namespace) -> None:
     print("\n".join(inspect_file(options.path)))
 
 
+def convert(options: argparse.Namespace) -> None:
+    from utils.devices import parse_dtype
+    from utils.loaders import load_gpt2, save_gpt2
+
+    dtype = parse_dtype(options.dtype)
+    save_gpt2(load_gpt2(options.model, dtype), options.out)
+    print(f"{options.out} holds the weights in {options.dtype}")
+
+
 def prefetch(options: argparse.Namespace) -> None:
     from utils.hub import prefetch
 
@@ -108,6 +135,25 @@ def notebooks(options: argparse.Namespace) -> int:
     from utils.notebooks import main
 
     return main(options.paths, check=options.check)
+
+
+def stories(options: argparse.Namespace) -> None:
+    from utils.stories import corpus
+    from utils.text import Document
+
+    options.source = [Document(f"story {i}", text) for i, text in enumerate(corpus(options.count, options.seed))]
+    options.clean = False
+    prepare(options)
+
+
+def judge(options: argparse.Namespace) -> None:
+    from utils.loaders import load_gpt2
+    from utils.story_judge import judge
+
+    verdict, told = judge(load_gpt2(options.model), options.documents, options.stories, options.seed)
+    print(verdict)
+    if options.out:
+        verdict.save(options.out, told)
 
 
 def manifest(options: argparse.Namespace) -> int:

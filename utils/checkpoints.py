@@ -1,6 +1,6 @@
 """Checkpoints: one file that is whole or not there, from which a run goes on as if it had never stopped.
 
-last.safetensors holds the weights under the hub's names, AdamW's moments and the state of chance;
+last.safetensors holds the weights under the hub's names, the optimizer's moments and the state of chance;
 model.safetensors holds the best weights alone, ready for `load_gpt2` and for `transformers`.
 """
 
@@ -20,7 +20,6 @@ from utils.model import GPT2
 from utils.weights import open_weights, read_note, write_safetensors, write_whole
 
 LAST = "last.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass
@@ -66,11 +65,12 @@ class Checkpoints:
         model, names = trainer.model, _names_by_parameter(trainer)
         tensors = hub_tensors(model)
         for parameter, state in trainer.optimizer.state.items():
-            tensors += [(f"optimizer.{names[parameter]}.{moment}", state[moment]) for moment in MOMENTS]
+            moments = {key: value for key, value in state.items() if key != "step"}
+            tensors += [(f"optimizer.{names[parameter]}.{key}", value) for key, value in moments.items()]
         tensors.append(("random.cpu", torch.get_rng_state()))
         if model.device.type == "cuda":
             tensors.append(("random.cuda", torch.cuda.get_rng_state(model.device)))
-        counts = [float(state["step"]) for state in trainer.optimizer.state.values()]
+        counts = [float(state.get("step", 0)) for state in trainer.optimizer.state.values()]
         note = {
             "optimizer_step": max(counts, default=0.0),  # fewer than steps where float16 skipped some
             "progress": asdict(trainer.progress),
@@ -149,7 +149,8 @@ def _copy_weights(model: GPT2, stored: dict) -> None:
 def _restore_parameters(trainer, stored: dict, step: float) -> None:
     _copy_weights(trainer.model, stored)
     for parameter, name in _names_by_parameter(trainer).items():
-        if f"optimizer.{name}.{MOMENTS[0]}" not in stored:
-            continue
-        state = {m: stored[f"optimizer.{name}.{m}"].read().clone().to(parameter.device) for m in MOMENTS}
-        trainer.optimizer.state[parameter] = {"step": torch.tensor(step, device=parameter.device), **state}
+        start = f"optimizer.{name}."
+        moments = {key.removeprefix(start): stored[key] for key in stored if key.startswith(start)}
+        if moments:
+            state = {key: moment.read().clone().to(parameter.device) for key, moment in moments.items()}
+            trainer.optimizer.state[parameter] = {"step": torch.tensor(step, device=parameter.device), **state}

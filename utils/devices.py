@@ -40,6 +40,12 @@ def has_real_bf16(device_type: str) -> bool:
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
+@cache
+def has_amx() -> bool:
+    """Say whether this CPU multiplies whole tiles of bfloat16, which also reads 16-bit weights fastest."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
 def training_dtype(device: torch.device) -> torch.dtype:
     """Return the dtype for matrix products in training: bfloat16 where real, float16 on other CUDA, else float32."""
     if has_real_bf16(device.type):

@@ -1,8 +1,8 @@
-"""16-bit weights, laid out the way in which a CPU without 16-bit products reads them fastest.
+"""16-bit weights, laid out the way in which most CPUs read them fastest.
 
-A CPU that only imitates 16-bit products still gains from 16-bit weights, since a token costs one pass over
-all of them and half the bytes take half the time. The weights are packed once for PyTorch's FBGEMM, which
-widens them to float32 on their way through the registers; everything else stays in float32.
+A token costs one pass over all weights, and half the bytes take half the time, even where a CPU computes in
+float32 only. The weights are packed once for PyTorch's FBGEMM, which widens them to float32 on their way
+through the registers; everything else stays in float32. Only CPUs with AMX read plain bfloat16 faster.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.devices import has_real_bf16
+from utils.devices import has_amx, small_dtype
 from utils.model import GPT2
 
 
@@ -60,15 +60,17 @@ def for_generation(model: GPT2) -> GPT2:
 
     The result is for reading only: it can't be trained or saved.
     """
-    if model.device.type == "cpu" and not has_real_bf16("cpu") and can_pack():
+    if model.device.type == "cpu" and not has_amx() and can_pack():
         return pack(model)
-    return model.to(torch.float16 if not has_real_bf16(model.device.type) else torch.bfloat16).eval()
+    return model.to(small_dtype(model.device)).eval()
 
 
 def pack(model: GPT2) -> GPT2:
     """Pack every linear layer of `model` in place, one at a time; the head becomes a copy of its own."""
-    for name, module in list(model.named_modules()):
+    names = [name for name, _ in model.named_modules()]  # names alone, so that packed layers are freed one by one
+    for name in reversed(names):  # the head first: it needs the most room
         parent, _, child = name.rpartition(".")
+        module = model.get_submodule(name)
         if isinstance(module, nn.Linear):
             setattr(model.get_submodule(parent), child, PackedLinear(module))
         elif isinstance(module, nn.LayerNorm):

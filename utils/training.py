@@ -20,6 +20,7 @@ from utils.evaluate import Protocol, measure_loss
 from utils.interrupts import StopRequest
 from utils.losses import IGNORE
 from utils.model import GPT2
+from utils.optimizers import OPTIMIZERS, learning_rate_at, make_optimizer
 from utils.run_log import RunLog, StepRecord
 
 
@@ -33,6 +34,7 @@ class TrainConfig:
     batch_size: int = 8  # sequences in one micro-batch
     accumulate: int = 1  # micro-batches in one step
     max_steps: int = 1000
+    optimizer: str = "adamw"  # or muon, for the matrices of the blocks
     learning_rate: float = 6e-4
     min_learning_rate: float = 6e-5
     warmup_steps: int = 100
@@ -50,6 +52,8 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise CourseError(f"optimizer is {self.optimizer!r}, expected one of {', '.join(OPTIMIZERS)}.")
         for name in ("context", "batch_size", "accumulate", "max_steps", "evaluate_every", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise CourseError(f"{name} is {getattr(self, name)}, expected at least 1.")
@@ -74,35 +78,6 @@ class TrainResult:
     train_loss: float
     best_validate_loss: float | None
     reason: str
-
-
-def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step (from 0): up in a line, then down along half a cosine.
-
-    >>> [round(learning_rate_at(s, TrainConfig(max_steps=20, warmup_steps=10)) * 1e4, 2) for s in (0, 9, 10, 19)]
-    [0.6, 6.0, 6.0, 0.73]
-    """
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
-    low = min(config.min_learning_rate, config.learning_rate)
-    return low + (config.learning_rate - low) * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Decay matrices and embeddings; leave biases and norms alone."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
-    ]
-
-
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Return AdamW in its fused form, which passes over the weights once."""
-    groups = parameter_groups(model, config.weight_decay)
-    fused = next(model.parameters()).device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused)
 
 
 def train(
