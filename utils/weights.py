@@ -67,6 +67,10 @@ class StoredTensor:
         values = torch.from_numpy(data).view(self.dtype)
         return values.view(self.shape) if self.stride is None else values.as_strided(self.shape, self.stride)
 
+    def read_into(self, target: Tensor) -> None:
+        """Fill `target`, which has this shape."""
+        target.copy_(self.read())
+
 
 def open_weights(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a .safetensors or .bin file, or of an index of shards, by name."""
