@@ -18,7 +18,7 @@ from utils.errors import CourseError
 from utils.ggml_blocks import BlockFormat
 from utils.gguf_header import MAGIC, Value, Walk, read_header
 
-CHUNK = 2**20  # values that are turned into floats at a time
+CHUNK = 2**18  # values that are turned into floats at a time, so that a cache can hold them
 
 
 def is_gguf(path: Path) -> bool:

@@ -30,11 +30,8 @@ MOST_DIMENSIONS = 4
 
 UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 10: "Q", 11: "q", 12: "d"}  # type → struct code
-TYPE_NAMES = dict(
-    enumerate(
-        "uint8 int8 uint16 int16 uint32 int32 float32 bool string array uint64 int64 float64".split(),
-    )
-)
+TYPE_NAMES = {0: "uint8", 1: "int8", 2: "uint16", 3: "int16", UINT32: "uint32", INT32: "int32", FLOAT32: "float32"}
+TYPE_NAMES |= {BOOL: "bool", STRING: "string", ARRAY: "array", 10: "uint64", 11: "int64", 12: "float64"}
 SMALLEST = {kind: struct.calcsize(f"<{code}") for kind, code in NUMBERS.items()} | {BOOL: 1, STRING: 8, ARRAY: 12}
 
 
@@ -218,13 +215,17 @@ def _read_entry(walk: Walk, entries: dict[str, Entry]) -> None:
         raise walk.wrong(f"{name!r} has {rank:,} dimensions, expected at most {MOST_DIMENSIONS}", walk.at - 4)
     sizes = [walk.number("Q", f"a dimension of {name!r}") for _ in range(rank)]
     if 0 in sizes or math.prod(sizes) >= 2**63:
-        raise walk.wrong(f"{name!r} has dimensions {sizes}, expected none of 0 and under 2⁶³ values", walk.at - 8 * rank)
+        raise walk.wrong(
+            f"{name!r} has dimensions {sizes}, expected none of 0 and under 2⁶³ values", walk.at - 8 * rank
+        )
     number = walk.number("I", f"the type of {name!r}")
     if number not in BY_NUMBER:
         raise walk.wrong(f"{name!r} has the unknown type {number}", walk.at - 4)
     kind = BY_NUMBER[number]
     if (sizes or [1])[0] % kind.values:
-        raise walk.wrong(f"rows of {name!r} have {(sizes or [1])[0]:,} values, {kind.name} packs {kind.values} at a time")
+        raise walk.wrong(
+            f"rows of {name!r} have {(sizes or [1])[0]:,} values, {kind.name} packs {kind.values} at a time"
+        )
     entries[name] = Entry(walk.at, kind, tuple(reversed(sizes)), walk.number("Q", f"the place of {name!r}"))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
 from torch import Tensor
 
 from utils.bpe import END_OF_TEXT
@@ -140,6 +139,6 @@ def _typed(value: Any) -> bytes:
             return struct.pack("<If", FLOAT32, value)
         case str():
             return struct.pack("<I", STRING) + _string(value)
-        case [str(), *_]:
+        case [] | [str(), *_]:
             return struct.pack("<IIQ", ARRAY, STRING, len(value)) + b"".join(map(_string, value))
     return struct.pack(f"<IIQ{len(value)}i", ARRAY, INT32, len(value), *value)
