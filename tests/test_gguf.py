@@ -18,6 +18,7 @@ from torch.testing import assert_close
 
 from benchmarks.gguf_peer import LlamaCpp
 from utils.__main__ import main
+from utils.chat import Conversation
 from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.ggml_blocks import FORMATS, writable
@@ -372,6 +373,11 @@ def test_the_tokenizer_comes_back(whole, tmp_path):
     assert back.encode("the sons") == tokenizer.encode("the sons")
 
 
+def test_a_chat_speaks_in_the_tokens_of_the_file(tiny):
+    path, _ = tiny
+    assert Conversation.open(str(path), [], "chat_log.csv").tokenizer.vocab == ONE_MERGE.vocab
+
+
 @pytest.mark.parametrize(("kind", "tokenizer", "message"), [
     ("Q2_K", ONE_MERGE, "kind 'Q2_K' can't be written, expected one of F32, F16, BF16, Q4_0, Q4_1, Q8_0"),
     ("q8_0", ONE_MERGE, "kind 'q8_0' can't be written"),
@@ -423,6 +429,10 @@ def test_inspect_of_what_we_cannot_load_says_why(tmp_path):
     lines = describe_gguf(path)
     assert "load_gpt2: no, it holds the architecture 'llama', expected 'gpt2'. llama.cpp may run it." in lines
     assert "llama.cpp: no, it holds no tokens" in lines
+    path = their_file(tmp_path / "b.gguf", tiny_model(TINY), block_count=None)
+    assert any(
+        line.startswith("load_gpt2: no, it is not whole:") and "block_count" in line for line in inspect_file(path)
+    )
 
 
 # What is no GPT-2, by name

@@ -49,10 +49,10 @@ def gguf_name(hub_name: str) -> str:
     return f"{f'blk.{block}.' if block else ''}{NAMES[module]}.{kind}"
 
 
-def hub_name(gguf_name: str) -> str:
+def from_gguf_name(gguf_name: str) -> str:
     """Translate GGUF's name of a GPT-2 tensor; others keep theirs.
 
-    >>> hub_name("blk.3.ffn_up.weight"), hub_name("rope_freqs.weight")
+    >>> from_gguf_name("blk.3.ffn_up.weight"), from_gguf_name("rope_freqs.weight")
     ('h.3.mlp.c_fc.weight', 'rope_freqs.weight')
     """
     parts = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)", gguf_name)
@@ -66,7 +66,7 @@ def gpt2_from_gguf(path: Path) -> tuple[dict[str, GGUFTensor], dict]:
     file = open_gguf(path)
     if problem := gpt2_problem(file):
         raise CourseError(f"{path} {problem}")
-    stored = {hub_name(name): replace(t, turned=name.endswith(TURNED)) for name, t in file.tensors.items()}
+    stored = {from_gguf_name(name): replace(t, turned=name.endswith(TURNED)) for name, t in file.tensors.items()}
     if HEAD in file.tensors:
         stored["wte.weight"] = _one_table(file)
     raw = {name: file.need(f"gpt2.{key}", int) for name, key in CONFIG_KEYS.items()}
@@ -163,14 +163,18 @@ def _bits_per_weight(file: GGUFFile, total: int) -> str:
 
 def _loaders(file: GGUFFile) -> list[str]:
     """Say of each loader whether it opens the file."""
-    problem = gpt2_problem(file)
-    tokens = file.metadata.get("tokenizer.ggml.tokens")
-    context = None if problem else file.get("gpt2.context_length")
-    transformers = "no, see load_gpt2" if problem else "yes" if context == 1024 else "yes, with config="
+    try:
+        problem = gpt2_problem(file)
+    except CourseError as error:  # a value of the config is missing or of another type
+        problem = f"is not whole: {error}"
+    known = file.get("general.architecture") == "gpt2"
+    perhaps = "yes" if known else "yes, if it knows the architecture"
+    tokens = "tokenizer.ggml.tokens" in file.metadata
+    other_length = known and file.get("gpt2.context_length") != 1024  # which transformers does not take from the file
     return [
         f"load_gpt2: {f'no, it {problem}' if problem else 'yes'}",
-        f"llama.cpp: {'no, it holds no tokens' if tokens is None else 'yes, if it knows the architecture'}",
-        f"transformers, gguf_file=: {transformers}",
+        f"llama.cpp: {perhaps if tokens else 'no, it holds no tokens'}",
+        f"transformers, gguf_file=: {'yes, with config=' if other_length else perhaps}",
     ]
 
 

@@ -65,7 +65,7 @@ def _tensors(model: GPT2, packing: BlockFormat) -> list[tuple[str, Tensor, Block
 
 def _packed(weight: Tensor, packing: BlockFormat) -> Iterator[memoryview]:
     """Yield the bytes of a tensor, a few rows at a time."""
-    rows = weight.view(-1, weight.shape[-1])
+    rows = weight.reshape(-1, weight.shape[-1])
     for part in rows.split(max(1, CHUNK // rows.shape[1])):
         yield packing.quantize(part.cpu()).contiguous().numpy().data
 
