@@ -122,8 +122,15 @@ def test_quantized_values_are_those_of_the_library(name):
     values[3, ::2], values[3, 1::2] = 1, -1  # which of the two is the farthest from 0?
     values[4], values[5], values[6] = 2.5, np.arange(96) / 8, -np.abs(values[6])
     values[7] *= 1000
+    values[8], values[8, ::32] = np.arange(96) / 2, 127  # at a scale of 1 every other one lies between two codes
     found = FORMATS[name].quantize(torch.from_numpy(values)).numpy()
     np.testing.assert_array_equal(found, quants.quantize(values, Type[name]).view(np.uint8))
+
+
+@pytest.mark.parametrize("name", ["Q8_0", "Q4_0"])
+def test_values_too_small_for_any_scale_are_packed_like_zeros(name):
+    tiny = torch.tensor([1e-40, -1e-40] * 16)  # 1 over their scale is infinite
+    assert torch.equal(FORMATS[name].quantize(tiny), FORMATS[name].quantize(torch.zeros(32)))
 
 
 def test_a_block_by_hand():
@@ -414,7 +421,7 @@ def test_inspect_says_what_the_file_is_and_what_opens_it(files, capsys):
     assert lines[1] == f"GGUF version 3, {8 * total / weights:.2f} bits per weight: 19 × F32, 9 × Q8_0"
     assert lines[2:5] == [
         "load_gpt2: yes",
-        "llama.cpp: yes, if it knows the architecture",
+        "llama.cpp: yes",
         "transformers, gguf_file=: yes",
     ]
     assert {"general.architecture: gpt2", "gpt2.context_length: 1024", "tokenizer.ggml.tokens: 258 × string"} <= {
