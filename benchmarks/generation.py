@@ -92,7 +92,7 @@ def write_weights(settings: Settings, folder: Path) -> None:
     """Write the same random weights as a folder for transformers and us, and as GGUF files for llama.cpp."""
     import torch
 
-    from benchmarks.gguf_peer import write_gguf
+    from utils.gguf_writer import save_gguf
     from utils.loaders import save_gpt2
     from utils.model import GPT2
 
@@ -100,7 +100,7 @@ def write_weights(settings: Settings, folder: Path) -> None:
     model = GPT2(settings.config)
     save_gpt2(model, folder)
     for kind in settings.llama_kinds:
-        write_gguf(model, folder / f"{kind}.gguf", kind)
+        save_gguf(model, folder / f"{kind}.gguf", kind)
 
 
 def single_contestants(settings: Settings, folder: Path) -> dict[str, Child]:

@@ -13,10 +13,11 @@ import torch
 
 import benchmarks
 from benchmarks import generation, loading, measure, report, training
-from benchmarks.gguf_peer import LlamaCpp, write_gguf
+from benchmarks.gguf_peer import LlamaCpp
 from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
 from utils.errors import CourseError
+from utils.gguf_writer import save_gguf
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
 
@@ -182,7 +183,7 @@ def test_the_gguf_file_gives_the_same_tokens_in_llama_cpp_as_ours(tmp_path):
     for weight in model.parameters():
         weight.data.add_(torch.randn_like(weight), alpha=0.2)
     prompt = [464, 2068, 7586]
-    theirs = LlamaCpp(write_gguf(model, tmp_path / "F32.gguf", "F32"), threads=1, context=64)
+    theirs = LlamaCpp(save_gguf(model, tmp_path / "F32.gguf", "F32"), threads=1, context=64)
     expected = generate(model, [prompt], Sampling(max_new=12, temperature=0, stop=()))[0]
     assert theirs.tokens(prompt, 12) == expected
     assert len(set(expected)) > 3

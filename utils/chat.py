@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from utils.devices import pick_device
+from utils.gguf import is_gguf
 from utils.loaders import DATA, find_model, load_gpt2
 from utils.model import GPT2
 from utils.run_log import log_chat
@@ -47,7 +48,7 @@ class Conversation:
         settings = Sampling(**vars(wishes), window=True)
         model = load_gpt2(name, device=pick_device())
         place = find_model(name) or DATA
-        return cls(model, load_tokenizer(place if place.is_dir() else place.parent), settings, log)
+        return cls(model, load_tokenizer(place if place.is_dir() or is_gguf(place) else place.parent), settings, log)
 
     def run(self) -> None:
         """Ask and answer until the learner says exit or quit, or presses Ctrl-D or Ctrl-C."""

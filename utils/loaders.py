@@ -10,6 +10,8 @@ from torch import Tensor
 
 from utils.config import SIZES, GPT2Config, format_bytes
 from utils.errors import CourseError
+from utils.gguf import is_gguf
+from utils.gguf_gpt2 import describe_gguf, gpt2_from_gguf
 from utils.model import GPT2
 from utils.weights import StoredTensor, open_weights, read_json, write_safetensors, write_whole
 
@@ -67,12 +69,20 @@ def load_gpt2(
     if path is None:
         return provisional_nano(dtype, device)
     weights_file = _weights_file(path)
-    stored = {name.removeprefix("transformer."): tensor for name, tensor in open_weights(weights_file).items()}
-    config = read_config(weights_file.parent, stored)
+    stored, config = _open_model(weights_file)
     with torch.device("meta"):
         model = GPT2(config)
     _fill(model, stored, dtype, torch.device(device), weights_file)
     return model.eval()
+
+
+def _open_model(weights_file: Path) -> tuple[dict, GPT2Config]:
+    """Find tensors and config, under the hub's names and in its layout, by the file's first bytes."""
+    if is_gguf(weights_file):
+        stored, raw = gpt2_from_gguf(weights_file)
+        return stored, parse_config(raw, weights_file, found_shape(stored, weights_file))
+    stored = {name.removeprefix("transformer."): tensor for name, tensor in open_weights(weights_file).items()}
+    return stored, read_config(weights_file.parent, stored)
 
 
 def find_model(name_or_path: str | Path) -> Path | None:
@@ -106,26 +116,33 @@ def _weights_file(path: Path) -> Path:
     for name in WEIGHT_FILES:
         if (path / name).is_file():
             return path / name
+    if len(packed := sorted(path.glob("*.gguf"))) == 1:
+        return packed[0]
     names = sorted(entry.name for entry in path.iterdir())[:5]
-    raise CourseError(f"{path} holds {names or 'nothing'}, expected one of {', '.join(WEIGHT_FILES)}.")
+    raise CourseError(f"{path} holds {names or 'nothing'}, expected one of {', '.join(WEIGHT_FILES)} or one .gguf.")
 
 
 def read_config(folder: Path, stored: dict[str, StoredTensor]) -> GPT2Config:
     """Read config.json, or recognize the shape where there is none, and check that the tensors agree."""
-    for name in ("wte.weight", "wpe.weight"):
-        if name not in stored or len(stored[name].shape) != 2:
-            raise CourseError(
-                f"{folder} holds no GPT-2: the matrix {name} is missing. Its tensors start with "
-                f"{', '.join(sorted(stored)[:3]) or 'nothing'}."
-            )
-    vocab, width = stored["wte.weight"].shape
-    context = stored["wpe.weight"].shape[0]
-    layers = len({name.split(".")[1] for name in stored if name.startswith("h.") and name.endswith("ln_1.weight")})
+    layers, width, vocab, context = found_shape(stored, folder)
     if not (folder / "config.json").is_file():
         heads = max(1, width // 64)  # every published GPT-2 has heads of width 64
         return GPT2Config(layers, heads, width, vocab, context)
     raw = read_json(folder / "config.json")
     return parse_config(raw, folder / "config.json", (layers, width, vocab, context))
+
+
+def found_shape(stored: dict[str, StoredTensor], path: Path) -> tuple[int, int, int, int]:
+    """Return layers, width, vocabulary and context as the tensors tell them."""
+    for name in ("wte.weight", "wpe.weight"):
+        if name not in stored or len(stored[name].shape) != 2:
+            raise CourseError(
+                f"{path} holds no GPT-2: the matrix {name} is missing. Its tensors start with "
+                f"{', '.join(sorted(stored)[:3]) or 'nothing'}."
+            )
+    vocab, width = stored["wte.weight"].shape
+    layers = len({name.split(".")[1] for name in stored if name.startswith("h.") and name.endswith("ln_1.weight")})
+    return layers, width, vocab, stored["wpe.weight"].shape[0]
 
 
 def parse_config(raw: dict, path: Path, found: tuple[int, int, int, int]) -> GPT2Config:
@@ -170,9 +187,8 @@ def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, devi
                 f"{path}: {theirs} holds {stored[theirs].dtype}, expected floating-point numbers. "
                 "Take the unquantized weights."
             )
-        value = stored[theirs].read()
-        target = torch.empty(shape, dtype=dtype, device=device)
-        filled[ours] = target.copy_(value.T if transposed else value)
+        filled[ours] = torch.empty(shape, dtype=dtype, device=device)
+        stored[theirs].read_into(filled[ours].T if transposed else filled[ours])
     model.load_state_dict(filled | {"head.weight": filled["token_embedding.weight"]}, assign=True)
     model.tie_head()
 
@@ -219,6 +235,8 @@ def inspect_file(path: str | Path) -> list[str]:
     if found is None:
         raise CourseError(f"{path} has no file yet: its weights are drawn when it is loaded. Give a file or a folder.")
     weights_file = _weights_file(found)
+    if is_gguf(weights_file):
+        return describe_gguf(weights_file)
     stored = open_weights(weights_file)
     total = sum(tensor.nbytes for tensor in stored.values())
     lines = [f"{weights_file.name}: {len(stored)} tensors, {format_bytes(total)}"]

@@ -212,8 +212,13 @@ def token_table(tokenizer: Tokenizer | CharTokenizer, text: str) -> list[TokenRo
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer | CharTokenizer:
-    """Return the tokenizer that a folder names or holds: meta.json, or a vocabulary, else GPT-2's."""
+    """Return the tokenizer that a folder names or holds (meta.json, or a vocabulary, else GPT-2's), or a GGUF file."""
     folder = Path(folder)
+    if folder.is_file():
+        from utils.gguf import is_gguf
+
+        if is_gguf(folder):
+            return _from_gguf(folder)
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder. Hand in the folder of a model or of tokenized text.")
     if (folder / META).exists():
@@ -224,7 +229,14 @@ def load_tokenizer(folder: str | Path) -> Tokenizer | CharTokenizer:
             vocab = _read_json(folder / vocab_name)
             merges = parse_merges((folder / merges_name).read_text(encoding="utf-8"))
             return gpt2 if (vocab, merges) == (gpt2.vocab, gpt2.merges) else Tokenizer(vocab, merges)
-    return gpt2
+    packed = sorted(folder.glob("*.gguf"))
+    return _from_gguf(packed[0]) if len(packed) == 1 else gpt2
+
+
+def _from_gguf(path: Path) -> Tokenizer:
+    from utils.gguf_gpt2 import read_tokenizer  # it stands on this module
+
+    return read_tokenizer(path)
 
 
 def _from_meta(path: Path) -> Tokenizer | CharTokenizer:

@@ -67,6 +67,13 @@ class StoredTensor:
         values = torch.from_numpy(data).view(self.dtype)
         return values.view(self.shape) if self.stride is None else values.as_strided(self.shape, self.stride)
 
+    def read_into(self, target: Tensor) -> None:
+        """Fill `target`, which has this shape and may be a transposed view."""
+        if target.is_contiguous():
+            target.copy_(self.read())
+        else:  # PyTorch turns a matrix faster while it writes row after row
+            target.T.copy_(self.read().T)
+
 
 def open_weights(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a .safetensors or .bin file, or of an index of shards, by name."""
