@@ -20,7 +20,7 @@ from torch.testing import assert_close
 
 from utils.config import SIZES
 from utils.errors import CourseError
-from utils.loaders import hub_tensors, inspect_file, load_gpt2, save_gpt2
+from utils.loaders import hub_tensors, load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
 from utils.weights import open_weights, read_note, write_safetensors, write_whole
@@ -230,32 +230,6 @@ def test_nano_without_its_file_is_the_same_random_model_every_time(monkeypatch, 
     monkeypatch.setattr("utils.loaders.DATA", tmp_path)
     a, b = load_gpt2("nano"), load_gpt2("nano", dtype=torch.bfloat16)
     assert a.config == SIZES["nano"] and same_weights(a.bfloat16(), b)
-
-
-# What is inspected is not loaded
-
-
-def test_inspect_lists_every_tensor_with_its_bytes(folder):
-    lines = inspect_file(folder)
-    assert lines == inspect_file(folder / "model.safetensors")
-    tensors = hub_tensors(tiny_model())
-    assert lines[0] == f"model.safetensors: {len(tensors)} tensors, 117 kB"
-    by_name = {line.split()[0]: line for line in lines[1:]}
-    assert by_name.keys() == {name for name, _ in tensors}
-    assert by_name["h.1.mlp.c_fc.weight"].split() == [
-        "h.1.mlp.c_fc.weight",
-        "float32",
-        "[32,",
-        "128]",
-        "16,384",
-        "bytes",
-    ]
-
-
-def test_inspect_of_a_model_without_a_file_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr("utils.loaders.DATA", tmp_path)
-    with pytest.raises(CourseError, match="nano has no file yet"):
-        inspect_file("nano")
 
 
 # What is wrong, by name

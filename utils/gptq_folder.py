@@ -207,6 +207,11 @@ class LayerCodes:
         middle = torch.full(self.scales.shape, 2 ** (self.bits - 1), dtype=torch.uint8)
         return middle if self.zeros is None else self.zeros.to(torch.uint8)
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether every group has its zero in the middle."""
+        return bool((self.zero_codes == 2 ** (self.bits - 1)).all())
+
     def check(self, name: str) -> None:
         """Refuse what the format can't hold."""
         (outputs, inputs), groups = self.codes.shape, self.scales.shape[-1]
@@ -229,7 +234,7 @@ def save_gptq_folder(model: GPT2, codes_by_layer: Mapping[str, LayerCodes], fold
         codes.check(name)
     if not layers:
         raise CourseError("No quantized layer was given, expected codes by name, such as blocks.0.attention.qkv.")
-    first_format = all(int(codes.zero_codes.min()) > 0 for codes in layers.values())  # 0 less one does not fit
+    first_format = all(codes.is_symmetric for codes in layers.values())  # a zero of 0, less one, does not fit
     tensors: list[tuple[str, Tensor]] = []
     for name, tensor in hub_tensors(model):
         if name in layers:
@@ -267,7 +272,7 @@ def describe_codes(layers: Mapping[str, LayerCodes], kind: str, plain: Iterable[
         "bits": first.bits,
         "group_size": first.group,
         "desc_act": any(bool((codes.groups.diff() < 0).any()) for codes in layers.values()),
-        "sym": all(bool((codes.zero_codes == 2 ** (codes.bits - 1)).all()) for codes in layers.values()),
+        "sym": all(codes.is_symmetric for codes in layers.values()),
         "lm_head": False,
         "pack_dtype": "int32",
         "meta": {"quantizer": ["hands-on-gpt2:0.1"]},
