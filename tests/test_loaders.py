@@ -303,15 +303,15 @@ HEADERS = [
     (entry(shape=[2.0]), "must be whole numbers of at least 0"),
     (entry(shape=[True, 2]), "must be whole numbers of at least 0"),
     (entry(shape=[3]), "takes 12 bytes, found 8"),
-    (entry(shape=[2**62, 4]), "takes .* bytes, found 8"),
+    (entry(shape=[2**62, 4]), "no file can hold it"),
     (entry(shape=2), "damaged header"),
     (entry(data_offsets=[8, 0]), "damaged header.*found -8"),
     (entry(data_offsets=[0]), "damaged header"),
-    (entry(data_offsets=[8, 16]), "a starts at byte .*, expected"),
-    (entry() | {"b": entry()["a"]}, "[ab] starts at byte .*, expected"),
+    (entry(data_offsets=[8, 16]), "'a' starts at byte .*, expected"),
+    (entry() | {"b": entry()["a"]}, "'[ab]' starts at byte .*, expected"),
     (
         entry() | {"b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}},
-        "b starts at byte .*, expected",
+        "'b' starts at byte .*, expected",
     ),
     ({"a": {"dtype": "F32"}}, "damaged header"),
     ({"a": 5}, "damaged header"),
@@ -513,11 +513,14 @@ def test_a_zip_of_something_else_is_refused(tmp_path):
         ([torch.zeros(2)], "holds a list, expected tensors by name"),
         (
             {"model": {"wte.weight": torch.zeros(2, 2)}},
-            "1 records for 0 tensors; expected a plain state dict",
+            "holds 'model', expected a plain state dict",
         ),
-        ({"wte.weight": torch.eye(3).to_sparse()}, "wte.weight is sparse, expected plain tensors"),
+        (
+            {"wte.weight": torch.eye(3).to_sparse()},
+            "'wte.weight' is made by .*_rebuild_sparse_tensor, expected plain tensors",
+        ),
         ({"step": 5}, "holds no GPT-2.*start with nothing"),
-        ({5: torch.zeros(2)}, "holds no GPT-2.*start with 5"),
+        ({5: torch.zeros(2)}, "holds no GPT-2.*start with '5'"),
     ],
 )
 def test_a_bin_that_is_no_plain_state_dict_is_refused(tmp_path, content, message):
@@ -559,7 +562,7 @@ def test_an_index_without_places_is_refused(tmp_path, places):
 def test_an_index_that_promises_more_than_its_shards_hold_is_refused(tmp_path):
     save_file({"wte.weight": torch.zeros(2, 2)}, tmp_path / "a.safetensors")
     write_index(tmp_path, {"wte.weight": "a.safetensors", "wpe.weight": "a.safetensors", "x": "a.safetensors"})
-    with pytest.raises(CourseError, match=r"promises wpe\.weight \(and 1 more\), the shards don't hold it"):
+    with pytest.raises(CourseError, match=r"promises 'wpe\.weight' \(and 1 more\), the shards don't hold it"):
         load_gpt2(tmp_path)
     write_index(tmp_path, {"wte.weight": "a.safetensors", "wpe.weight": "b.safetensors"})
     with pytest.raises(CourseError, match=r"b\.safetensors is not there"):
