@@ -199,11 +199,11 @@ NONSENSE = [
     (b"\x80\x02}", "exhausted"),
     (b"\x80\x02.", "byte 2 fails"),
     (b"\x80\x02h\x07.", "byte 2 fails"),
-    (b"\x80\x02Nq\xffr\xff\xff\xff\x7f}}s.", "byte 11 fails .*stack is empty|byte"),
+    (b"\x80\x02Nq\xffr\xff\xff\xff\x7f}}s.", "byte 12 fails .*a NoneType was found, expected a dict"),
     (b"\x80\x02}(]Nu.", "byte 6 fails .*a list is used as a name"),
     (b"\x80\x02}(K\x01u.", "byte 6 fails"),
     (b"\x80\x02](K\x01u.", "a list was found, expected a dict"),
-    (b"\x80\x02X\xff\xff\xff\x7fabc.", "byte 2 fails|byte 0 fails"),
+    (b"\x80\x02X\xff\xff\xff\x7fabc.", "byte 2 fails"),
     (b"\x80\x02}" + b"\x85" * 100_000 + b"}\x86\x86h\x00.", "fails"),
 ]
 
@@ -215,7 +215,7 @@ def test_a_program_of_nonsense_is_refused_by_its_byte(program, message):
 
 
 def test_a_name_nested_without_end_is_never_hashed():
-    program = b"\x80\x02})" + b"\x85" * 500_000 + b"Ns."
+    program = b"\x80\x02})" + b"\x85" * 50_000 + b"Ns."
     with pytest.raises(Damaged, match="a tuple is used as a name"):
         PickleMachine(program).run()
 
@@ -226,6 +226,7 @@ def test_a_name_nested_without_end_is_never_hashed():
 def make_bin(path: Path, program: bytes, data: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x/data.pkl", program)
+        archive.writestr("x/version", "3")
         for key, content in data.items():
             archive.writestr(f"x/data/{key}", content)
     return path
@@ -266,15 +267,15 @@ WALKS = [
     (tensor(10**15, 0, (2,), (1,)), r"counts 1,000,000,000,000,000 values"),
     (tensor(-1, 0, (0,), (1,)), r"counts -1 values"),
     (tensor(4, 0, (2,), (1,), kind="DoubleStorage"), r"storage 0 counts 4 values, its record has 24 bytes"),
-    (tensor(6, 0, (2,), (1,), key="1"), r"fails \('1'\)"),
-    (tensor(6, 0, (2,), (1,), key="../data.pkl"), r"fails"),
+    (tensor(6, 0, (2,), (1,), key="1"), r"'1'"),
+    (tensor(6, 0, (2,), (1,), key="../data.pkl"), r"data\.pkl"),
 ]
 
 
 @pytest.mark.parametrize(("body", "message"), WALKS)
 def test_a_tensor_that_leaves_its_bytes_is_refused(tmp_path, body, message):
     path = make_bin(tmp_path / "a.bin", program(a=body), {"0": bytes(24)})
-    with pytest.raises(CourseError, match=rf"a\.bin is damaged: the instruction at byte [\d,]+ fails.*{message[:20]}"):
+    with pytest.raises(CourseError, match=rf"a\.bin is damaged: the instruction at byte [\d,]+ fails \(.*{message}"):
         open_weights(path)
 
 
@@ -287,7 +288,7 @@ def test_many_names_for_the_same_bytes_are_refused(tmp_path):
 
 def edited_zip(path: Path, change) -> Path:
     """Write a good .bin and change bytes of its table of contents."""
-    torch.save({"a": torch.arange(6.0)}, path)
+    make_bin(path, program(a=tensor(6, 0, (6,), (1,))), {"0": bytes(24)})
     data = bytearray(path.read_bytes())
     change(data, data.index(b"PK\1\2"), data.rindex(b"PK\5\6"))
     path.write_bytes(data)

@@ -138,7 +138,9 @@ def unpack_layers(stored: Mapping[str, StoredTensor], folder: Path) -> dict:
 def read_quantization(folder: Path) -> dict:
     """Return what a folder says of its GPTQ: format gptq (zeros less one) or gptq_v2, bits, group_size and so on."""
     for name in CONFIGS:
-        raw = read_json(folder / name) if (folder / name).is_file() else {}
+        if not (folder / name).is_file():
+            continue
+        raw = read_json(folder / name)
         if isinstance(found := raw.get("quantization_config", raw if name == CONFIGS[1] else None), dict):
             method = found.get("quant_method", found.get("method", "gptq"))
             if method != "gptq":

@@ -15,7 +15,7 @@ from utils.config import format_bytes
 from utils.errors import CourseError
 from utils.gptq_folder import PackedMatrix, read_quantization
 from utils.loaders import WEIGHT_FILES, check_tensors, find_model, find_weights, open_model, read_config
-from utils.pickle_machine import pickle_requests
+from utils.other_files import describe_other, printable
 from utils.tf_bundle import read_bundle
 from utils.tf_checkpoint import hub_name_of
 from utils.weights import StoredTensor, open_weights, read_json
@@ -24,18 +24,6 @@ from utils.weights import StoredTensor, open_weights, read_json
 NO_PARAMETER = re.compile(r"(.*\.)?(attn\.(masked_)?bias|lm_head\.weight)|optimizer\..*|random\..*")
 # Floating-point numbers that say what packed codes stand for
 SCALES = ("scales", "absmax", "nested_absmax", "quant_map", "nested_quant_map", "SCB", "q_scale_max")
-LFS = re.compile(rb"version https://\S+\noid sha256:([0-9a-f]{64})\nsize (\d{1,20})\n")
-# Files that hold no weights which anything here opens, by how they begin
-STARTS = (
-    (b"\x93NUMPY", "one array of NumPy"),
-    (b"\x89HDF\r\n", "HDF5, in which Keras saved weights (tf_model.h5); the same model is published as safetensors"),
-    (b"\x7fELF", "a program for Linux"),
-    (b"\x89PNG", "a picture"),
-    (b"%PDF", "a PDF document"),
-    (b"\x1f\x8b", "compressed by gzip: unpack it first"),
-    (b"lmgg", "GGML, the format before GGUF: convert the original weights with save_gguf"),
-    (b"tjgg", "GGML, the format before GGUF: convert the original weights with save_gguf"),
-)
 
 
 @dataclass(frozen=True)
@@ -196,8 +184,8 @@ def inspect_file(path: str | Path) -> list[str]:
         start = opened.read(1024)
     if start[:4] == b"GGUF":
         return _describe_gguf(file)
-    if (other := _describe_other(file, start)) is not None:
-        return [f"{_shown(file.name)}: {file.stat().st_size:,} bytes", *other]
+    if (other := describe_other(file, start)) is not None:
+        return [f"{printable(file.name)}: {file.stat().st_size:,} bytes", *other]
     return describe(_open(file))
 
 
@@ -218,36 +206,6 @@ def _describe_gguf(file: Path) -> list[str]:
     return describe_gguf(file)
 
 
-def _describe_other(file: Path, start: bytes) -> list[str] | None:
-    """Say what a file is that holds no weights, or weights that nothing should open; None for all others."""
-    if start[8:9] == b"{" or file.suffix == ".index":  # weights, whatever their first bytes look like
-        return None
-    if pointer := LFS.match(start):
-        size = format_bytes(int(pointer[2]))
-        return [f"a pointer of Git LFS to {size} with SHA-256 {pointer[1].decode()}: run `git lfs pull` to fetch them"]
-    for mark, what in STARTS:
-        if start.startswith(mark):
-            return [what, "load_gpt2: no, it holds no weights that it reads"]
-    if start[:1] == b"\x80":
-        with file.open("rb") as opened:
-            wanted = list(dict.fromkeys(pickle_requests(opened.read(1_000_000))))
-        asks = ", ".join(map(_shown, wanted[:8])) or "nothing in its first million bytes"
-        return [f"a pickle; it asks for {asks}", "load_gpt2: no, unpickling it could run any code: get a .safetensors"]
-    if start[:2] == b"PK" and (arrays := _npz(file)) is not None:
-        return [f"a zip of {arrays} arrays of NumPy (.npz)", "load_gpt2: no, it holds no weights that it reads"]
-    return None
-
-
-def _npz(file: Path) -> int | None:
-    from utils.torch_files import Damaged, read_zip
-
-    try:
-        names = list(read_zip(file))
-    except (Damaged, OSError):
-        return None  # open_weights tells what is wrong
-    return len(names) if names and all(name.endswith(".npy") for name in names) else None
-
-
 def _open(file: Path) -> Weights:
     if file.suffix == ".index":
         return Weights(file, "TensorFlow checkpoint", dict(read_bundle(file)))
@@ -266,7 +224,7 @@ def describe(weights: Weights) -> list[str]:
     kinds = Counter(_kind(tensor) for tensor in weights.tensors.values())
     dtypes = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
     lines = [
-        f"{_shown(weights.file.name)}: {len(weights.tensors)} tensors, {format_bytes(total)}",
+        f"{printable(weights.file.name)}: {len(weights.tensors)} tensors, {format_bytes(total)}",
         f"{weights.what}, {dtypes or 'empty'}",
         _count(weights, packed),
         f"quantization: {quantization}",
@@ -303,9 +261,4 @@ def _kind(tensor: StoredTensor) -> str:
 
 
 def _line(name: str, tensor: StoredTensor) -> str:
-    return f"{_shown(name):32} {_kind(tensor):9} {str(list(tensor.shape)):16} {tensor.nbytes:>12,} bytes"
-
-
-def _shown(text: str) -> str:
-    """Escape what could move the cursor of a terminal, and cut what is too long for a line."""
-    return (text if text.isprintable() else ascii(text))[:100]
+    return f"{printable(name):32} {_kind(tensor):9} {str(list(tensor.shape)):16} {tensor.nbytes:>12,} bytes"

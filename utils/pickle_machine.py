@@ -98,13 +98,13 @@ class PickleMachine:
 
     def run(self) -> Any:
         """Return what the program leaves on its stack."""
-        at = self.start
+        at, stream = self.start, io.BytesIO(self.program)
         try:
-            for code, argument, place in pickletools.genops(io.BytesIO(self.program)):
-                at = self.start + place
+            for code, argument, _ in pickletools.genops(stream):
                 if code.name == "STOP":
                     return self.stack.pop()
                 self.step(code.name, argument)
+                at = self.start + stream.tell()
         except Unsafe as error:
             raise Unsafe(f"Byte {at:,} {error}") from error
         except (ValueError, TypeError, IndexError, KeyError, AttributeError, struct.error) as error:
@@ -131,10 +131,9 @@ class PickleMachine:
         elif code == "STACK_GLOBAL":
             self.stack.append(self._allowed(" ".join(self._pop(2))))
         elif code not in ("PROTO", "FRAME"):
-            work = getattr(self, f"_{code.lower()}", None)
-            if work is None:
+            if code not in STEPS:
                 raise Unsafe(f"is the instruction {code}, which no file of weights needs")
-            work()
+            STEPS[code](self)
 
     def _allowed(self, name: str) -> Name:
         module, _, kind = name.partition(" ")
@@ -189,9 +188,9 @@ class PickleMachine:
     def _binpersid(self) -> None:
         (item,) = self._pop(1)
         kind, storage, key, _, count = item
-        module, _, name = str(storage).partition(" ")
-        if kind != "storage" or not isinstance(storage, Name) or type(count) is not int:
+        if not isinstance(storage, Name) or (kind, type(count)) != ("storage", int) or not isinstance(key, str | int):
             raise TypeError("a persistent id was found that is no storage")
+        name = storage.partition(" ")[2]
         if name not in STORAGES:
             self.stack.append(Other(str(storage).replace(" ", ".")))
             return
@@ -219,6 +218,16 @@ CONSTANTS = (
     *("BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
 )
 EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+STEPS = {
+    "TUPLE": PickleMachine._tuple,
+    "APPEND": PickleMachine._append,
+    "APPENDS": PickleMachine._appends,
+    "SETITEM": PickleMachine._setitem,
+    "SETITEMS": PickleMachine._setitems,
+    "BUILD": PickleMachine._build,
+    "BINPERSID": PickleMachine._binpersid,
+    "REDUCE": PickleMachine._reduce,
+}
 
 
 def _make_view(storage: Storage, offset: int, shape: tuple, stride: tuple, remark: dict | None = None) -> View:
@@ -229,6 +238,8 @@ def _make_view(storage: Storage, offset: int, shape: tuple, stride: tuple, remar
         raise ValueError("a shape and a stride of different lengths were found, or of more than 8")
     if not all(type(number) is int and 0 <= number < 2**62 for number in (offset, *shape, *stride)):
         raise ValueError("sizes must be whole numbers of at least 0")
+    if math.prod(max(size, 1) for size in shape) >> 60:
+        raise ValueError(f"the shape {shape} was found, which no file can hold")
     values = math.prod(shape)
     last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) if values else 0
     if values > storage.count or last >= max(storage.count, 1):
@@ -237,15 +248,21 @@ def _make_view(storage: Storage, offset: int, shape: tuple, stride: tuple, remar
 
 
 def pickle_requests(data: bytes) -> Iterator[str]:
-    """Yield what a pickle would import, as module.name, without running it."""
-    strings: list[str] = []
+    """Yield what the pickles at the start of `data` would import, as module.name, without running them."""
+    stream = io.BytesIO(data)
     try:
-        for code, argument, _ in pickletools.genops(io.BytesIO(data)):
-            if code.name in ("GLOBAL", "INST"):
-                yield argument.replace(" ", ".", 1)
-            elif code.name == "STACK_GLOBAL":
-                yield ".".join(strings[-2:])
-            elif isinstance(argument, str):
-                strings = [*strings[-1:], argument]
+        while stream.tell() < len(data):
+            texts, memo = [], []  # memo: what was put there in the order of MEMOIZE, the last text or nothing
+            for code, argument, _ in pickletools.genops(stream):
+                if code.name in ("GLOBAL", "INST"):
+                    yield argument.replace(" ", ".", 1)
+                elif code.name == "STACK_GLOBAL":
+                    yield ".".join(texts[-2:])
+                elif isinstance(argument, str):
+                    texts = [*texts[-1:], argument]
+                elif code.name == "MEMOIZE":
+                    memo.append(texts[-1] if texts else "")
+                elif code.name in ("BINGET", "LONG_BINGET") and argument < len(memo):
+                    texts = [*texts[-1:], memo[argument]]
     except (ValueError, struct.error):
-        return  # cut off or no pickle
+        return  # cut off, or no pickle any more

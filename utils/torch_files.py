@@ -103,6 +103,8 @@ def _directory_size(file, size: int) -> int:
 def _read_entry(file, entry: zipfile.ZipInfo, end: int) -> Record:
     """Return where the bytes of an entry lie: behind a header of 30 bytes, a name and an extra field."""
     name, at = show(entry.filename), entry.header_offset
+    if not 0 <= at <= end:
+        raise Damaged(f"{name} would begin at byte {at:,}, the entries end at {end:,}")
     if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
         raise Damaged(f"{name} at byte {at:,} is compressed, which PyTorch never does")
     file.seek(at)
