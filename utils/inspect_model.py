@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from math import prod
@@ -33,7 +33,6 @@ class Weights:
     file: Path
     what: str
     tensors: dict[str, StoredTensor]
-    remarks: list[str] = field(default_factory=list)
 
     @cached_property
     def names(self) -> set[str]:
