@@ -115,8 +115,10 @@ class PickleMachine:
         """Carry out one instruction."""
         if code in CONSTANTS:
             self.stack.append(argument)
-        elif code in EMPTY:
-            self.stack.append(EMPTY[code]())
+        elif code in FIXED:
+            self.stack.append(FIXED[code])
+        elif code in ("EMPTY_DICT", "EMPTY_LIST"):
+            self.stack.append({} if code == "EMPTY_DICT" else [])
         elif code in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
             self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
         elif code in ("BINGET", "LONG_BINGET"):
@@ -214,10 +216,10 @@ class PickleMachine:
 
 
 CONSTANTS = (
-    *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
 )
-EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+FIXED = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 STEPS = {
     "TUPLE": PickleMachine._tuple,
     "APPEND": PickleMachine._append,
