@@ -306,6 +306,8 @@ ZIPS = [
     (lambda d, first, end: put(d, first + 8, "<H", 1), "is compressed"),
     (lambda d, first, end: put(d, first + 42, "<I", 77), "byte 77 does not begin the entry"),
     (lambda d, first, end: put(d, end + 12, "<I", 10**7), "table of contents takes 10,000,000 bytes"),
+    (lambda d, first, end: put(d, first + 6, "<H", 64), "table of contents .* can't be read .*zip file version 6.4"),
+    (lambda d, first, end: put(d, first + 8, "<H", 2048) or put(d, first + 46, "<B", 0x85), "can't be read .*utf-8"),
     (lambda d, first, end: put(d, end, "<I", 0), "does not begin the end of a zip"),
     (lambda d, first, end: d.extend(b"tail"), "does not begin the end of a zip"),
 ]

@@ -28,7 +28,7 @@ def open_torch_file(path: Path) -> dict[str, StoredTensor]:
             f"{path} is refused: its pickle asks for more than weights, and loading it could run code. {error}. "
             "Get a .safetensors file from its author."
         ) from error
-    except (ValueError, OSError, zipfile.BadZipFile, struct.error, NotImplementedError) as error:
+    except (ValueError, OSError, struct.error) as error:
         raise CourseError(f"{path} is damaged: {str(error)[:300]}. Fetch or save it again.") from error
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds a {type(content).__name__}, expected tensors by name.")
@@ -77,8 +77,11 @@ def read_zip(path: Path) -> dict[str, Record]:
         directory = _directory_size(file, size)
         if directory > min(size, LONGEST_DIRECTORY):
             raise Damaged(f"byte {size - 10:,} says that the table of contents takes {directory:,} bytes")
-        with zipfile.ZipFile(file) as archive:
-            entries, end = archive.infolist(), archive.start_dir
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries, end = archive.infolist(), archive.start_dir
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error) as error:
+            raise Damaged(f"the table of contents before byte {size:,} can't be read ({error})") from error
         found: dict[str, Record] = {}
         free = 0  # entries may neither overlap nor share a name
         for entry in sorted(entries, key=lambda entry: entry.header_offset):
