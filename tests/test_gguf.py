@@ -25,7 +25,8 @@ from utils.ggml_blocks import FORMATS, writable
 from utils.gguf import open_gguf
 from utils.gguf_gpt2 import describe_gguf, gguf_name
 from utils.gguf_writer import save_gguf
-from utils.loaders import hub_name, inspect_file, load_gpt2
+from utils.inspect_model import inspect_file
+from utils.loaders import hub_name, load_gpt2
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
 from utils.tokenizer import CharTokenizer, Tokenizer, build_vocab, load_tokenizer, train_bpe

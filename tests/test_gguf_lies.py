@@ -16,7 +16,8 @@ from utils.errors import CourseError
 from utils.gguf import open_gguf
 from utils.gguf_gpt2 import describe_gguf
 from utils.gguf_writer import save_gguf
-from utils.loaders import inspect_file, load_gpt2
+from utils.inspect_model import inspect_file
+from utils.loaders import load_gpt2
 from utils.tokenizer import Tokenizer, build_vocab, load_tokenizer
 from utils.weights import open_weights
 

@@ -20,7 +20,7 @@ from torch.testing import assert_close
 
 from utils.config import SIZES
 from utils.errors import CourseError
-from utils.loaders import hub_tensors, inspect_file, load_gpt2, save_gpt2
+from utils.loaders import hub_tensors, load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
 from utils.weights import open_weights, read_note, write_safetensors, write_whole
@@ -232,32 +232,6 @@ def test_nano_without_its_file_is_the_same_random_model_every_time(monkeypatch, 
     assert a.config == SIZES["nano"] and same_weights(a.bfloat16(), b)
 
 
-# What is inspected is not loaded
-
-
-def test_inspect_lists_every_tensor_with_its_bytes(folder):
-    lines = inspect_file(folder)
-    assert lines == inspect_file(folder / "model.safetensors")
-    tensors = hub_tensors(tiny_model())
-    assert lines[0] == f"model.safetensors: {len(tensors)} tensors, 117 kB"
-    by_name = {line.split()[0]: line for line in lines[1:]}
-    assert by_name.keys() == {name for name, _ in tensors}
-    assert by_name["h.1.mlp.c_fc.weight"].split() == [
-        "h.1.mlp.c_fc.weight",
-        "float32",
-        "[32,",
-        "128]",
-        "16,384",
-        "bytes",
-    ]
-
-
-def test_inspect_of_a_model_without_a_file_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr("utils.loaders.DATA", tmp_path)
-    with pytest.raises(CourseError, match="nano has no file yet"):
-        inspect_file("nano")
-
-
 # What is wrong, by name
 
 
@@ -328,15 +302,15 @@ HEADERS = [
     (entry(shape=[2.0]), "must be whole numbers of at least 0"),
     (entry(shape=[True, 2]), "must be whole numbers of at least 0"),
     (entry(shape=[3]), "takes 12 bytes, found 8"),
-    (entry(shape=[2**62, 4]), "takes .* bytes, found 8"),
+    (entry(shape=[2**62, 4]), "no file can hold it"),
     (entry(shape=2), "damaged header"),
     (entry(data_offsets=[8, 0]), "damaged header.*found -8"),
     (entry(data_offsets=[0]), "damaged header"),
-    (entry(data_offsets=[8, 16]), "a starts at byte .*, expected"),
-    (entry() | {"b": entry()["a"]}, "[ab] starts at byte .*, expected"),
+    (entry(data_offsets=[8, 16]), "'a' starts at byte .*, expected"),
+    (entry() | {"b": entry()["a"]}, "'[ab]' starts at byte .*, expected"),
     (
         entry() | {"b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}},
-        "b starts at byte .*, expected",
+        "'b' starts at byte .*, expected",
     ),
     ({"a": {"dtype": "F32"}}, "damaged header"),
     ({"a": 5}, "damaged header"),
@@ -538,11 +512,14 @@ def test_a_zip_of_something_else_is_refused(tmp_path):
         ([torch.zeros(2)], "holds a list, expected tensors by name"),
         (
             {"model": {"wte.weight": torch.zeros(2, 2)}},
-            "1 records for 0 tensors; expected a plain state dict",
+            "holds 'model', expected a plain state dict",
         ),
-        ({"wte.weight": torch.eye(3).to_sparse()}, "wte.weight is sparse, expected plain tensors"),
+        (
+            {"wte.weight": torch.eye(3).to_sparse()},
+            "'wte.weight' is made by .*_rebuild_sparse_tensor, expected plain tensors",
+        ),
         ({"step": 5}, "holds no GPT-2.*start with nothing"),
-        ({5: torch.zeros(2)}, "holds no GPT-2.*start with 5"),
+        ({5: torch.zeros(2)}, "holds no GPT-2.*start with '5'"),
     ],
 )
 def test_a_bin_that_is_no_plain_state_dict_is_refused(tmp_path, content, message):
@@ -584,7 +561,7 @@ def test_an_index_without_places_is_refused(tmp_path, places):
 def test_an_index_that_promises_more_than_its_shards_hold_is_refused(tmp_path):
     save_file({"wte.weight": torch.zeros(2, 2)}, tmp_path / "a.safetensors")
     write_index(tmp_path, {"wte.weight": "a.safetensors", "wpe.weight": "a.safetensors", "x": "a.safetensors"})
-    with pytest.raises(CourseError, match=r"promises wpe\.weight \(and 1 more\), the shards don't hold it"):
+    with pytest.raises(CourseError, match=r"promises 'wpe\.weight' \(and 1 more\), the shards don't hold it"):
         load_gpt2(tmp_path)
     write_index(tmp_path, {"wte.weight": "a.safetensors", "wpe.weight": "b.safetensors"})
     with pytest.raises(CourseError, match=r"b\.safetensors is not there"):

@@ -111,7 +111,7 @@ def chat(options: argparse.Namespace) -> None:
 
 
 def inspect(options: argparse.Namespace) -> None:
-    from utils.loaders import inspect_file
+    from utils.inspect_model import inspect_file
 
     print("\n".join(inspect_file(options.path)))
 

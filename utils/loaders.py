@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from utils.config import SIZES, GPT2Config, format_bytes
-from utils.errors import CourseError
+from utils.config import SIZES, GPT2Config
+from utils.errors import CourseError, show
 from utils.gguf import is_gguf
-from utils.gguf_gpt2 import describe_gguf, gpt2_from_gguf
+from utils.gguf_gpt2 import gpt2_from_gguf
 from utils.model import GPT2
+from utils.tf_checkpoint import latest_checkpoint
 from utils.weights import StoredTensor, open_weights, read_json, write_safetensors, write_whole
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -38,6 +40,8 @@ SAME_NETWORK = {
     "scale_attn_by_inverse_layer_idx": False,
     "tie_word_embeddings": True,
 }
+CONFIG_NAMES = ("n_layer", "n_embd", "vocab_size", "n_positions")
+MOST_LAYERS = 1000  # the largest GPT-2 has 48; a header may claim millions
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -68,21 +72,38 @@ def load_gpt2(
     path = find_model(name_or_path)
     if path is None:
         return provisional_nano(dtype, device)
-    weights_file = _weights_file(path)
-    stored, config = _open_model(weights_file)
+    weights_file = find_weights(path)
+    stored, config = _open_with_config(weights_file)
     with torch.device("meta"):
         model = GPT2(config)
-    _fill(model, stored, dtype, torch.device(device), weights_file)
+    _fill(model, stored, dtype, torch.device(device))
     return model.eval()
 
 
-def _open_model(weights_file: Path) -> tuple[dict, GPT2Config]:
-    """Find tensors and config, under the hub's names and in its layout, by the file's first bytes."""
+def _open_with_config(weights_file: Path) -> tuple[dict, GPT2Config]:
+    """Find tensors and config, under the hub's names and in its layout, and check that they agree."""
     if is_gguf(weights_file):
         stored, raw = gpt2_from_gguf(weights_file)
-        return stored, parse_config(raw, weights_file, found_shape(stored, weights_file))
-    stored = {name.removeprefix("transformer."): tensor for name, tensor in open_weights(weights_file).items()}
-    return stored, read_config(weights_file.parent, stored)
+        config = parse_config(raw, weights_file, found_shape(stored, weights_file))
+    else:
+        stored = open_model(weights_file)
+        config = read_config(weights_file.parent, stored)
+    check_tensors(config, stored, weights_file)
+    return stored, config
+
+
+def open_model(weights_file: Path) -> dict[str, StoredTensor]:
+    """Return the tensors of a file under the hub's names, those that GPTQ packed as matrices that unpack themselves."""
+    opened = open_weights(weights_file)
+    stored = {name.removeprefix("transformer."): tensor for name, tensor in opened.items()}
+    if len(stored) < len(opened):
+        twice = next(name for name in opened if f"transformer.{name}" in opened)
+        raise CourseError(f"{weights_file} holds {show(twice)} with and without the prefix transformer. Save it again.")
+    if any(name.endswith(".qweight") for name in stored):
+        from utils.gptq_folder import unpack_layers
+
+        return unpack_layers(stored, weights_file.parent)
+    return stored
 
 
 def find_model(name_or_path: str | Path) -> Path | None:
@@ -110,26 +131,36 @@ def provisional_nano(dtype: torch.dtype, device: str | torch.device) -> GPT2:
     return model.to(device=device, dtype=dtype).eval()
 
 
-def _weights_file(path: Path) -> Path:
+def find_weights(path: Path) -> Path:
+    """Return the file of weights in a folder, or the file itself."""
     if path.is_file():
-        return path
+        index = path.name.partition(".data-")[0] + ".index"  # a TensorFlow checkpoint has two files
+        return path.with_name(index) if ".data-" in path.name else path
     for name in WEIGHT_FILES:
         if (path / name).is_file():
             return path / name
-    if len(packed := sorted(path.glob("*.gguf"))) == 1:
-        return packed[0]
+    if (checkpoint := latest_checkpoint(path)) is not None:
+        return checkpoint
+    for kind in ("*.safetensors", "*.gguf"):
+        if len(alone := list(path.glob(kind))) == 1:
+            return alone[0]
     names = sorted(entry.name for entry in path.iterdir())[:5]
-    raise CourseError(f"{path} holds {names or 'nothing'}, expected one of {', '.join(WEIGHT_FILES)} or one .gguf.")
+    raise CourseError(
+        f"{path} holds {names or 'nothing'}, expected one of {', '.join(WEIGHT_FILES)}, "
+        "a checkpoint of gpt-2-simple, or one .safetensors or .gguf file."
+    )
 
 
 def read_config(folder: Path, stored: dict[str, StoredTensor]) -> GPT2Config:
-    """Read config.json, or recognize the shape where there is none, and check that the tensors agree."""
-    layers, width, vocab, context = found_shape(stored, folder)
-    if not (folder / "config.json").is_file():
-        heads = max(1, width // 64)  # every published GPT-2 has heads of width 64
-        return GPT2Config(layers, heads, width, vocab, context)
-    raw = read_json(folder / "config.json")
-    return parse_config(raw, folder / "config.json", (layers, width, vocab, context))
+    """Read config.json or hparams.json, or recognize the shape without them, and check that the tensors agree."""
+    found = layers, width, vocab, context = found_shape(stored, folder)
+    if (folder / "config.json").is_file():
+        return parse_config(read_json(folder / "config.json"), folder / "config.json", found)
+    if (folder / "hparams.json").is_file():
+        raw = read_json(folder / "hparams.json")
+        return parse_config(raw, folder / "hparams.json", found, ("n_layer", "n_embd", "n_vocab", "n_ctx"))
+    heads = max(1, width // 64)  # every published GPT-2 has heads of width 64
+    return GPT2Config(layers, heads, width, vocab, context)
 
 
 def found_shape(stored: dict[str, StoredTensor], path: Path) -> tuple[int, int, int, int]:
@@ -138,56 +169,80 @@ def found_shape(stored: dict[str, StoredTensor], path: Path) -> tuple[int, int, 
         if name not in stored or len(stored[name].shape) != 2:
             raise CourseError(
                 f"{path} holds no GPT-2: the matrix {name} is missing. Its tensors start with "
-                f"{', '.join(sorted(stored)[:3]) or 'nothing'}."
+                f"{', '.join(show(name) for name in sorted(stored)[:3]) or 'nothing'}."
             )
     vocab, width = stored["wte.weight"].shape
+    context = stored["wpe.weight"].shape[0]
     layers = len({name.split(".")[1] for name in stored if name.startswith("h.") and name.endswith("ln_1.weight")})
-    return layers, width, vocab, stored["wpe.weight"].shape[0]
+    if layers > MOST_LAYERS:
+        raise CourseError(f"{path} holds tensors of {layers:,} layers, expected at most {MOST_LAYERS:,}.")
+    return layers, width, vocab, context
 
 
-def parse_config(raw: dict, path: Path, found: tuple[int, int, int, int]) -> GPT2Config:
-    """Turn the hub's config into ours, and refuse one that describes other tensors or another network."""
+def parse_config(raw: dict, path: Path, found: tuple[int, int, int, int], names: tuple = CONFIG_NAMES) -> GPT2Config:
+    """Turn a config into ours, and refuse one that describes other tensors or another network."""
     kind, activation = raw.get("model_type", "gpt2"), raw.get("activation_function", "gelu_new")
     if kind != "gpt2" or activation not in ("gelu_new", "gelu_pytorch_tanh"):
-        raise CourseError(f"{path} describes {kind} with {activation}, expected gpt2 with gelu_new.")
+        raise CourseError(
+            f"{path} describes {str(kind)[:60]} with {str(activation)[:60]}, expected gpt2 with gelu_new."
+        )
     for name, expected in SAME_NETWORK.items():
         if raw.get(name, expected) != expected:
             raise CourseError(
-                f"{path} says {name} is {raw[name]}, expected {expected}: that is a network which this course "
+                f"{path} says {name} is {show(raw[name])}, expected {expected}: that is a network which this course "
                 "does not build. Take the weights of a plain GPT-2."
             )
-    names = ("n_layer", "n_embd", "vocab_size", "n_positions")
     for name, actual in zip(names, found, strict=True):
         if raw.get(name, actual) != actual:
             raise CourseError(
-                f"{path} says {name} is {raw[name]}, the tensors beside it say {actual}. "
+                f"{path} says {name} is {show(raw[name])}, the tensors beside it say {actual}. "
                 "The config belongs to other weights: fetch both again from one place."
             )
     layers, width, vocab, context = found
     return GPT2Config(layers, raw.get("n_head", max(1, width // 64)), width, vocab, context)
 
 
-def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, device: torch.device, path: Path) -> None:
+def hub_shapes(config: GPT2Config) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name and shape of every tensor that a GPT-2 of this shape needs, as the hub's files store it."""
+    width = config.n_embd
+    yield "wte.weight", (config.vocab_size, width)
+    yield "wpe.weight", (config.context, width)
+    linear = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
+    linear |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
+    for layer in range(config.n_layer):
+        for norm in ("ln_1", "ln_2"):
+            yield from ((f"h.{layer}.{norm}.{kind}", (width,)) for kind in ("weight", "bias"))
+        for name, shape in linear.items():
+            yield f"h.{layer}.{name}.weight", shape
+            yield f"h.{layer}.{name}.bias", shape[1:]
+    yield from ((f"ln_f.{kind}", (width,)) for kind in ("weight", "bias"))
+
+
+def check_tensors(config: GPT2Config, stored: dict[str, StoredTensor], path: Path) -> None:
+    """Refuse tensors that are missing or have another shape, before anything is made."""
+    shapes = dict(hub_shapes(config))
+    if missing := [name for name in shapes if name not in stored]:
+        raise CourseError(f"{path} lacks {missing[0]} and {len(missing) - 1} other tensors of a GPT-2 of this depth.")
+    for name, expected in shapes.items():
+        if stored[name].shape != expected:
+            raise CourseError(
+                f"{path}: {name} has shape {stored[name].shape}, expected {expected}. "
+                "Fetch weights and config from one place."
+            )
+        if not stored[name].dtype.is_floating_point:
+            raise CourseError(
+                f"{path}: {name} holds {stored[name].dtype}, expected floating-point numbers. "
+                "Take the unquantized weights."
+            )
+
+
+def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, device: torch.device) -> None:
     """Give a model on the meta device its weights, the largest first, so that no two copies meet at the peak."""
     wanted = {name: hub_name(name) for name, _ in model.named_parameters()}
-    if missing := [theirs for theirs in wanted.values() if theirs not in stored]:
-        raise CourseError(f"{path} lacks {missing[0]} and {len(missing) - 1} other tensors of a GPT-2 of this depth.")
     filled: dict[str, Tensor] = {}
     for ours, theirs in sorted(wanted.items(), key=lambda pair: -stored[pair[1]].nbytes):
         transposed = ours.endswith(LINEAR)
-        shape = tuple(model.get_parameter(ours).shape)
-        expected = shape[::-1] if transposed else shape
-        if stored[theirs].shape != expected:
-            raise CourseError(
-                f"{path}: {theirs} has shape {stored[theirs].shape}, expected {expected}. "
-                "Fetch weights and config from one place."
-            )
-        if not stored[theirs].dtype.is_floating_point:
-            raise CourseError(
-                f"{path}: {theirs} holds {stored[theirs].dtype}, expected floating-point numbers. "
-                "Take the unquantized weights."
-            )
-        filled[ours] = torch.empty(shape, dtype=dtype, device=device)
+        filled[ours] = torch.empty(model.get_parameter(ours).shape, dtype=dtype, device=device)
         stored[theirs].read_into(filled[ours].T if transposed else filled[ours])
     model.load_state_dict(filled | {"head.weight": filled["token_embedding.weight"]}, assign=True)
     model.tie_head()
@@ -227,20 +282,3 @@ def save_gpt2(model: GPT2, folder: str | Path, dtype: torch.dtype | None = None)
     text = json.dumps(hub_config(model.config), indent=2) + "\n"
     write_whole(folder / "config.json", lambda file: file.write(text.encode()))
     return folder
-
-
-def inspect_file(path: str | Path) -> list[str]:
-    """Describe a file or folder of weights line by line, without loading it."""
-    found = Path(path) if Path(path).exists() else find_model(path)
-    if found is None:
-        raise CourseError(f"{path} has no file yet: its weights are drawn when it is loaded. Give a file or a folder.")
-    weights_file = _weights_file(found)
-    if is_gguf(weights_file):
-        return describe_gguf(weights_file)
-    stored = open_weights(weights_file)
-    total = sum(tensor.nbytes for tensor in stored.values())
-    lines = [f"{weights_file.name}: {len(stored)} tensors, {format_bytes(total)}"]
-    for name, tensor in stored.items():
-        kind = str(tensor.dtype).removeprefix("torch.")
-        lines.append(f"{name:32} {kind:9} {str(list(tensor.shape)):16} {tensor.nbytes:>12,} bytes")
-    return lines

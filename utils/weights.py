@@ -1,7 +1,7 @@
 """Where each tensor lies in a file of weights, found without reading the weights themselves.
 
-safetensors is eight bytes of length, a JSON header and the bytes of the tensors. A `.bin` is a zip with a
-pickle inside; it is only ever unpickled as weights, so it can't run code.
+safetensors is eight bytes of length, a JSON header and the bytes of the tensors. Other formats have their
+own modules: `torch_files` for .bin, `tf_checkpoint` for gpt-2-simple, `gptq_folder` for what GPTQ packed.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import pickle
 import struct
-import zipfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.errors import CourseError
+from utils.errors import CourseError, show
 
 DTYPES = {
     "F64": torch.float64,
@@ -35,7 +34,7 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-LONGEST_HEADER = 100_000_000  # bytes, the limit of the safetensors library too
+LONGEST_JSON = 100_000_000  # bytes, the limit of the safetensors library for its header too
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,10 @@ def open_weights(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a .safetensors or .bin file, or of an index of shards, by name."""
     if path.name.endswith(".index.json"):
         return _open_shards(path)
+    if path.suffix == ".index":
+        from utils.tf_checkpoint import open_tf_checkpoint
+
+        return open_tf_checkpoint(path)
     if not path.is_file():
         raise CourseError(f"{path} is not there. Give a file or folder of weights, or a size such as small.")
     with path.open("rb") as file:
@@ -86,7 +89,9 @@ def open_weights(path: Path) -> dict[str, StoredTensor]:
     if start[8:9] == b"{":  # asked first: the length before it may begin with any byte, those below too
         return _open_safetensors(path)
     if start[:2] == b"PK":
-        return _open_pickle(path)
+        from utils.torch_files import open_torch_file
+
+        return open_torch_file(path)
     if start[:1] == b"\x80":
         raise CourseError(f"{path} is in PyTorch's format of before 2020. Load it with torch once and save it again.")
     raise CourseError(f"{path} is no file of weights: {_describe_start(start)}. Fetch or save it again.")
@@ -108,20 +113,27 @@ def _open_shards(index: Path) -> dict[str, StoredTensor]:
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise CourseError(f"{index} has no weight_map from tensor names to file names. Fetch it again.")
     for shard in sorted(set(places.values())):
-        if Path(shard).name != shard or shard in ("", ".", "..") or shard.endswith(".index.json"):
+        if not shard.endswith((".safetensors", ".bin")) or set(shard) & set("/\\:\0"):
             raise CourseError(
-                f"{index} names the shard {shard!r}, expected a plain file name beside the index. Fetch it again."
+                f"{index} names the shard {show(shard)}, expected a plain file name beside the index. Fetch it again."
             )
-        found |= open_weights(index.parent / shard)
+        tensors = open_weights(index.parent / shard)
+        if twice := found.keys() & tensors.keys():
+            raise CourseError(f"{index}: {show(min(twice))} is in {shard} and in a shard before it. Fetch it again.")
+        found |= tensors
     if missing := sorted(set(places) - set(found)):
-        raise CourseError(f"{index} promises {missing[0]} (and {len(missing) - 1} more), the shards don't hold it.")
+        raise CourseError(
+            f"{index} promises {show(missing[0])} (and {len(missing) - 1} more), the shards don't hold it."
+        )
     return found
 
 
 def read_json(path: Path) -> dict:
     """Read a JSON object, or say what is wrong with the file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LONGEST_JSON:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes, expected at most {LONGEST_JSON:,}")
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CourseError(f"{path} is not there. A model folder needs config.json and weights.") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -131,38 +143,70 @@ def read_json(path: Path) -> dict:
     return content
 
 
+def parse_json(text: str | bytes):
+    """Parse JSON in which no key stands twice: one reader would take the first value, another one the last."""
+
+    def once(pairs: list[tuple[str, object]]) -> dict:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = Counter(name for name, _ in pairs)
+            raise ValueError(f"the key {show(max(names, key=names.get))} stands there twice")
+        return found
+
+    return json.loads(text, object_pairs_hook=once)
+
+
 def _open_safetensors(path: Path) -> dict[str, StoredTensor]:
-    size = path.stat().st_size
+    start, header = _read_header(path)
+    header.pop("__metadata__", None)
+    found = {}
+    for name, entry in header.items():
+        try:
+            found[name] = _safetensors_entry(path, start, entry)
+        except (ValueError, TypeError, KeyError) as error:
+            raise CourseError(
+                f"{path} has a damaged header: its entry {show(name)} is wrong, {error!r:.300}. Fetch or save it again."
+            ) from error
+    _check_layout(path, start, path.stat().st_size, found)
+    return found
+
+
+def _read_header(path: Path) -> tuple[int, dict]:
+    """Return the byte at which the tensors begin, and the JSON before it."""
     with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > min(size - 8, LONGEST_HEADER):
+        size, head = path.stat().st_size, file.read(8)
+        length = int.from_bytes(head, "little")
+        if len(head) < 8 or length > min(size - 8, LONGEST_JSON):
             raise CourseError(
                 f"{path} is damaged: byte 0 says that the header takes {length:,} bytes, the file has {size:,}. "
                 "Fetch it again."
             )
         try:
-            header = json.loads(file.read(length))
-            header.pop("__metadata__", None)
-            entries = {name: _safetensors_entry(path, 8 + length, entry) for name, entry in header.items()}
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise CourseError(f"{path} has a damaged header: {error!r}. Fetch or save it again.") from error
-    _check_layout(path, 8 + length, size, entries)
-    return entries
+            header = parse_json(file.read(length))
+            if not isinstance(header, dict):
+                raise ValueError(f"a {type(header).__name__} was found, expected an object")
+        except (ValueError, RecursionError) as error:
+            raise CourseError(
+                f"{path} has a damaged header at byte 8: {error!r:.300}. Fetch or save it again."
+            ) from error
+    return 8 + length, header
 
 
 def read_note(path: Path) -> dict[str, str]:
     """Return what a .safetensors file says about itself, its __metadata__."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        return json.loads(file.read(min(length, LONGEST_HEADER))).get("__metadata__", {})
+    note = _read_header(path)[1].get("__metadata__", {})
+    return note if isinstance(note, dict) else {}
 
 
 def _safetensors_entry(path: Path, start: int, entry: dict) -> StoredTensor:
-    if entry["dtype"] not in DTYPES:
-        raise ValueError(f"dtype {entry['dtype']!r} is unknown here, expected one of {', '.join(DTYPES)}")
+    if not isinstance(entry, dict) or not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
+        kind = entry.get("dtype") if isinstance(entry, dict) else entry
+        raise ValueError(f"dtype {show(kind)} is unknown here, expected one of {', '.join(DTYPES)}")
     dtype, shape, (begin, end) = DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
-    if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
-        raise ValueError(f"sizes {shape} and offsets {(begin, end)} must be whole numbers of at least 0")
+    if not all(type(n) is int and n >= 0 for n in (*shape[:8], begin, end)):
+        raise ValueError(f"sizes {shape[:8]} and offsets {(begin, end)} must be whole numbers of at least 0")
+    if len(shape) > 8 or math.prod(max(n, 1) for n in shape) >> 60:
+        raise ValueError(f"a shape of {len(shape)} dimensions and up to {max(shape):,} was found, no file can hold it")
     tensor = StoredTensor(path, dtype, shape, start + begin)
     if tensor.nbytes != end - begin:
         raise ValueError(f"shape {shape} of {entry['dtype']} takes {tensor.nbytes:,} bytes, found {end - begin:,}")
@@ -175,7 +219,8 @@ def _check_layout(path: Path, start: int, size: int, entries: dict[str, StoredTe
     for name, tensor in sorted(entries.items(), key=lambda item: (item[1].offset, item[1].nbytes)):
         if tensor.offset != at:
             raise CourseError(
-                f"{path} is damaged: {name} starts at byte {tensor.offset:,}, expected {at:,}. Fetch or save it again."
+                f"{path} is damaged: {show(name)} starts at byte {tensor.offset:,}, expected {at:,}. "
+                "Fetch or save it again."
             )
         at += tensor.nbytes
     if at != size:
@@ -183,57 +228,6 @@ def _check_layout(path: Path, start: int, size: int, entries: dict[str, StoredTe
             f"{path} is {'truncated' if size < at else 'too long'}: its header promises {at:,} bytes, "
             f"the file has {size:,}. Fetch it again."
         )
-
-
-def _open_pickle(path: Path) -> dict[str, StoredTensor]:
-    """Find the tensors of a .bin through PyTorch's weights-only unpickler; their bytes stay on the disk."""
-    try:
-        records = _zip_records(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0].partition("(1)")[0]
-        raise CourseError(
-            f"{path} is refused: its pickle asks for more than weights, and loading it could run code. {reason} "
-            "Get a .safetensors file from its author."
-        ) from error
-    except (RuntimeError, ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise CourseError(f"{path} is damaged: {str(error).splitlines()[0]} Fetch or save it again.") from error
-    if not isinstance(content, dict):
-        raise CourseError(f"{path} holds a {type(content).__name__}, expected tensors by name.")
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    if odd := [name for name, value in tensors.items() if value.layout != torch.strided]:
-        raise CourseError(f"{path}: {odd[0]} is sparse, expected plain tensors. Save it again with .to_dense().")
-    return _locate(path, tensors, records)
-
-
-def _zip_records(path: Path) -> list[int]:
-    """Return at which byte each storage of a .bin begins, in the order of the file."""
-    offsets = []
-    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-        for entry in archive.infolist():
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{entry.filename} is compressed, which PyTorch never does.")
-            if "/data/" in entry.filename and entry.file_size:
-                file.seek(entry.header_offset + 26)  # a local header: 30 bytes, a name, an extra field
-                offsets.append(entry.header_offset + 30 + sum(struct.unpack("<HH", file.read(4))))
-    return sorted(offsets)
-
-
-def _locate(path: Path, tensors: dict[str, Tensor], records: list[int]) -> dict[str, StoredTensor]:
-    """Turn tensors that PyTorch mapped into places in the file: the n-th storage is the n-th record."""
-    pointers = sorted({t.untyped_storage().data_ptr() for t in tensors.values() if t.numel()})
-    place = dict(zip(pointers, records, strict=False))
-    if len(pointers) != len(records) or len({p - at for p, at in place.items()}) > 1:
-        raise CourseError(
-            f"{path} holds {len(records)} records for {len(pointers)} tensors; expected a plain state dict. "
-            "Load it with torch where it was made, and save model.state_dict() alone."
-        )
-    found = {}
-    for name, tensor in tensors.items():
-        start = place.get(tensor.untyped_storage().data_ptr(), 0) + tensor.storage_offset() * tensor.dtype.itemsize
-        stride = None if tensor.is_contiguous() else tuple(tensor.stride())
-        found[name] = StoredTensor(path, tensor.dtype, tuple(tensor.shape), start, stride)
-    return found
 
 
 def write_safetensors(path: Path, tensors: Iterable[tuple[str, Tensor]], note: dict[str, str]) -> None:
