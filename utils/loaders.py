@@ -41,6 +41,7 @@ WEIGHT_FILES = (
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    "quantized.safetensors",
 )
 
 
@@ -68,6 +69,10 @@ def load_gpt2(
         return provisional_nano(dtype, device)
     weights_file = _weights_file(path)
     stored = {name.removeprefix("transformer."): tensor for name, tensor in open_weights(weights_file).items()}
+    if any(name.endswith(".packed") for name in stored):
+        from utils.quantized_files import load_quantized
+
+        return load_quantized(weights_file, dtype, device)
     config = read_config(weights_file.parent, stored)
     with torch.device("meta"):
         model = GPT2(config)
@@ -179,10 +184,16 @@ def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, devi
 
 def hub_tensors(model: GPT2) -> list[tuple[str, Tensor]]:
     """Return the parameters under the hub's names and in its layout (linear weights in × out)."""
-    return [
+    found = [
         (hub_name(name), weight.detach().T if name.endswith(LINEAR) else weight.detach())
         for name, weight in model.named_parameters()
     ]
+    if len(found) != (expected := 12 * model.config.n_layer + 4):
+        raise CourseError(
+            f"This model has {len(found)} plain tensors, expected {expected}: its weights are packed. "
+            "Save the model that it was made from, or a quantized one with save_quantized."
+        )
+    return found
 
 
 def hub_config(config: GPT2Config) -> dict:

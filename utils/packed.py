@@ -73,6 +73,7 @@ def pack(model: GPT2) -> GPT2:
             setattr(model.get_submodule(parent), child, PackedLinear(module))
         elif isinstance(module, nn.LayerNorm):
             module.float()
-    model.token_embedding = HalfEmbedding(model.token_embedding)
+    if isinstance(model.token_embedding, nn.Embedding):  # and not quantized together with the head
+        model.token_embedding = HalfEmbedding(model.token_embedding)
     model.position_embedding = HalfEmbedding(model.position_embedding)
     return model.eval()
