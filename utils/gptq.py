@@ -119,9 +119,7 @@ class _Scales:
 
 
 @torch.no_grad()
-def gptq_model(
-    model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, settings: GPTQ = GPTQ()
-) -> GPT2:
+def gptq_model(model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, settings: GPTQ = GPTQ()) -> GPT2:
     """Quantize the layers of a plan in place by GPTQ, with calibration tokens (rows, time); the head is rounded."""
     plan = plan_for(model, plan) if isinstance(plan, Grid) else plan
     calibration = Calibration(model, tokens)

@@ -42,11 +42,7 @@ def _as_stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return tensor.to(dtype) if name.endswith("embedding.weight") and dtype else tensor
 
 
-
-
-def load_quantized(
-    path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
-) -> GPT2:
+def load_quantized(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> GPT2:
     """Load a folder or file that `save_quantized` wrote; the packed bytes stay packed, all else takes `dtype`."""
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
     stored, grids = open_weights(file), _read_grids(file)
