@@ -34,27 +34,29 @@ Loss = Callable[[Tensor], float]  # how bad a rounded weight (out, in) is
 class AWQ:
     """What AWQ tries: exponents of the inputs' mean size, how far to clip, and on how many rows to judge attention."""
 
-    exponents: int = 20  # 0/20, 1/20, … 19/20; 0 scales nothing
-    clips: int = 10  # 1, 0.95, … 0.55; 1 clips nothing
+    exponents: int = 10  # 0, 0.1, … 0.9; 0 scales nothing
+    clips: int = 5  # 1, 0.9, … 0.6; 1 clips nothing
     rows: int = 16
 
 
 @torch.no_grad()
-def find_input_scales(weight: Tensor, magnitude: Tensor, grid: Grid, loss: Loss, exponents: int = 20) -> Tensor:
-    """Return the scales (in,) = mean |x|^a, with the exponent a at which the rounded weight has the least loss."""
+def find_input_scales(weight: Tensor, seen: Seen, grid: Grid, loss: Loss, settings: AWQ = AWQ()) -> Tensor:
+    """Return the scales (in,) = mean |x|^a, with the exponent a at which the weight, rounded or clipped, errs least."""
     weight = weight.detach().float()
-    best, least = torch.ones_like(magnitude), None
-    for number in range(exponents):
-        scales = magnitude.clamp(min=1e-4).pow(number / exponents)
+    best, least = torch.ones_like(seen.magnitude), None
+    for number in range(settings.exponents):
+        scales = seen.magnitude.clamp(min=1e-4).pow(number / settings.exponents)
         scales = scales / (scales.max() * scales.min()).sqrt()
-        found = loss(quantize(weight * scales, grid).dequantize() / scales)
+        clips = find_clips(weight * scales, seen.scaled(scales).hessian, grid, settings.clips)
+        tries = [quantize(weight * scales, grid, shrink).dequantize() / scales for shrink in (1.0, clips)]
+        found = min(map(loss, tries))
         if least is None or found < least:
             best, least = scales, found
     return best
 
 
 @torch.no_grad()
-def find_clips(weight: Tensor, hessian: Tensor, grid: Grid, clips: int = 10) -> Tensor:
+def find_clips(weight: Tensor, hessian: Tensor, grid: Grid, clips: int = 5) -> Tensor:
     """Return for each group (rows, groups) how far to shrink its range, so that its part of the output errs least."""
     weight = weight.detach().float()
     blocks = _diagonal_blocks(hessian, grid)  # (groups, columns, columns)
@@ -134,7 +136,7 @@ def awq_block(block: Block, grids: Mapping[str, Grid], calibration: Calibration,
 def _search(block: Block, layer: str, seen: Seen, grid: Grid, states: Tensor, settings: AWQ) -> Tensor:
     weight = block.get_submodule(layer).weight
     judge = attention_loss(block, states) if layer == "attention.qkv" else output_loss(weight, seen.hessian)
-    return find_input_scales(weight, seen.magnitude, grid, judge, settings.exponents)
+    return find_input_scales(weight, seen, grid, judge, settings)
 
 
 def _clip(block: Block, layer: str, seen: Seen, grid: Grid, states: Tensor, settings: AWQ) -> Quantized:

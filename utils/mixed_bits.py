@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from utils.calibration import Calibration, energy

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.devices import has_real_bf16
+from utils.fast_products import speed_up
 from utils.model import GPT2
 
 
@@ -58,8 +59,9 @@ class HalfEmbedding(nn.Module):
 def for_generation(model: GPT2) -> GPT2:
     """Turn `model` in place into the form that generates fastest on its device, with 16-bit weights.
 
-    The result is for reading only: it can't be trained or saved.
+    Layers that are quantized keep their bits. The result is for reading only: it can't be trained or saved.
     """
+    speed_up(model)
     if model.device.type == "cpu" and not has_real_bf16("cpu") and can_pack():
         return pack(model)
     return model.to(torch.float16 if not has_real_bf16(model.device.type) else torch.bfloat16).eval()

@@ -23,7 +23,7 @@ NOTE = "grids"  # where the file says on which grid each layer lies
 
 
 def save_quantized(model: GPT2, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> Path:
-    """Write a quantized model; embeddings that are not quantized take `dtype`, or their own if it is None."""
+    """Write a quantized model; what is not quantized takes `dtype`, or keeps its own if that is None."""
     plan = plan_of(model)
     if not plan:
         raise CourseError("No layer of this model is quantized. Call quantize_model first, or save it with save_gpt2.")
@@ -39,7 +39,7 @@ def save_quantized(model: GPT2, folder: str | Path, dtype: torch.dtype | None = 
 def _as_stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     if name.endswith(".scales"):
         return tensor.view(torch.float16)
-    return tensor.to(dtype) if name.endswith("embedding.weight") and dtype else tensor
+    return tensor.to(dtype) if tensor.is_floating_point() and dtype else tensor
 
 
 def load_quantized(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> GPT2:

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from utils.bit_packing import pack_bits, unpack_bits
 from utils.cpu_products import is_imitated
 from utils.errors import CourseError
-from utils.model import GPT2
+from utils.model import GPT2, Embedding, Linear
 from utils.quantize import ROW, Grid, Quantized, from_codes, from_groups, quantize, to_groups
 
 LAYERS = ("attention.qkv", "attention.out", "mlp.up", "mlp.down")  # of each block
 HEAD = "head"  # tied to the token embedding: both are quantized or none
 CHUNK = 2**18  # weights that are expanded at a time: 1 MB of float32, which a core's cache can hold
-FEW = 8  # rows of input up to which the product with int8 weights is the fastest way
 
 
 class QuantizedLinear(nn.Module):
@@ -86,9 +85,6 @@ class QuantizedLinear(nn.Module):
 
     def multiply(self, x: Tensor) -> Tensor:
         """Return x (rows, in) · weightᵀ, part by part."""
-        if len(x) <= FEW and self.is_plain_int8 and x.device.type == "cpu":
-            scales = self.scales.view(torch.float16).view(-1).to(x.dtype)
-            return torch._weight_int8pack_mm(x.contiguous(), self.packed.view(torch.int8), scales)
         y = x.new_empty(len(x), self.out_features)
         for part in self.parts():
             y[:, part] = x @ self.expand(part, x.dtype).T
@@ -171,12 +167,28 @@ def replace_layer(model: GPT2, name: str, quantized: Quantized) -> QuantizedLine
     return layer
 
 
-def put_layer(model: GPT2, name: str, layer: QuantizedLinear) -> None:
+def put_layer(model: GPT2, name: str, layer: nn.Module) -> None:
     """Set a layer by its dotted name; the token embedding goes with the head."""
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, layer)
     if name == HEAD:
-        model.token_embedding = QuantizedEmbedding(layer)
+        packed = isinstance(layer, QuantizedLinear)
+        model.token_embedding = (
+            QuantizedEmbedding(layer) if packed else Embedding(*layer.weight.shape, _weight=layer.weight)
+        )
+
+
+@torch.no_grad()
+def dequantize_model(model: GPT2) -> GPT2:
+    """Expand every quantized layer in place to the plain float32 weights that its codes stand for."""
+    for name in plan_of(model):
+        packed = model.get_submodule(name)
+        layer = Linear(packed.in_features, packed.out_features, packed.bias is not None, device="meta")
+        layer.weight = nn.Parameter(packed.weight)
+        if packed.bias is not None:
+            layer.bias = nn.Parameter(packed.bias.detach().clone())
+        put_layer(model, name, layer)
+    return model
 
 
 def plan_of(model: GPT2) -> dict[str, Grid]:
