@@ -203,17 +203,24 @@ def weight_bytes(model: GPT2) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+def layer_shapes(model: GPT2) -> dict[str, tuple[int, int]]:
+    """Return the shapes (out, in) of all layers that can be quantized, from the model's sizes alone."""
+    width = model.config.n_embd
+    shapes = dict(
+        zip(LAYERS, ((3 * width, width), (width, width), (4 * width, width), (width, 4 * width)), strict=True)
+    )
+    found = {name: shapes[name.split(".", 2)[2]] for name in layer_names(model)}
+    return found | {HEAD: (model.config.vocab_size, width)}
+
+
 def computed_bytes(model: GPT2, plan: Mapping[str, Grid], dtype: torch.dtype = torch.float32) -> int:
     """Compute the bytes of a model under a plan from its shape alone; what is not quantized has this dtype."""
-    width, vocab = model.config.n_embd, model.config.vocab_size
-    shapes = {"attention.qkv": (3, 1), "attention.out": (1, 1), "mlp.up": (4, 1), "mlp.down": (1, 4)}
-    total = (0 if HEAD in plan else vocab * width * dtype.itemsize) + model.config.context * width * dtype.itemsize
-    total += plan[HEAD].nbytes(vocab, width) if HEAD in plan else 0
-    for name in layer_names(model):
-        rows, columns = (count * width for count in shapes[name.split(".", 2)[2]])
-        total += plan[name].nbytes(rows, columns) if name in plan else rows * columns * dtype.itemsize
+    width = model.config.n_embd
     vectors = model.config.n_layer * 13 * width + 2 * width  # biases 9, norms 4 in a block; the last norm
-    return total + vectors * dtype.itemsize
+    total = (vectors + model.config.context * width) * dtype.itemsize
+    for name, (rows, columns) in layer_shapes(model).items():
+        total += plan[name].nbytes(rows, columns) if name in plan else rows * columns * dtype.itemsize
+    return total
 
 
 def bits_per_weight(plan: Mapping[str, Grid], shapes: Mapping[str, tuple[int, int]]) -> float:
