@@ -39,7 +39,7 @@ def patterned_text(count: int, seed: int) -> Tensor:
 
 
 @cache
-def trained_model(seed: int = 0, steps: int = 250) -> Trained:
+def trained_model(seed: int = 0, steps: int = 160) -> Trained:
     """Train a tiny model for some seconds; the same seed gives the same model. Copy it before you change it."""
     text = patterned_text(40_000, seed)
     with torch.random.fork_rng(devices=[]):

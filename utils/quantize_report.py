@@ -61,10 +61,10 @@ class Texts:
     tell: Tell | None = None  # only for models that tell stories
 
 
-def compare_recipes(model: GPT2, texts: Texts, recipes: Sequence[Recipe] = RECIPES, show=None) -> list[Row]:
-    """Measure the model as it is, with 16-bit weights, and then under each recipe; `model` itself is left alone."""
+def compare_recipes(model: GPT2, texts: Texts, recipes: Sequence[Recipe] | None = None, show=None) -> list[Row]:
+    """Measure the model with 16-bit weights, and then under each recipe, RECIPES if None; `model` is left alone."""
     rows = []
-    for recipe in (None, *recipes):
+    for recipe in (None, *(RECIPES if recipes is None else recipes)):
         rows.append(measure_row(model, recipe, texts))
         if show:
             show(rows[-1])
@@ -103,7 +103,7 @@ def tell_stories(model: GPT2, count: int = 20, longest: int = 200, seed: int = 0
 
     if model.config.vocab_size <= END_OF_TEXT:
         raise CourseError(
-            f"Stories are told in GPT-2's own tokens; this model knows {model.config.vocab_size:,} others."
+            f"Stories are told in GPT-2's own tokens; this model knows {model.config.vocab_size:,} others. Leave them out."
         )
     settings = Sampling(max_new=min(longest, model.config.context), seed=seed)
     return [Tokenizer.gpt2().decode(row) for row in generate(model, [[END_OF_TEXT]] * count, settings)]
