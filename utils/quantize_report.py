@@ -103,7 +103,8 @@ def tell_stories(model: GPT2, count: int = 20, longest: int = 200, seed: int = 0
 
     if model.config.vocab_size <= END_OF_TEXT:
         raise CourseError(
-            f"Stories are told in GPT-2's own tokens; this model knows {model.config.vocab_size:,} others. Leave them out."
+            f"Stories are told in GPT-2's own tokens; this model knows {model.config.vocab_size:,} others. "
+            "Leave the stories out."
         )
     settings = Sampling(max_new=min(longest, model.config.context), seed=seed)
     return [Tokenizer.gpt2().decode(row) for row in generate(model, [[END_OF_TEXT]] * count, settings)]
