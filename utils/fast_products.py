@@ -25,8 +25,6 @@ class FastInt8(nn.Module):
         super().__init__()
         self.layer = layer
         self.in_features, self.out_features = layer.in_features, layer.out_features
-        self.register_buffer("ones", torch.ones(layer.out_features, dtype=torch.bfloat16), persistent=False)
-        self.register_buffer("scale_of_row", layer.scales.view(torch.float16).float().view(-1), persistent=False)
 
     @property
     def weight(self) -> Tensor:
@@ -36,7 +34,8 @@ class FastInt8(nn.Module):
         if x.numel() > FEW * self.in_features:
             return self.layer(x)
         rows = x.reshape(-1, self.in_features).bfloat16()
-        y = torch._weight_int8pack_mm(rows, self.layer.packed.view(torch.int8), self.ones) * self.scale_of_row
+        plain = torch._weight_int8pack_mm(rows, self.layer.packed.view(torch.int8), rows.new_ones(self.out_features))
+        y = plain * self.layer.scales.view(torch.float16).float().view(-1)  # not before, in bfloat16
         if self.layer.bias is not None:
             y += self.layer.bias
         return y.to(x.dtype).view(*x.shape[:-1], self.out_features)
@@ -56,11 +55,13 @@ class FastInt4(nn.Module):
         shifts = torch.zeros_like(scales) if found.zeros is None else (middle - found.zeros.float()) * scales
         table = torch.stack([scales, shifts], -1).transpose(0, 1).contiguous()  # (groups, out, 2)
         self.register_buffer("packed", packed, persistent=False)
-        self.register_buffer("table", table.bfloat16(), persistent=False)
+        # bfloat16 seen as int16, so that model.to(dtype) leaves it alone
+        self.register_buffer("table", table.bfloat16().view(torch.int16), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) → (..., out)
         rows = x.reshape(-1, self.in_features).bfloat16()
-        y = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.packed, self.group, self.table)
+        table = self.table.view(torch.bfloat16)
+        y = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.packed, self.group, table)
         y = y.to(x.dtype).view(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias.to(x.dtype)
 
@@ -78,7 +79,9 @@ def fast_form(layer: QuantizedLinear) -> nn.Module:
 
 @torch.no_grad()
 def speed_up(model: GPT2) -> GPT2:
-    """Put every quantized layer of the blocks into its fastest form, in place; for reading only."""
+    """Put every quantized layer into its fastest form, in place; for reading only."""
+    if isinstance(model.head, QuantizedLinear):
+        model.head = fast_form(model.head)  # the token embedding goes on reading the packed one
     for name in layer_names(model):
         if isinstance(layer := model.get_submodule(name), QuantizedLinear):
             put_layer(model, name, fast_form(layer))

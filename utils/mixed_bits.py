@@ -59,11 +59,8 @@ def output_gradients(model: GPT2, tokens: Tensor) -> dict[str, Tensor]:
         for weight in trained:  # only gradients of outputs are wanted
             weight.requires_grad_(False)
         for rows in tokens.to(model.device).split(ROWS_AT_A_TIME):
-            logits = model(rows[:, :-1])
-            loss = torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1).float(), rows[:, 1:].flatten(), reduction="sum"
-            )
-            loss.backward()
+            targets = rows[:, 1:]
+            (model(rows[:, :-1], targets) * targets.numel()).backward()  # the sum over tokens, not their mean
     finally:
         for handle in handles:
             handle.remove()

@@ -15,7 +15,7 @@ from utils.errors import CourseError
 from utils.loaders import hub_config, parse_config
 from utils.model import GPT2
 from utils.quantize import Grid
-from utils.quantized_linear import QuantizedLinear, plain_layer, plan_of, put_layer
+from utils.quantized_linear import HEAD, QuantizedLinear, plain_layer, plan_of, put_layer
 from utils.weights import StoredTensor, open_weights, read_json, read_note, write_safetensors, write_whole
 
 FILE = "quantized.safetensors"
@@ -27,13 +27,19 @@ def save_quantized(model: GPT2, folder: str | Path, dtype: torch.dtype | None = 
     plan = plan_of(model)
     if not plan:
         raise CourseError("No layer of this model is quantized. Call quantize_model first, or save it with save_gpt2.")
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}  # what is shared comes once
-    stored = [(name, _as_stored(name, tensor, dtype)) for name, tensor in tensors.items()]
+    stored = [(name, _as_stored(name, tensor, dtype)) for name, tensor in _own_tensors(model).items()]
     note = {NOTE: json.dumps({name: asdict(grid) for name, grid in plan.items()})}
     write_safetensors(Path(folder) / FILE, stored, note)
     text = json.dumps(hub_config(model.config), indent=2) + "\n"
     write_whole(Path(folder) / "config.json", lambda file: file.write(text.encode()))
     return Path(folder)
+
+
+def _own_tensors(model: GPT2) -> dict[str, Tensor]:
+    """Return parameters and packed buffers by name; what is shared comes once."""
+    lasting = model.state_dict()
+    buffers = {name: tensor for name, tensor in model.named_buffers() if name in lasting}
+    return {**dict(model.named_parameters()), **buffers}
 
 
 def _as_stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -51,11 +57,13 @@ def load_quantized(path: str | Path, dtype: torch.dtype = torch.float32, device:
         for name, grid in grids.items():
             plain = plain_layer(model, name)
             put_layer(model, name, QuantizedLinear(grid, plain.in_features, plain.out_features, plain.bias is not None))
-    wanted = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    wanted = _own_tensors(model)
     _check(file, stored, wanted)
     for name in wanted:
         _assign(model, name, stored[name].read(), dtype, device)
-    if "head" not in grids:
+    if HEAD in grids:
+        model.token_embedding.to(dtype)
+    else:
         model.tie_head()
     return model.eval()
 
@@ -84,7 +92,7 @@ def _check(file: Path, stored: Mapping[str, StoredTensor], wanted: Mapping[str, 
         raise CourseError(f"{file} {found} {odd[0]}, against its config and its grids. Write it again.")
     for name, tensor in wanted.items():
         kind = torch.float16 if tensor.dtype == torch.int16 else tensor.dtype
-        same = stored[name].dtype == kind or (kind.is_floating_point and stored[name].dtype.is_floating_point)
+        same = stored[name].dtype == kind or (tensor.is_floating_point() and stored[name].dtype.is_floating_point)
         if stored[name].shape != tuple(tensor.shape) or not same:
             raise CourseError(
                 f"{file}: {name} is {stored[name].dtype} {stored[name].shape}, expected {kind} "

@@ -123,13 +123,15 @@ class QuantizedEmbedding(nn.Module):
     def __init__(self, head: QuantizedLinear) -> None:
         super().__init__()
         self.tables = (head,)  # in a tuple, so that its tensors are counted and saved once
+        # follows model.to(dtype), and so do the rows
+        self.register_buffer("like", torch.empty(0, device="cpu"), persistent=False)
 
     @property
     def weight(self) -> Tensor:
         return self.tables[0].weight
 
     def forward(self, tokens: Tensor) -> Tensor:  # (...) → (..., width)
-        return self.tables[0].expand(tokens.reshape(-1)).view(*tokens.shape, -1)
+        return self.tables[0].expand(tokens.reshape(-1), self.like.dtype).view(*tokens.shape, -1)
 
 
 def layer_names(model: GPT2) -> list[str]:
