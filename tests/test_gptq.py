@@ -176,7 +176,7 @@ def test_output_error_is_measured_on_the_inputs():
     weight, x = torch.randn(5, 8), torch.randn(200, 8)
     rounded = quantize(weight, Grid(3, "row"))
     expected = (x @ (rounded.dequantize() - weight).T).square().sum() / (x @ weight.T).square().sum()
-    assert output_error(weight, rounded, x.T @ x) == pytest.approx(float(expected), rel=1e-4)
+    assert output_error(weight, rounded, x.T @ x) == pytest.approx(float(expected), rel=1e-3)
 
 
 # On a trained model
