@@ -33,7 +33,7 @@ def patterned_text(count: int, seed: int) -> Tensor:
     tokens = [0, 1]
     table = rules.tolist()
     for chance, surprise in zip(odds, other, strict=True):
-        follows = (table[tokens[-1]][0] + table[tokens[-2]][1]) % SHAPE.vocab_size
+        follows = table[tokens[-1]][tokens[-2] % 2]
         tokens.append(follows if chance < 0.85 else surprise)
     return torch.tensor(tokens)
 

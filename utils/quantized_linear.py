@@ -173,11 +173,13 @@ def put_layer(model: GPT2, name: str, layer: nn.Module) -> None:
     """Set a layer by its dotted name; the token embedding goes with the head."""
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, layer)
-    if name == HEAD:
-        packed = isinstance(layer, QuantizedLinear)
-        model.token_embedding = (
-            QuantizedEmbedding(layer) if packed else Embedding(*layer.weight.shape, _weight=layer.weight)
-        )
+    if name != HEAD:
+        return
+    if isinstance(layer, QuantizedLinear):
+        model.token_embedding = QuantizedEmbedding(layer)
+    else:
+        model.token_embedding = Embedding(*layer.weight.shape, device="meta")
+        model.token_embedding.weight = layer.weight
 
 
 @torch.no_grad()
