@@ -194,7 +194,7 @@ def test_groups_of_a_matrix_are_its_neighbors_within_a_row():
         (lambda: Grid(3, 64, "nf4"), "nf4 with 4 bits, symmetric"),
         (lambda: Grid(4, 64, "nf4", symmetric=False), "nf4 with 4 bits, symmetric"),
         (lambda: Grid(4, 64, "cubic"), "kind is 'cubic'"),
-        (lambda: quantize(torch.ones(3), Grid()), "shape (3,), expected a matrix"),
+        (lambda: quantize(torch.ones(3), Grid()), "shape (3,) was given, expected a matrix"),
         (lambda: quantize(torch.full((2, 2), torch.nan), Grid()), "float16 ends at 65504"),
         (lambda: quantize(torch.full((2, 2), torch.inf), Grid()), "float16 ends at 65504"),
         (lambda: quantize(torch.full((2, 2), 1e7), Grid()), "float16 ends at 65504"),
