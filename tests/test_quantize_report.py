@@ -210,10 +210,10 @@ def folder(tmp_path, monkeypatch):
     ids=lambda words: words[1],
 )
 def test_the_command_writes_a_model_that_loads(folder, words, capsys):
-    assert main(["quantize", "model", "--out", "small", *words]) == 0
+    assert main(["quantize", "model", "--out", "packed", *words]) == 0
     assert "bits each, scales included" in capsys.readouterr().out
-    assert plan_of(load_gpt2("small"))
-    assert (folder / "small" / "quantized.safetensors").stat().st_size < (
+    assert plan_of(load_gpt2("packed"))
+    assert (folder / "packed" / "quantized.safetensors").stat().st_size < (
         folder / "model" / "model.safetensors"
     ).stat().st_size
 
@@ -238,5 +238,5 @@ def test_the_command_writes_the_table(folder, capsys, monkeypatch):
     ],
 )
 def test_mistakes_in_a_command_end_in_a_sentence(folder, words, message, capsys):
-    assert main(["quantize", *words, "--out", "small"]) == 1
+    assert main(["quantize", *words, "--out", "packed"]) == 1
     assert message in capsys.readouterr().err
