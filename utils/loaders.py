@@ -47,6 +47,7 @@ WEIGHT_FILES = (
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    "quantized.safetensors",
 )
 
 
@@ -73,11 +74,20 @@ def load_gpt2(
     if path is None:
         return provisional_nano(dtype, device)
     weights_file = find_weights(path)
+    if is_packed(weights_file):
+        from utils.quantized_files import load_quantized
+
+        return load_quantized(weights_file, dtype, device)
     stored, config = _open_with_config(weights_file)
     with torch.device("meta"):
         model = GPT2(config)
     _fill(model, stored, dtype, torch.device(device))
     return model.eval()
+
+
+def is_packed(weights_file: Path) -> bool:
+    """Say whether a file holds packed layers, as `save_quantized` writes them."""
+    return weights_file.suffix == ".safetensors" and any(n.endswith(".packed") for n in open_weights(weights_file))
 
 
 def _open_with_config(weights_file: Path) -> tuple[dict, GPT2Config]:
@@ -250,10 +260,16 @@ def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, devi
 
 def hub_tensors(model: GPT2) -> list[tuple[str, Tensor]]:
     """Return the parameters under the hub's names and in its layout (linear weights in × out)."""
-    return [
+    found = [
         (hub_name(name), weight.detach().T if name.endswith(LINEAR) else weight.detach())
         for name, weight in model.named_parameters()
     ]
+    if len(found) != (expected := 12 * model.config.n_layer + 4):
+        raise CourseError(
+            f"This model has {len(found)} plain tensors, expected {expected}: its weights are packed. "
+            "Save the model that it was made from, or a quantized one with save_quantized."
+        )
+    return found
 
 
 def hub_config(config: GPT2Config) -> dict:

@@ -191,7 +191,7 @@ class GPT2(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.token_embedding.weight.device
+        return self.final_norm.weight.device
 
 
 def attention_mask(past: int, time: int, padding: Tensor | None, device: torch.device) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.devices import has_amx, small_dtype
+from utils.fast_products import speed_up
 from utils.model import GPT2
 
 
@@ -58,8 +59,9 @@ class HalfEmbedding(nn.Module):
 def for_generation(model: GPT2) -> GPT2:
     """Turn `model` in place into the form that generates fastest on its device, with 16-bit weights.
 
-    The result is for reading only: it can't be trained or saved.
+    Layers that are quantized keep their bits. The result is for reading only: it can't be trained or saved.
     """
+    speed_up(model)
     if model.device.type == "cpu" and not has_amx() and can_pack():
         return pack(model)
     return model.to(small_dtype(model.device)).eval()
@@ -75,6 +77,7 @@ def pack(model: GPT2) -> GPT2:
             setattr(model.get_submodule(parent), child, PackedLinear(module))
         elif isinstance(module, nn.LayerNorm):
             module.float()
-    model.token_embedding = HalfEmbedding(model.token_embedding)
+    if isinstance(model.token_embedding, nn.Embedding):  # and not quantized together with the head
+        model.token_embedding = HalfEmbedding(model.token_embedding)
     model.position_embedding = HalfEmbedding(model.position_embedding)
     return model.eval()

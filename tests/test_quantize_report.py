@@ -1,0 +1,242 @@
+"""The table, its files and pictures, and the two commands, on a tiny model with a vocabulary of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from builders import random_tokens, tiny_model
+from matplotlib.figure import Figure
+
+from utils.__main__ import main
+from utils.config import GPT2Config
+from utils.errors import CourseError
+from utils.loaders import load_gpt2, save_gpt2
+from utils.quantize import Grid, quantize
+from utils.quantize_plots import (
+    error_map,
+    grid_on_weights,
+    grid_values,
+    group_sweep,
+    layer_map,
+    size_against_perplexity,
+)
+from utils.quantize_recipe import METHODS, Recipe, apply_recipe, calibration_rows, read_tokens, story_tokens
+from utils.quantize_report import (
+    HEADER,
+    RECIPES,
+    Row,
+    Texts,
+    compare_recipes,
+    format_row,
+    measure_row,
+    read_csv,
+    tell_stories,
+    to_markdown,
+    tokens_per_second,
+    write_csv,
+)
+from utils.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_of
+
+SHAPE = GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=97, context=24)
+TEXTS = Texts(random_tokens(4, 24), random_tokens(1, 100, seed=1)[0].numpy(), context=24)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_makes_what_its_recipe_says(method):
+    model = tiny_model(SHAPE)
+    apply_recipe(model, Recipe(method, 4, 32, head=True), random_tokens(4, 24))
+    plan = plan_of(model)
+    assert plan.pop("head") == Grid(8, "row")
+    sizes = {name: rows * columns for name, (rows, columns) in layer_shapes(model).items()}
+    mean = sum(grid.bits * sizes[name] for name, grid in plan.items()) / sum(sizes[name] for name in plan)
+    assert abs(mean - 4) < 0.05
+    assert {grid.kind for grid in plan.values()} == {"nf4" if method == "nf4" else "linear"}
+    assert bool(model(random_tokens(1, 9)).isfinite().all())
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq", "mixed"])
+def test_methods_that_calibrate_ask_for_text(method):
+    with pytest.raises(CourseError, match=f"{method} needs calibration tokens"):
+        apply_recipe(tiny_model(SHAPE), Recipe(method))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "exl2"}, "The method 'exl2' is unknown, expected one of rtn, gptq"),
+        ({"bits": 3.5}, "only mixed takes others"),
+        ({"bits": 9}, "bits is 9"),
+        ({"method": "mixed", "bits": 9}, "The average is 9 bits"),
+        ({"group": "column"}, "group is 'column'"),
+        ({"method": "nf4", "bits": 3}, "nf4 with 4 bits"),
+    ],
+)
+def test_recipes_that_can_not_be_are_refused(settings, message):
+    with pytest.raises(CourseError) as error:
+        Recipe(**settings)
+    assert message in str(error.value)
+
+
+def test_a_row_says_what_the_model_takes_and_costs():
+    model = tiny_model(SHAPE)
+    row = measure_row(model, Recipe("rtn", 4, 32), TEXTS)
+    plan = dict.fromkeys([name for name in layer_shapes(model) if name != "head"], Grid(4, 32))
+    assert row.bytes == computed_bytes(model, plan, torch.float16)
+    assert row.bits_per_weight == bits_per_weight(plan, layer_shapes(model)) == 4.5
+    assert row.perplexity > 1 and row.tokens_per_second > 0
+    assert row.coherence is None
+    assert plan_of(model) == {}  # a copy was quantized
+
+
+def test_the_table_begins_with_the_model_as_it_is(tmp_path):
+    seen = []
+    recipes = (Recipe("rtn", 8, "row"), Recipe("rtn", 2, 32))
+    rows = compare_recipes(tiny_model(SHAPE), TEXTS, recipes, seen.append)
+    assert rows == seen
+    assert [(row.method, row.bits) for row in rows] == [("none", 16), ("rtn", 8), ("rtn", 2)]
+    assert rows[0].bytes > rows[1].bytes > rows[2].bytes
+    before, eight, two = (row.perplexity for row in rows)
+    assert abs(eight - before) < abs(two - before)
+    assert read_csv(write_csv(rows, tmp_path / "new" / "table.csv")) == rows
+    assert isinstance(size_against_perplexity(rows, "tiny"), Figure)
+
+
+def test_the_table_compares_every_method_and_several_bits_and_groups():
+    assert {recipe.method for recipe in RECIPES} == set(METHODS)
+    assert len({recipe.bits for recipe in RECIPES}) >= 3
+    assert len({recipe.group for recipe in RECIPES}) >= 3
+
+
+def test_coherence_stands_in_the_table_where_stories_are_told():
+    story = "Nothing of this is a story of that world."
+    texts = Texts(TEXTS.calibration, TEXTS.held_out, 24, tell=lambda model: [story])
+    row = measure_row(tiny_model(SHAPE), None, texts)
+    assert 0 <= row.coherence < 1
+    assert f"{row.coherence:.3f}" in format_row(row)
+    with pytest.raises(CourseError, match="knows 97 others"):
+        tell_stories(tiny_model(SHAPE))
+
+
+def test_rows_line_up_under_their_header():
+    row = Row("gptq", 4, 128, 41_250_000, 4.125, 12.3456, 0.9876, 101.23)
+    assert format_row(row) == "gptq        4    128    41.25         4.12      12.346      0.988     101.2"
+    assert len(format_row(row)) == len(HEADER)
+    assert to_markdown([row]).splitlines()[2] == "| gptq | 4 | 128 | 41.25 | 4.12 | 12.346 | 0.988 | 101 |"
+
+
+@pytest.mark.parametrize("recipe", [None, Recipe("rtn", 8, "row"), Recipe("rtn", 4, 32), Recipe("rtn", 3, 32)])
+def test_every_form_generates(recipe):
+    model = tiny_model(SHAPE)
+    if recipe:
+        apply_recipe(model, recipe)
+    assert tokens_per_second(model, 4, 1) > 0
+
+
+def test_stories_to_calibrate_with_are_the_same_everywhere():
+    tokens = story_tokens(3)
+    assert (tokens == 50256).sum() == 3
+    assert np.array_equal(tokens, story_tokens(3))
+    assert not np.array_equal(tokens[:50], story_tokens(3, seed=1)[:50])
+
+
+def test_tokens_are_read_from_texts_and_bins(tmp_path):
+    (tmp_path / "a.txt").write_text("Hello world", encoding="utf-8")
+    assert read_tokens(tmp_path / "a.txt").tolist() == [15496, 995]
+    np.array([1, 2, 515], dtype="<u2").tofile(tmp_path / "a.bin")
+    assert read_tokens(tmp_path / "a.bin").tolist() == [1, 2, 515]
+    (tmp_path / "b.txt").write_bytes(b"ab\xff")
+    with pytest.raises(CourseError, match="not UTF-8 at byte 2"):
+        read_tokens(tmp_path / "b.txt")
+    with pytest.raises(CourseError, match="is not there"):
+        read_tokens(tmp_path / "c.txt")
+    with pytest.raises(CourseError, match="token 515, this model knows 97"):
+        calibration_rows(tiny_model(SHAPE), read_tokens(tmp_path / "a.bin"))
+
+
+def test_a_grid_is_drawn_where_its_values_are():
+    assert grid_values(Grid(2)) == pytest.approx([-4 / 3, -2 / 3, 0, 2 / 3], rel=1e-3)
+    assert grid_values(Grid(4, kind="nf4"))[0] == -1
+
+
+def test_pictures_of_the_error_are_drawn():
+    weight = torch.randn(48, 64)
+    grids = [Grid(4, 16), Grid(4, 16, "nf4")]
+    assert isinstance(grid_on_weights(weight, grids, "weights"), Figure)
+    assert isinstance(error_map(weight, quantize(weight, grids[0]), "errors", most=8), Figure)
+    values = {f"blocks.{block}.{layer}": 0.1 * block + 0.01 for block in range(3) for layer in ("mlp.up", "mlp.down")}
+    assert isinstance(layer_map(values, "rise of the loss"), Figure)
+    assert isinstance(group_sweep({"linear": [0.1, 0.2]}, [16, 32], [100, 90]), Figure)
+
+
+def test_an_error_map_shows_where_the_errors_are():
+    weight = torch.zeros(16, 16)
+    weight[:8, :8] = torch.randn(8, 8)
+    image = error_map(weight, quantize(weight, Grid(2, 8)), most=2).axes[0].images[0].get_array()
+    assert image[0, 0] > 0 == image[1, 1] == image[0, 1]
+
+
+# The commands
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A tiny model and a .bin of its own tokens, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    save_gpt2(tiny_model(SHAPE), tmp_path / "model")
+    random_tokens(1, 600)[0].numpy().astype("<u2").tofile(tmp_path / "text.bin")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--method", "rtn", "--bits", "8", "--group", "row", "--head"],
+        ["--method", "nf4", "--group", "32"],
+        [
+            "--method",
+            "gptq",
+            "--bits",
+            "3",
+            "--group",
+            "32",
+            "--asymmetric",
+            "--act-order",
+            "--calibration",
+            "text.bin",
+        ],
+        ["--method", "mixed", "--bits", "3.5", "--group", "32", "--calibration", "text.bin", "--rows", "4"],
+    ],
+    ids=lambda words: words[1],
+)
+def test_the_command_writes_a_model_that_loads(folder, words, capsys):
+    assert main(["quantize", "model", "--out", "packed", *words]) == 0
+    assert "bits each, scales included" in capsys.readouterr().out
+    assert plan_of(load_gpt2("packed"))
+    assert (folder / "packed" / "quantized.safetensors").stat().st_size < (
+        folder / "model" / "model.safetensors"
+    ).stat().st_size
+
+
+def test_the_command_writes_the_table(folder, capsys, monkeypatch):
+    monkeypatch.setattr("utils.quantize_report.RECIPES", (Recipe("rtn", 4, 32), Recipe("gptq", 4, 32)))
+    words = ["--calibration", "text.bin", "--held-out", "text.bin", "--tokens", "100", "--rows", "4", "--out", "t"]
+    assert main(["quantize-table", "model", *words]) == 0
+    assert [row.method for row in read_csv(folder / "t" / "table.csv")] == ["none", "rtn", "gptq"]
+    assert (folder / "t" / "table.png").stat().st_size > 5000
+    assert (folder / "t" / "table.md").read_text(encoding="utf-8").count("\n") == 5
+    assert capsys.readouterr().out.startswith(HEADER)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model", "--method", "gptq"], "give --calibration"),
+        (["model", "--method", "best"], "The method 'best' is unknown"),
+        (["model", "--bits", "1"], "bits is 1"),
+        (["nowhere"], "neither a file"),
+    ],
+)
+def test_mistakes_in_a_command_end_in_a_sentence(folder, words, message, capsys):
+    assert main(["quantize", *words, "--out", "packed"]) == 1
+    assert message in capsys.readouterr().err

@@ -1,0 +1,106 @@
+"""Pictures of what fewer bits do: to one matrix, to the layers, to the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from utils.config import format_bytes
+from utils.plots import COLORS, new_axes
+from utils.quantize import Grid, Quantized, find_scales, from_codes, to_groups
+from utils.quantize_report import Row
+
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def size_against_perplexity(rows: Sequence[Row], title: str = "") -> Figure:
+    """Draw each row as a point, its bytes against its perplexity: further left and down is better."""
+    figure, axes = new_axes(8, 4)
+    methods = dict.fromkeys(row.method for row in rows)
+    for color, mark, method in zip(cycle(COLORS), cycle(MARKS), methods, strict=False):
+        own = sorted((row for row in rows if row.method == method), key=lambda row: row.bytes)
+        places = [row.bytes for row in own], [row.perplexity for row in own]
+        axes.plot(*places, color=color, marker=mark, linestyle=":", label=method)
+        for row in own:
+            text = f"{row.bits:g}" if isinstance(row.group, str) else f"{row.bits:g}/{row.group}"
+            axes.annotate(text, (row.bytes, row.perplexity), (4, 4), textcoords="offset points", fontsize=8)
+    axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
+    axes.set(xlabel="bytes of the model (points: bits/group)", ylabel="perplexity", title=title)
+    axes.legend(frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def grid_on_weights(weight: Tensor, grids: Sequence[Grid], title: str = "") -> Figure:
+    """Draw the histogram of a matrix, each weight over its group's largest, with each grid's values as ticks below."""
+    figure, axes = new_axes(8, 2.2 + 0.35 * len(grids))
+    groups = to_groups(weight.detach().float(), grids[0])
+    shares = groups / groups.abs().amax(-1, keepdim=True).clamp(min=1e-12)
+    counts, _, _ = axes.hist(shares.flatten().cpu().numpy(), bins=121, range=(-1.05, 1.05), color=COLORS[4])
+    step = 0.1 * counts.max()
+    for number, (color, grid) in enumerate(zip(cycle(COLORS), grids, strict=False), start=1):
+        values = grid_values(grid)
+        axes.vlines(values, -step * (number - 0.1), -step * (number - 0.8), color=color, linewidth=1.5)
+        axes.text(1.13, -step * (number - 0.45), str(grid), color=color, va="center", fontsize=9)
+    axes.set(xlabel="weight over the largest of its group", yticks=[], title=title, ylim=(-step * len(grids), None))
+    plt.close(figure)
+    return figure
+
+
+def grid_values(grid: Grid) -> list[float]:
+    """Return the values of a grid for a group that reaches from −1 to 1."""
+    scales, zeros = find_scales(torch.tensor([-1.0, 1.0]), grid)
+    return from_codes(torch.arange(2**grid.bits, dtype=torch.uint8), scales, zeros, grid).tolist()
+
+
+def error_map(weight: Tensor, quantized: Quantized, title: str = "", most: int = 128) -> Figure:
+    """Draw where the rounding errors of a matrix are: the root mean square of each tile, at most 128 tiles a side."""
+    error = (quantized.dequantize() - weight.detach().float()).square()
+    tiles = torch.nn.functional.adaptive_avg_pool2d(error[None], [min(most, size) for size in error.shape])[0].sqrt()
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    across, down = error.shape[1], error.shape[0]
+    image = axes.imshow(tiles.cpu().numpy(), cmap="cividis", aspect="auto", extent=(0, across, down, 0), vmin=0)
+    axes.set(xlabel="input channel", ylabel="output channel", title=title)
+    figure.colorbar(image, label="error (root mean square)")
+    plt.close(figure)
+    return figure
+
+
+def layer_map(values: Mapping[str, float], label: str, title: str = "") -> Figure:
+    """Draw a number for each layer (names like blocks.0.mlp.up) as a map of blocks and layers: which one hurts?"""
+    blocks = sorted({int(name.split(".")[1]) for name in values})
+    layers = list(dict.fromkeys(name.split(".", 2)[2] for name in values))
+    table = np.array([[values[f"blocks.{block}.{layer}"] for block in blocks] for layer in layers])
+    figure, axes = plt.subplots(figsize=(0.6 * len(blocks) + 3.4, 2.6), layout="constrained")
+    norm = LogNorm(table.min(), table.max()) if 0 < table.min() < table.max() / 10 else None
+    image = axes.imshow(table, cmap="cividis", norm=norm, aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        dark = image.norm(value) < 0.5
+        text = f"{value:.0f}" if value == round(value) else f"{value:.1g}"
+        axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black", fontsize=8)
+    axes.set_yticks(range(len(layers)), layers)
+    axes.set_xticks(range(len(blocks)), blocks)
+    axes.set(xlabel="block", title=title)
+    figure.colorbar(image, label=label)
+    plt.close(figure)
+    return figure
+
+
+def group_sweep(errors: Mapping[str, Sequence[float]], groups: Sequence[int], nbytes: Sequence[int]) -> Figure:
+    """Draw the error of each kind of grid over the size of its groups, and the bytes that the groups take."""
+    figure, axes = new_axes(8, 3.4)
+    for color, mark, (name, values) in zip(COLORS, MARKS, errors.items(), strict=False):
+        axes.plot(groups, values, color=color, marker=mark, label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(groups, [f"{group}\n{format_bytes(size)}" for group, size in zip(groups, nbytes, strict=True)])
+    axes.set(xlabel="weights in a group, and bytes of the matrix", ylabel="relative squared error", ylim=(0, None))
+    axes.legend(frameon=False)
+    plt.close(figure)
+    return figure
