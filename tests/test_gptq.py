@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from builders import random_tokens, tiny_model
-from trained import SHAPE, trained_model
+from trained import SHAPE, divergence, trained_model
 
 from utils.calibration import Calibration, Seen, draw_rows, output_error
 from utils.errors import CourseError
@@ -143,7 +143,6 @@ def test_calibration_sees_what_the_layers_get():
             x = x.flatten(0, 1)
             torch.testing.assert_close(seen[name].hessian, x.T @ x / 60, rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(seen[name].magnitude, x.abs().mean(0), rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(seen[name].mean, x.mean(0), rtol=1e-4, atol=1e-5)
             assert seen[name].tokens == 60
         calibration.advance(block)
     states = torch.cat(calibration.states)
@@ -158,7 +157,6 @@ def test_sums_of_wide_inputs_are_whole(monkeypatch):
     seen.add(x[10:].view(4, 5, 17))
     seen = seen.finish()
     torch.testing.assert_close(seen.hessian, x.T @ x / 30)
-    torch.testing.assert_close(seen.covariance, torch.cov(x.T, correction=0), rtol=1e-3, atol=1e-5)
     with pytest.raises(CourseError, match="No calibration token"):
         Seen.nothing(3, x.device).finish()
 
@@ -184,18 +182,24 @@ def test_output_error_is_measured_on_the_inputs():
 
 @pytest.mark.parametrize("act_order", [False, True])
 @pytest.mark.parametrize("bits", [4, 3])
-def test_gptq_beats_rounding_on_calibration_and_on_held_out_text(bits, act_order):
+def test_gptq_errs_less_than_rounding_on_calibration_and_on_held_out_text(bits, act_order):
     trained = trained_model()
     rows = draw_rows(trained.text, 48, SHAPE.context)
     nearest = quantize_model(copy.deepcopy(trained.model), Grid(bits, 64))
     ours = gptq_model(copy.deepcopy(trained.model), Grid(bits, 64), rows, GPTQ(act_order=act_order))
-    with torch.no_grad():
-        errors = [float((model(rows) - trained.model(rows)).square().mean()) for model in (ours, nearest)]
-    assert errors[0] < 0.6 * errors[1]
-    before, gptq_loss, rtn_loss = (
-        measure_loss(model, trained.held_out, PROTOCOL).loss for model in (trained.model, ours, nearest)
-    )
-    assert gptq_loss - before < 0.7 * (rtn_loss - before)
+    for text in (rows.flatten(), trained.held_out):
+        own, theirs = (divergence(trained.model, model, text) for model in (ours, nearest))
+        assert own < 0.6 * theirs
+
+
+def test_gptq_costs_less_perplexity_than_rounding():
+    trained, grid = trained_model(), Grid(2, 64)
+    rows = draw_rows(trained.text, 48, SHAPE.context)
+    nearest = quantize_model(copy.deepcopy(trained.model), grid)
+    ours = gptq_model(copy.deepcopy(trained.model), grid, rows)
+    models = (trained.model, ours, nearest)
+    before, own, theirs = (measure_loss(model, trained.held_out, PROTOCOL).loss for model in models)
+    assert own - before < 0.7 * (theirs - before)
 
 
 def test_gptq_follows_the_plan_and_rounds_the_head():

@@ -23,23 +23,21 @@ PANEL = 1024  # columns of a sum that are added at a time, so that only its uppe
 
 @dataclass
 class Seen:
-    """What went into a layer: the mean of x · xᵀ (in, in), of x and of |x| (in,), over so many tokens."""
+    """What went into a layer: the mean of x · xᵀ (in, in), and of |x| (in,), over so many tokens."""
 
     hessian: Tensor
-    mean: Tensor
     magnitude: Tensor
     tokens: int
 
     @classmethod
     def nothing(cls, width: int, device: torch.device) -> Seen:
-        return cls(torch.zeros(width, width, device=device), *torch.zeros(2, width, device=device), 0)
+        return cls(torch.zeros(width, width, device=device), torch.zeros(width, device=device), 0)
 
     def add(self, x: Tensor) -> None:
         """Add inputs (..., in) to the sums."""
         x = x.detach().reshape(-1, x.shape[-1]).float()
         for at in range(0, x.shape[1], PANEL):
             self.hessian[at : at + PANEL, at:].addmm_(x[:, at : at + PANEL].T, x[:, at:])
-        self.mean += x.sum(0)
         self.magnitude += x.abs().sum(0)
         self.tokens += len(x)
 
@@ -49,17 +47,11 @@ class Seen:
             raise CourseError("No calibration token reached this layer. Give at least one row of tokens.")
         hessian = self.hessian.triu()
         hessian += hessian.triu(1).T.clone()
-        return Seen(hessian.div_(self.tokens), self.mean / self.tokens, self.magnitude / self.tokens, self.tokens)
+        return Seen(hessian.div_(self.tokens), self.magnitude / self.tokens, self.tokens)
 
     def scaled(self, scales: Tensor) -> Seen:
         """Return what the layer would have seen, had each input been divided by its scale (in,)."""
-        hessian = self.hessian / scales / scales[:, None]
-        return Seen(hessian, self.mean / scales, self.magnitude / scales, self.tokens)
-
-    @property
-    def covariance(self) -> Tensor:
-        """The mean of x · xᵀ with the mean of x taken away: what is left when a bias makes up for the mean error."""
-        return self.hessian - self.mean[:, None] * self.mean
+        return Seen(self.hessian / scales / scales[:, None], self.magnitude / scales, self.tokens)
 
 
 class Calibration:
