@@ -16,7 +16,7 @@ from typing import Any
 
 from utils.errors import CourseError
 from utils.ggml_blocks import BY_NUMBER, BlockFormat
-from utils.weights import LONGEST_HEADER
+from utils.weights import LONGEST_JSON
 
 MAGIC = b"GGUF"
 ALIGNMENT = 32  # bytes, unless the file says otherwise
@@ -67,7 +67,7 @@ class Walk:
 
     def __init__(self, path: Path, data: mmap.mmap | bytes, at: int = 0) -> None:
         self.path, self.data, self.at = path, data, at
-        self.end = min(len(data), LONGEST_HEADER)
+        self.end = min(len(data), LONGEST_JSON)
         self.arrays = 0  # walked so far
 
     def wrong(self, found: str, at: int | None = None) -> CourseError:
