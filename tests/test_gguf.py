@@ -361,7 +361,7 @@ def test_a_folder_with_one_file_loads_and_with_two_does_not(tiny):
     assert same_weights(load_gpt2(path.parent), model)
     assert load_tokenizer(path.parent).vocab == ONE_MERGE.vocab
     shutil.copy(path, path.with_name("other.gguf"))
-    with pytest.raises(CourseError, match=r"holds \['other\.gguf', 'tiny\.gguf'\], expected one of .* or one \.gguf"):
+    with pytest.raises(CourseError, match=r"holds \['other\.gguf', 'tiny\.gguf'\], expected one of .* \.gguf file"):
         load_gpt2(path.parent)
 
 

@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = add("judge", judge, "let a model tell stories, and measure them: loss, coherence, memorization")
     command.add_argument("model", nargs="?", default="nano", help="a size, a folder or a file (%(default)s)")
-    command.add_argument("--documents", type=int, default=1000, help="fresh ones for the loss (%(default)s)")
+    command.add_argument("--documents", type=int, default=500, help="fresh ones for the loss (%(default)s)")
     command.add_argument("--stories", type=int, default=200, help="how many it tells (%(default)s)")
     command.add_argument("--seed", type=int, default=0, help="of the telling (%(default)s)")
     command.add_argument("--out", help="a JSON file for the figures and all the stories")
