@@ -35,7 +35,14 @@ SOURCES = {
 PUBLIC_DOMAIN = {"tinyshakespeare": "Plays by William Shakespeare, joined by Andrej Karpathy for char-rnn."}
 
 # What a command makes again from its seed, instead of git holding it: name, command, bytes, sha256.
-GENERATED: tuple[dict[str, str | int], ...] = ()
+GENERATED: tuple[dict[str, str | int], ...] = (
+    {
+        "name": "the corpus of gpt2-nano: utils.stories.corpus(120_000, 1)",
+        "command": "python -m utils stories",
+        "bytes": 130_614_971,
+        "sha256": "2eccd3333829137b5f986800a1bffdaa45194a461cc65b9eed8275bc998915f7",  # corpus_sha256(120_000, 1)
+    },
+)
 
 
 def describe_files(folder: Path = DATA) -> list[dict[str, str | int]]:
