@@ -87,7 +87,8 @@ def load_gpt2(
 
 def is_packed(weights_file: Path) -> bool:
     """Say whether a file holds packed layers, as `save_quantized` writes them."""
-    return weights_file.suffix == ".safetensors" and any(n.endswith(".packed") for n in open_weights(weights_file))
+    plain = weights_file.suffix == ".safetensors" and not is_gguf(weights_file)
+    return plain and any(name.endswith(".packed") for name in open_weights(weights_file))
 
 
 def _open_with_config(weights_file: Path) -> tuple[dict, GPT2Config]:
