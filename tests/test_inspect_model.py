@@ -226,12 +226,6 @@ def test_the_command_prints_the_description_or_what_is_wrong(folder, capsys):
     assert "it is empty" in capsys.readouterr().err
 
 
-def test_inspect_of_a_model_without_a_file_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr("utils.loaders.DATA", tmp_path)
-    with pytest.raises(CourseError, match="nano has no file yet"):
-        inspect_file("nano")
-
-
 def large(path: Path, kind: str) -> None:
     """Write a file whose header promises 64 GB and whose tensors are holes that take no room on the disk."""
     size = 64 * 10**9

@@ -226,10 +226,11 @@ def test_a_header_of_any_length_is_recognized(tmp_path, spaces):
         assert open_weights(tmp_path / "b.safetensors")["a"].read().tolist() == [0, 1, 2]
 
 
-def test_nano_without_its_file_is_the_same_random_model_every_time(monkeypatch, tmp_path):
+def test_nano_comes_with_the_course_and_a_copy_without_it_says_so(monkeypatch, tmp_path):
+    assert load_gpt2().config == SIZES["nano"]
     monkeypatch.setattr("utils.loaders.DATA", tmp_path)
-    a, b = load_gpt2("nano"), load_gpt2("nano", dtype=torch.bfloat16)
-    assert a.config == SIZES["nano"] and same_weights(a.bfloat16(), b)
+    with pytest.raises(CourseError, match="nano is neither a file, a folder nor a size"):
+        load_gpt2("nano")
 
 
 # What is wrong, by name

@@ -47,7 +47,8 @@ def test_the_card_tells_the_figures_that_were_measured(verdict):
     figures = [f"{verdict[name]:.4f}" for name in ("loss", "best_loss", "entropy")]
     for figure in [*figures, *(f"{share:.1%}" for share in shares), *(f"{share:.2%}" for share in overlaps)]:
         assert figure in card, f"{figure} was measured, and the card doesn't say so"
-    assert verdict["told"][0].strip() in card, "the first story as it came, not a picked one"
+    quoted = verdict["told"][0].strip().replace("\n", "\n> ")
+    assert quoted in card, "the first story as it came, not a picked one"
 
 
 def test_tokens_that_no_story_uses_stay_unlikely(nano):

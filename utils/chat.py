@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from utils.devices import pick_device
 from utils.gguf import is_gguf
-from utils.loaders import DATA, find_model, load_gpt2
+from utils.loaders import find_model, load_gpt2
 from utils.model import GPT2
 from utils.run_log import log_chat
 from utils.sampling import Sampling, stream
@@ -47,7 +47,7 @@ class Conversation:
         wishes = read_settings(ChatSettings, words)
         settings = Sampling(**vars(wishes), window=True)
         model = load_gpt2(name, device=pick_device())
-        place = find_model(name) or DATA
+        place = find_model(name)
         return cls(model, load_tokenizer(place if place.is_dir() or is_gguf(place) else place.parent), settings, log)
 
     def run(self) -> None:

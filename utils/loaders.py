@@ -70,10 +70,7 @@ def load_gpt2(
     device: str | torch.device = "cpu",
 ) -> GPT2:
     """Load a GPT-2 by size (nano, small, medium, large, xl), from a folder or from one file of weights."""
-    path = find_model(name_or_path)
-    if path is None:
-        return provisional_nano(dtype, device)
-    weights_file = find_weights(path)
+    weights_file = find_weights(find_model(name_or_path))
     if is_packed(weights_file):
         from utils.quantized_files import load_quantized
 
@@ -117,29 +114,19 @@ def open_model(weights_file: Path) -> dict[str, StoredTensor]:
     return stored
 
 
-def find_model(name_or_path: str | Path) -> Path | None:
+def find_model(name_or_path: str | Path) -> Path:
     """Return where a size or path lies on this disk, downloading a hub size when it is not here yet."""
-    if name_or_path == "nano":
-        return DATA / "nano" if (DATA / "nano" / "model.safetensors").is_file() else None
-    if name_or_path in SIZES:
+    if name_or_path in SIZES and name_or_path != "nano":
         from utils.hub import fetch
 
         return fetch(str(name_or_path))
-    path = Path(name_or_path)
+    path = DATA / "nano" if name_or_path == "nano" else Path(name_or_path)
     if not path.exists():
         raise CourseError(
             f"{path} is neither a file, a folder nor a size. Sizes are {', '.join(SIZES)}; "
             "a folder holds config.json and model.safetensors or pytorch_model.bin."
         )
     return path
-
-
-def provisional_nano(dtype: torch.dtype, device: str | torch.device) -> GPT2:
-    """Return random weights of nano's shape, the same ones on every machine, until data/nano holds trained ones."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = GPT2(SIZES["nano"])
-    return model.to(device=device, dtype=dtype).eval()
 
 
 def find_weights(path: Path) -> Path:
