@@ -17,6 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from utils.crc32c import crc32c as crc32c
+from utils.crc32c import masked_crc32c
+
 DATA = Path(__file__).resolve().parent
 SEPARATOR = "\n<|endoftext|>\n"
 QUIZ_RECORD = re.compile(r"Question: (?P<question>.+)\nAnswer: (?P<answer>(?s:.+))\nSource: (?P<source>.+)")
@@ -114,27 +117,7 @@ def _field(number: int, payload: bytes) -> bytes:
 
 def _frame(payload: bytes) -> bytes:
     length = struct.pack("<Q", len(payload))
-    return b"".join([length, _masked(length), payload, _masked(payload)])
-
-
-def _masked(data: bytes) -> bytes:
-    """The checksum, rotated by 15 bits plus a constant, as TFRecord stores it: 4 bytes, lowest first."""
-    crc = crc32c(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def crc32c(data: bytes) -> int:
-    """Compute the Castagnoli checksum, bit by bit.
-
-    >>> hex(crc32c(b"123456789"))
-    '0xe3069283'
-    """
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
+    return b"".join([length, masked_crc32c(length), payload, masked_crc32c(payload)])
 
 
 # The handbook on paper

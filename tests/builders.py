@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
@@ -15,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from utils.config import GPT2Config
 from utils.model import GPT2
 
+ROOT = Path(__file__).resolve().parents[1]
 TINY = GPT2Config(n_layer=2, n_head=4, n_embd=32, vocab_size=97, context=24)
 
 
@@ -80,3 +83,31 @@ def theirs(config: GPT2Config, seed: int = 0, spread: float = 0.0):
     torch.manual_seed(seed)
     model = transformers.GPT2LMHeadModel(settings).eval()
     return lively(model, seed, spread) if spread else model
+
+
+LOADING_PEAK = """
+import sys, torch
+from pathlib import Path
+from utils.loaders import load_gpt2
+def memory(kind):
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(kind))
+for warm_up in sys.argv[2:]:
+    load_gpt2(warm_up)  # what PyTorch allocates once
+Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
+before = memory("VmRSS")
+model = load_gpt2(sys.argv[1])
+print((memory("VmHWM") - before) / sum(p.nbytes for p in model.parameters()))
+"""
+
+
+def child(code: str, *words: str) -> str:
+    """Run Python code in a process of its own and return what it printed."""
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def loading_peak(path: Path, *warm_ups: Path) -> float:
+    """Return the peak of loading a model in a process of its own, as a multiple of its weights' bytes."""
+    return float(child(LOADING_PEAK, str(path), *map(str, warm_ups)))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 import torch
-from builders import random_tokens, tiny_model
+from builders import loading_peak, random_tokens, tiny_model
 from gguf import GGMLQuantizationType as Type
 from gguf import quants
 from torch.testing import assert_close
@@ -502,20 +500,6 @@ def test_a_tokenizer_that_we_do_not_speak_is_refused(tmp_path, change, message):
 
 # Memory
 
-PEAK = """
-import sys, torch
-from pathlib import Path
-from utils.loaders import load_gpt2
-def memory(kind):
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(kind))
-load_gpt2(sys.argv[1])  # what PyTorch allocates once
-Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
-before = memory("VmRSS")
-model = load_gpt2(sys.argv[2])
-print((memory("VmHWM") - before) / sum(p.nbytes for p in model.parameters()))
-"""
-
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process its own peak")
 @pytest.mark.parametrize("kind", ["F32", "Q4_0"])
@@ -527,7 +511,4 @@ def test_loading_peaks_at_little_more_than_the_weights(files, tmp_path, kind):
         weight.data.fill_(0.5)
     path = save_gguf(model, tmp_path / "a.gguf", kind)
     del model
-    command = [sys.executable, "-c", PEAK, str(files[kind]), str(path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert 0.9 < float(done.stdout) <= 1.1
+    assert 0.9 < loading_peak(path, files[kind]) <= 1.1

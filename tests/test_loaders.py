@@ -7,14 +7,12 @@ import os
 import pickle
 import shutil
 import struct
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
-from builders import lively, random_tokens, theirs, tiny_model
+from builders import child, lively, loading_peak, random_tokens, theirs, tiny_model
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
@@ -614,13 +612,6 @@ except CourseError as error:
 """
 
 
-def child(code: str, *words: str) -> str:
-    """Run Python code in a process of its own and return what it printed."""
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows can't limit the size of a file")
 def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path):
     path = tmp_path / "model.safetensors"
@@ -633,22 +624,8 @@ def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path):
 
 # Memory
 
-PEAK = """
-import sys, torch
-from pathlib import Path
-from utils.loaders import load_gpt2
-def memory(kind):
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(kind))
-Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
-before = memory("VmRSS")
-model = load_gpt2(sys.argv[1])
-print((memory("VmHWM") - before) / sum(p.nbytes for p in model.parameters()))
-"""
-
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process its own peak")
 @pytest.mark.parametrize("kind", ["safetensors", "bin"])
 def test_loading_small_peaks_at_little_more_than_its_weights(small_folder, kind):
-    ratio = float(child(PEAK, str(small_folder / kind)))
-    assert 0.95 < ratio <= 1.1
+    assert 0.95 < loading_peak(small_folder / kind) <= 1.1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,10 +11,17 @@ import torch
 from torch import Tensor
 
 from utils.batches import Batches
+from utils.calibration import draw_rows
 from utils.config import GPT2Config
+from utils.evaluate import Protocol, measure_loss
 from utils.model import GPT2
+from utils.quantize import Grid
+from utils.quantized_linear import quantize_model
 
 SHAPE = GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=40, context=32)
+
+PROTOCOL = Protocol(SHAPE.context, SHAPE.context, 64)
+Quantizer = Callable[[GPT2, Grid, Tensor], GPT2]  # changes the model by what it does on rows of text
 
 
 @dataclass(frozen=True)
@@ -65,3 +74,24 @@ def divergence(model: GPT2, changed: GPT2, tokens: Tensor) -> float:
     rows = tokens[: len(tokens) // SHAPE.context * SHAPE.context].view(-1, SHAPE.context)
     own, other = (one(rows).log_softmax(-1) for one in (model, changed))
     return float((own.exp() * (own - other)).sum(-1).mean())
+
+
+def divergence_to_rounding(quantizer: Quantizer, bits: int) -> list[float]:
+    """Return the divergence as a share of that of rounding to nearest: on the rows it was given, and held out."""
+    trained, grid = trained_model(), Grid(bits, 64)
+    rows = draw_rows(trained.text, 48, SHAPE.context)
+    ours = quantizer(copy.deepcopy(trained.model), grid, rows)
+    nearest = quantize_model(copy.deepcopy(trained.model), grid)
+    texts = (rows.flatten(), trained.held_out)
+    return [divergence(trained.model, ours, text) / divergence(trained.model, nearest, text) for text in texts]
+
+
+def cost_to_rounding(quantizer: Quantizer) -> float:
+    """Return what 2 bits add to the held-out loss, as a share of what rounding to nearest adds."""
+    trained, grid = trained_model(), Grid(2, 64)
+    rows = draw_rows(trained.text, 48, SHAPE.context)
+    ours = quantizer(copy.deepcopy(trained.model), grid, rows)
+    nearest = quantize_model(copy.deepcopy(trained.model), grid)
+    models = (trained.model, ours, nearest)
+    before, own, theirs = (measure_loss(model, trained.held_out, PROTOCOL).loss for model in models)
+    return (own - before) / (theirs - before)

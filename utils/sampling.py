@@ -91,8 +91,10 @@ def choose(logits: Tensor, settings: Sampling, generators: list[torch.Generator]
     logits = shape_logits(logits, settings, history)
     if settings.temperature == 0:
         return logits.argmax(-1)
-    rows = zip(logits.softmax(-1), generators, strict=True)
-    return torch.cat([torch.multinomial(row, 1, generator=generator) for row, generator in rows])
+    ruler = logits.softmax(-1, dtype=torch.float64).cumsum(-1)  # (batch, vocab): each token as long as it is likely
+    places = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
+    # the first token whose end lies beyond the place; a token without length is never that
+    return torch.searchsorted(ruler, places * ruler[:, -1:], right=True).squeeze(1)
 
 
 def generate(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling = Sampling()) -> list[list[int]]:

@@ -14,7 +14,7 @@ from utils.losses import IGNORE
 from utils.memorization import Phrases
 from utils.model import GPT2
 from utils.sampling import END_OF_TEXT, Sampling, generate
-from utils.stories import coherence, corpus, exact_entropy, log_probability, read_story
+from utils.stories import corpus, exact_entropy, log_probability, read_story
 from utils.tokenizer import Tokenizer
 
 TRAINING = (120_000, 1)  # documents and seed of what gpt2-nano was trained on
@@ -66,7 +66,7 @@ def judge(model: GPT2, documents: int = 500, stories: int = 200, seed: int = 0) 
         best,
         exact_entropy().nats_per_token,
         documents,
-        coherence(told),
+        sum(reading.score for reading in readings) / stories,
         sum(not reading.faults for reading in readings) / stories,
         stories,
         dict(Counter(fault.kind for reading in readings for fault in reading.faults).most_common()),

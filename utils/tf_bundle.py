@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from utils.crc32c import crc32c, mask
+from utils.crc32c import masked_crc32c
 from utils.errors import CourseError
 from utils.sstable import Damage, read_table, read_varint, write_table, write_varint
 from utils.weights import StoredTensor, write_whole
@@ -44,7 +44,7 @@ class CheckedTensor(StoredTensor):
 
     def read(self) -> Tensor:
         values = super().read()
-        if mask(crc32c(values.reshape(-1).view(torch.uint8).numpy())) != self.checksum:
+        if masked_crc32c(values.reshape(-1).view(torch.uint8).numpy()) != self.checksum:
             raise CourseError(
                 f"{self.path} is damaged: {self.name} (bytes {self.offset:,} to {self.offset + self.nbytes:,}) "
                 "does not match its checksum. Fetch or save it again."
@@ -187,7 +187,7 @@ def write_bundle(prefix: Path, tensors: list[tuple[str, Tensor]]) -> None:
     def write(file) -> None:
         for name, tensor in tensors:
             data = tensor.detach().to("cpu", torch.float32).contiguous().view(-1).view(torch.uint8).numpy()
-            entries[name.encode()] = _pack_entry(tuple(tensor.shape), file.tell(), len(data), mask(crc32c(data)))
+            entries[name.encode()] = _pack_entry(tuple(tensor.shape), file.tell(), len(data), masked_crc32c(data))
             file.write(data)
 
     write_whole(prefix.with_name(f"{prefix.name}.data-00000-of-00001"), write)
