@@ -252,7 +252,7 @@ def test_the_encoding_rule_knows_text_from_bytes(code, bad):
     assert bool(opens_without_encoding(ast.parse(code))) is bad
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "utils").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted((ROOT / "utils").rglob("*.py")), ids=name_of)
 def test_modules_fit_into_the_head(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= 300, f"{path.name} has {lines} lines: split it by what it owns"
