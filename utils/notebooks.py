@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("lessons", "exercises", "labs")
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 KEEP_OF_NOTEBOOK = ("otter",)  # beside kernelspec and language_info; otter-grader reads its own settings here
-KEEP_OF_CELL = ("tags", "deletable", "editable")
+KEEP_OF_CELL = ("tags", "deletable", "editable", "otter")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # What a run may depend on, the same everywhere: the embedded model, no hub, no questions.
 SETTINGS = {

@@ -1,4 +1,4 @@
-"""Commands for who looks after the course: notebooks, bench."""
+"""Commands for who looks after the course: notebooks, exercises, bench."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ def declare(add: Add) -> None:
     command.add_argument("paths", nargs="*", help="notebooks; all of them when none is named")
     command.add_argument("--check", action="store_true", help="change nothing, report what is stale or unclean")
 
+    command = add("exercises", exercises, "make the students' copies of exercises from their masters, or check them")
+    command.add_argument("names", nargs="*", help="how their names begin, for instance 02; all when none is named")
+    command.add_argument("--check", action="store_true", help="change nothing, report what is stale")
+
     command = add("bench", bench, "measure ours beside peers, in one run")
     command.add_argument("names", nargs="*", help="training, generation, loading, startup; all when none is named")
 
@@ -20,6 +24,12 @@ def notebooks(options: argparse.Namespace) -> int:
     from utils.notebooks import main
 
     return main(options.paths, check=options.check)
+
+
+def exercises(options: argparse.Namespace) -> int:
+    from utils.exercise_builder import main
+
+    return main(options.names, check=options.check)
 
 
 def bench(options: argparse.Namespace) -> int:
