@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 
 from nbformat import NotebookNode
 
+from utils.course_map import linked, read_home
 from utils.errors import CourseError
 from utils.notebooks import ROOT, find_notebooks, normalise, read_notebook, run_notebook, write_notebook
 
 STUDENTS = ROOT / "exercises"
 MASTERS = STUDENTS / "solutions"
-BADGE = "exercises/solutions/"  # in a master's link; the student's copy stands one folder up
 
 
 @contextlib.contextmanager
@@ -30,9 +30,8 @@ def assigned(master: Path) -> Iterator[tuple[NotebookNode, Path]]:
         shutil.copy(master, work)
         _quietly_assign(work, Path(folder) / "out")
         student = read_notebook(Path(folder) / "out" / "student" / master.name)
-        for cell in student.cells:
-            cell.source = cell.source.replace(BADGE, "exercises/")
-        yield normalise(student), next((Path(folder) / "out" / "autograder").glob("*.zip"))
+        student = linked(normalise(student), STUDENTS / master.name, read_home())
+        yield student, next((Path(folder) / "out" / "autograder").glob("*.zip"))
 
 
 def _quietly_assign(master: Path, out: Path) -> None:

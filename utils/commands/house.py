@@ -1,4 +1,4 @@
-"""Commands for who looks after the course: notebooks, exercises, bench."""
+"""Commands for who looks after the course: notebooks, exercises, links, bench."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def declare(add: Add) -> None:
     command.add_argument("names", nargs="*", help="how their names begin, for instance 02; all when none is named")
     command.add_argument("--check", action="store_true", help="change nothing, report what is stale")
 
+    command = add("links", links, "write the badges, Colab's first cells and the README's course map")
+    command.add_argument("--repository", help="owner/name on GitHub, kept in pyproject.toml")
+    command.add_argument("--branch", help="the branch or tag that badges open, kept in pyproject.toml")
+    command.add_argument("--check", action="store_true", help="change nothing, report what is stale")
+
     command = add("bench", bench, "measure ours beside peers, in one run")
     command.add_argument("names", nargs="*", help="training, generation, loading, startup; all when none is named")
 
@@ -30,6 +35,20 @@ def exercises(options: argparse.Namespace) -> int:
     from utils.exercise_builder import main
 
     return main(options.names, check=options.check)
+
+
+def links(options: argparse.Namespace) -> int:
+    from utils.course_map import Home, problems, read_home, write_home, write_links
+
+    home = read_home()
+    home = Home(options.repository or home.repository, options.branch or home.branch)
+    if options.check:
+        found = list(problems(home))
+        print("\n".join(found) or f"every badge opens {home.repository}, branch {home.branch}")
+        return int(bool(found))
+    write_home(home)
+    print(f"{write_links(home)} files changed; badges open {home.repository}, branch {home.branch}")
+    return 0
 
 
 def bench(options: argparse.Namespace) -> int:
