@@ -123,11 +123,13 @@ def _tables(home: Home) -> Iterator[list[str]]:
         for path in sorted((ROOT / folder).glob("*.ipynb")):
             said, name = opening_of(path), path.relative_to(ROOT).as_posix()
             colab = f"[![Open in Colab]({PICTURE})]({home.address(path)})"
-            cells = [path.name[:2], f"[{said['title']}]({name})", said["minutes"], said["hardware"], colab]
+            minutes = re.sub(r" \((nano|small)\)", "", said["minutes"])
+            cells = [path.name[:2], f"[{said['title']}]({name})", minutes, said["hardware"], colab]
             rows.append(cells if kind == "exercise" else [*cells[:2], said["aims"], *cells[2:]])
         if rows:
-            head = ["", kind, "you will be able to", "minutes", "hardware", ""]
-            head = [word for word in head if kind != "exercise" or word != "you will be able to"]
+            head = ["", kind, "you will be able to", "minutes (nano / small)", "hardware", ""]
+            if kind == "exercise":
+                head = ["", kind, "minutes", "hardware", ""]
             yield [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 

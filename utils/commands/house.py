@@ -1,4 +1,4 @@
-"""Commands for who looks after the course: notebooks, exercises, links, bench."""
+"""Commands for who looks after the course: notebooks, exercises, links, site, bench."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ def declare(add: Add) -> None:
     command.add_argument("--repository", help="owner/name on GitHub, kept in pyproject.toml")
     command.add_argument("--branch", help="the branch or tag that badges open, kept in pyproject.toml")
     command.add_argument("--check", action="store_true", help="change nothing, report what is stale")
+
+    command = add("site", site, "write the course as web pages, to read without running it")
+    command.add_argument("--out", default="build/site", help="folder for the pages (%(default)s)")
 
     command = add("bench", bench, "measure ours beside peers, in one run")
     command.add_argument("names", nargs="*", help="training, generation, loading, startup; all when none is named")
@@ -49,6 +52,17 @@ def links(options: argparse.Namespace) -> int:
     write_home(home)
     print(f"{write_links(home)} files changed; badges open {home.repository}, branch {home.branch}")
     return 0
+
+
+def site(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from utils.site import build_site, dead_links
+
+    pages = build_site(Path(options.out))
+    found = list(dead_links(Path(options.out)))
+    print("\n".join([*found, f"{len(pages)} pages in {options.out}; open {Path(options.out) / 'index.html'}"]))
+    return int(bool(found))
 
 
 def bench(options: argparse.Namespace) -> int:
