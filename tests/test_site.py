@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from utils.course_map import read_home
 from utils.errors import CourseError
 from utils.notebooks import ROOT, read_notebook
 from utils.site import build_site, dead_links, page_link, page_name, published_notebooks, published_texts

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent, shorten
 
@@ -54,14 +54,18 @@ def judge(task: str, source: str, names: Mapping) -> str:
     from otter.test_files.exception_test import ExceptionTestFile
 
     cases = ExceptionTestFile.from_string(source).test_cases
-    asked = sorted({name for case in cases for name in inspect.signature(case.body.test_func).parameters} - {"env"})
-    blanks = [name for name in asked if is_blank(names.get(name))]
-    if blanks:
+    if blanks := blank_names(cases, names):
         return f"{task}: not attempted yet. Fill in the {BLANK} of {' and '.join(blanks)}."
     for number, case in enumerate(cases):
         if message := run_check(case.body.call_func, names):
             return f"{task}: not yet ({number} of {len(cases)} checks passed). {message}"
     return f"{task}: right, all {len(cases)} checks passed."
+
+
+def blank_names(cases: Sequence, names: Mapping) -> list[str]:
+    """Return which of the names that some checks ask for are still blank."""
+    asked = {name for case in cases for name in inspect.signature(case.body.test_func).parameters} - {"env"}
+    return sorted(name for name in asked if is_blank(names.get(name)))
 
 
 def run_check(check: Callable[[Mapping], None], names: Mapping) -> str:
