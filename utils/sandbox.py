@@ -21,6 +21,7 @@ WRITE_BITS = {1: 0x1FF2, 2: 0x3FF2, 3: 0x7FF2}  # write, make, remove; from 2 on
 TCP, SIGNALS_AND_SOCKETS = 0b11, 0b11
 RULE_FOR_A_FOLDER = 1
 NO_NEW_PRIVILEGES = 38
+DEVICES = ("/dev/null", "/dev/shm", "/dev/ptmx", "/dev/pts", "/dev/tty")  # what shells and libraries write to
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _fence(folder: Path, version: int) -> None:
     rules = _Ruleset(writing, TCP if version >= 4 else 0, SIGNALS_AND_SOCKETS if version >= 6 else 0)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = libc.syscall(CREATE_RULESET, ctypes.byref(rules), size, 0)
-    places = [folder] + [place for place in (Path("/dev/null"), Path("/dev/shm")) if place.exists()]
+    places = [folder] + [place for place in map(Path, DEVICES) if place.exists()]
     for place in places:
         opened = os.open(place, os.O_PATH | os.O_CLOEXEC)
         allowed = writing if place.is_dir() else writing & 0x4002  # of a file only: write, truncate
