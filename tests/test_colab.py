@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 import re
@@ -11,10 +9,10 @@ import shutil
 import subprocess
 import sys
 import venv
-import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import make_wheel
 
 from utils.colab import NEEDED, pinned
 from utils.course_map import read_home
@@ -31,24 +29,9 @@ print("now in", pathlib.Path.cwd().name)
 """
 
 
-def make_wheel(folder: Path, package: str, version: str, module: str, requires: tuple[str, ...] = ()) -> None:
-    """Write the smallest wheel that pip installs: one module that knows its version."""
-    stem = f"{package.replace('-', '_')}-{version}"
-    info = f"{stem}.dist-info"
-    needs = "".join(f"Requires-Dist: {need}\n" for need in requires)
-    files = {
-        f"{module}/__init__.py": f"__version__ = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{needs}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/top_level.txt": f"{module}\n",
-    }
-    record = ""
-    for name, text in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        record += f"{name},sha256={digest},{len(text)}\n"
-    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
-        for name, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\n"}.items():
-            wheel.writestr(name, text)
+def make_module(folder: Path, package: str, version: str, module: str, requires: tuple[str, ...] = ()) -> None:
+    """Write a wheel of one module that knows its version."""
+    make_wheel(folder, package, version, {f"{module}/__init__.py": f"__version__ = {version!r}\n"}, requires)
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +45,14 @@ def colab(tmp_path_factory):
     content.mkdir()
     venv.create(python, with_pip=True)
     for package, module in ((package, module) for module, package in NEEDED.items()):
-        make_wheel(index, package, pinned(package).partition("==")[2], module, ("torch>=2", "numpy"))
-    make_wheel(index, "torch", "99.0", "torch")
-    make_wheel(index, "numpy", "99.0", "numpy")
+        make_module(index, package, pinned(package).partition("==")[2], module, ("torch>=2", "numpy"))
+    make_module(index, "torch", "99.0", "torch")
+    make_module(index, "numpy", "99.0", "numpy")
     old = place / "old"
     old.mkdir()
-    make_wheel(old, "torch", "2.5.1", "torch")
-    make_wheel(old, "numpy", "1.26.4", "numpy")
-    make_wheel(old, "google-colab", "1.0.0", "google/colab")
+    make_module(old, "torch", "2.5.1", "torch")
+    make_module(old, "numpy", "1.26.4", "numpy")
+    make_module(old, "google-colab", "1.0.0", "google/colab")
     pip = [python / "bin" / "python", "-m", "pip", "install", "-q", "--no-index"]
     subprocess.run([*pip, *old.glob("*.whl")], check=True)
     return {"index": index, "content": content, "python": python / "bin" / "python", "place": place}

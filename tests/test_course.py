@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ast
-import base64
-import hashlib
 import importlib.util
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import make_wheel
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = ROOT / "course.py"
@@ -44,22 +42,6 @@ except ImportError:
     build = "none"
 print("ran", sys.argv[1:], "torch", build, "prefix", sys.prefix)
 """
-
-
-def make_wheel(folder: Path, name: str, version: str, source: str = "") -> None:
-    """Write a wheel of one module."""
-    info = f"{name}-{version}.dist-info"
-    files = {
-        f"{name}.py": source,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    digests = {path: hashlib.sha256(text.encode()).digest() for path, text in files.items()}
-    record = [f"{path},sha256={base64.urlsafe_b64encode(d).rstrip(b'=').decode()}," for path, d in digests.items()]
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        for path, text in files.items():
-            wheel.writestr(path, text)
-        wheel.writestr(f"{info}/RECORD", "\n".join([*record, f"{info}/RECORD,,"]))
 
 
 class Folder:
@@ -98,8 +80,8 @@ class Folder:
 def ready(tmp_path_factory) -> Folder:
     """A folder that was set up once; its tests run in the order in which they stand here."""
     folder = Folder(tmp_path_factory.mktemp("ready") / "a folder with spaces")
-    make_wheel(folder.wheels, "torch", "9.9.9", "BUILD = 'cuda'")
-    make_wheel(folder.wheels, "torch", "9.9.9+cpu", "BUILD = 'cpu'")
+    make_wheel(folder.wheels, "torch", "9.9.9", {"torch.py": "BUILD = 'cuda'"})
+    make_wheel(folder.wheels, "torch", "9.9.9+cpu", {"torch.py": "BUILD = 'cpu'"})
     folder.first = folder.run("chat", "small", "--top-k", "5")
     return folder
 
@@ -125,7 +107,7 @@ def test_second_start_installs_nothing(ready):
 
 
 def test_changed_pins_are_installed(ready):
-    make_wheel(ready.wheels, "extra", "1.0")
+    make_wheel(ready.wheels, "extra", "1.0", {"extra.py": ""})
     ready.require("torch==9.9.9", "extra==1.0")
     assert "Setting up" in ready.run("chat").stdout
     python = ready.path / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -160,7 +142,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(ready):
 @pytest.mark.skipif(not CHOOSES_TORCH, reason="the choice is for Linux without an NVIDIA GPU")
 def test_cuda_is_never_downloaded_unasked(tmp_path):
     folder = Folder(tmp_path / "course")
-    make_wheel(folder.wheels, "torch", "9.9.9", "BUILD = 'cuda'")
+    make_wheel(folder.wheels, "torch", "9.9.9", {"torch.py": "BUILD = 'cuda'"})
     refused = folder.run("chat")
     assert refused.returncode == 1 and not folder.stamp.exists()
     assert "no NVIDIA GPU" in refused.stderr and "--torch cuda" in refused.stderr

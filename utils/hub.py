@@ -86,10 +86,15 @@ TEXTS = {
 }
 
 
+PACKED = Path(__file__).resolve().parent.parent / "cache"
+
+
 def cache_folder() -> Path:
-    """Where downloads are kept: COURSE_CACHE, else a folder of ours in HF_HOME or in the user's cache."""
+    """Where downloads are kept: COURSE_CACHE, the course's own cache/ if a class pack made it, or the user's cache."""
     if own := os.environ.get("COURSE_CACHE"):
         return Path(own).expanduser()
+    if PACKED.is_dir():
+        return PACKED
     shared = os.environ.get("HF_HOME") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(shared).expanduser() / "hands-on-gpt2"
 

@@ -1,0 +1,28 @@
+"""The smallest wheels that pip installs, for tests that must not fetch any."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from pathlib import Path
+
+
+def make_wheel(folder: Path, package: str, version: str, files: dict[str, str], requires: tuple[str, ...] = ()) -> Path:
+    """Write a wheel of `files`, by their paths, that requires other packages; return it."""
+    stem = f"{package.replace('-', '_')}-{version}"
+    needs = "".join(f"Requires-Dist: {need}\n" for need in requires)
+    info = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{needs}",
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "top_level.txt": "\n".join({path.partition("/")[0].removesuffix(".py") for path in files}) + "\n",
+    }
+    files = {**files, **{f"{stem}.dist-info/{name}": text for name, text in info.items()}}
+    digests = {path: hashlib.sha256(text.encode()).digest() for path, text in files.items()}
+    record = [f"{path},sha256={base64.urlsafe_b64encode(d).rstrip(b'=').decode()}," for path, d in digests.items()]
+    path = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+        wheel.writestr(f"{stem}.dist-info/RECORD", "\n".join([*record, f"{stem}.dist-info/RECORD,,"]))
+    return path
