@@ -1,4 +1,4 @@
-"""One folder for a classroom without a network: the course, its packages, its weights, and a file that starts it all."""
+"""One folder for a classroom without a network: the course, its packages, weights, and a file that starts it all."""
 
 from __future__ import annotations
 

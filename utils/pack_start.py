@@ -1,4 +1,4 @@
-"""Start the course from a class pack: on the stick, or from the teacher's machine. Needs Python 3.11–3.13, nothing else.
+"""Start the course from a class pack, on a stick or on the teacher's machine. Needs Python 3.11–3.13, nothing else.
 
   python start.py                             from the pack that this file lies in
   python start.py http://192.168.1.20:8000    from the teacher's machine, where `class serve` runs
