@@ -63,6 +63,11 @@ class ReadReport:
     log: Path | None = None
     _file: IO | None = field(default=None, repr=False, compare=False)
 
+    def count(self, document: Document) -> None:
+        """Report that a document was read."""
+        self.documents += 1
+        self.characters += len(document.prompt) + len(document.text)
+
     def skip(self, where: str, reason: str) -> None:
         """Report that something was left out."""
         self.dropped += 1
@@ -166,6 +171,11 @@ def text_of(fields: Mapping[str, str], columns: Sequence[str] = ()) -> str:
     names = [name for name in columns or used_columns(fields) if fields.get(name, "").strip()]
     if set(names) <= {"title", "text"}:
         return "\n\n".join(fields[name] for name in names)
+    return labelled(fields, names)
+
+
+def labelled(fields: Mapping[str, str], names: Sequence[str]) -> str:
+    """Return one line a field, which begins with its name."""
     return "\n".join(f"{name[:1].upper()}{name[1:]}: {fields[name]}" for name in names)
 
 

@@ -36,7 +36,13 @@ def read_records(path: str | Path, report: ReadReport | None = None, errors: Err
 
 def read_documents(path: str | Path, report: ReadReport | None = None, errors: Errors = "strict") -> list[Document]:
     """Read the same as one text a record."""
-    return _all_of(path, report, lambda report: stream_documents(path, report, errors))
+
+    def counted(report: ReadReport) -> Iterator[Document]:
+        for document in stream_documents(path, report, errors):
+            report.count(document)
+            yield document
+
+    return _all_of(path, report, counted)
 
 
 def _all_of(
@@ -83,8 +89,6 @@ def stream_documents(
         if record.file not in noted and unused not in ([], ["id"]):
             noted.add(record.file)
             report.note(record.file, f"the text is made without {', '.join(unused)}")
-        report.documents += 1
-        report.characters += len(document.text)
         yield document
 
 
