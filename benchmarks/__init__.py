@@ -1,4 +1,4 @@
-"""Benchmarks: ours beside peers, in one run. `python course.py bench [training generation loading tokenizing startup]`."""
+"""Benchmarks: ours beside peers, in one run. `python course.py bench [startup tokenizing loading …]`."""
 
 from __future__ import annotations
 
