@@ -196,6 +196,11 @@ def test_damaged_or_missing_marks_are_refused(quiz, tmp_path):
     assert load_learned(plain.train) is None and type(open_batches(plain.train, 1, 8)) is Batches
 
 
+def test_a_single_question_is_refused_since_it_cannot_be_parted(tmp_path):
+    with pytest.raises(CourseError, match="one question with its answer"):
+        tokenize_to_bin([Document("a", " Me.", "Who?")] * 2, tmp_path, GPT2, BinSettings(instructions=True))
+
+
 def test_prepare_takes_every_option(tmp_path, capsys):
     words = ["prepare", str(DATA / "quiz"), "--out", str(tmp_path), "--instructions", "--dedupe", "exact"]
     assert main([*words, "--steps", "all", "--columns", "question,answer"]) == 0

@@ -205,8 +205,10 @@ def test_damaged_jsonl_lines_are_reported_by_line(tmp_path):
     assert "'a' stands twice" in report.skipped["a.jsonl, line 7"]
 
 
+@pytest.mark.parametrize("chunk", [7, 1 << 16])
 @pytest.mark.parametrize("indent", [None, 2])
-def test_damaged_objects_of_a_json_list_cost_only_themselves(tmp_path, indent):
+def test_damaged_objects_of_a_json_list_cost_only_themselves(tmp_path, monkeypatch, indent, chunk):
+    monkeypatch.setattr(json_records, "CHUNK", chunk)
     rows = [{"id": str(i), "text": f"row {i}", "more": {"x": i}} for i in range(40)]
     text = json.dumps(rows, indent=indent)
     for i in (0, 7, 8, 39):

@@ -66,6 +66,8 @@ class Corpus:
                 f"no text was found: all {self.report.dropped:,} documents were left out, the first, {where}: {reason}."
             )
         chosen, note = plan_split(keys, sizes, self.settings.fraction, self.settings.seed)
+        if self.settings.instructions and not chosen:
+            raise CourseError("one question with its answer was found, expected two different ones or more. Add some.")
         if self.settings.split == "chunks":
             note = note.replace("split by document", f"split by chunks of {self.settings.chunk:,} characters")
         return chosen, note

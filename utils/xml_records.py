@@ -45,6 +45,7 @@ class _Children:
         file.seek(0)
         tags = list(START.finditer(head))
         self.root = tags[0][0] if tags else b""  # with its attributes, for a parser that begins in the middle
+        self.plain_root = b"<" + (re.match(rb"[\w.-]+", tags[0][1]) or [b"records"])[0] + b">" if tags else b"<records>"
         self.mark = re.compile(b"<" + re.escape(tags[1][1]) + rb"(?=[\s/>])") if len(tags) > 1 else re.compile(rb"(?!)")
         self.declaration, self.line, self.piece = b"", 1, 0
         self.trouble: tuple[int, str] | None = None  # where damage began, and what it is
@@ -56,25 +57,34 @@ class _Children:
             begins_child = self.mark.match(piece)
             if self.trouble and begins_child:
                 self._report_trouble(self.line - 1)
-                self._start(self.root)
+                self._start_inside()
             if not self.trouble:
                 yield from self._read(piece)
                 if self.trouble and begins_child and self.began_piece < self.piece:  # the damage was before it
                     self._report_trouble(self.line - 1)
-                    self._start(self.root)
+                    self._start_inside()
                     yield from self._read(piece)
         if self.trouble:
             self._report_trouble(self.line)
         elif self.open or not self.root:
             self.report.skip(f"{self.source.name}, line {self.began or self.line}", "the file ends in the middle")
 
-    def _start(self, root: bytes = b"") -> None:
-        """Begin a new parser, inside of the root if it is given."""
+    def _start_inside(self) -> None:
+        """Begin a new parser between two children; a root or declaration that is damaged is left out."""
+        for before in (self.declaration + self.root, self.plain_root):
+            try:
+                self._start(before)
+            except ParseError:
+                continue
+            return
+
+    def _start(self, before: bytes = b"") -> None:
+        """Begin a new parser that has already read what stands before."""
         self.parser, self.tag = XMLPullParser(("start", "end")), ""
         self.open: list[Element] = []  # from the root to where we are
         self.last: Element | None = None  # whose text before and after it is not whole yet
         self.began = self.began_piece = 0  # line and piece of the current child
-        list(self._events(self.declaration + root))
+        list(self._events(before))
 
     def _pieces(self) -> Iterator[bytes]:
         """Yield the file in pieces, each a line at most, such that each child begins with a piece of its own."""
