@@ -10,19 +10,17 @@ import csv
 import io
 import json
 import re
-import struct
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from utils.crc32c import crc32c as crc32c
-from utils.crc32c import masked_crc32c
+from utils.errors import CourseError
+from utils.text import read_records
+from utils.tfrecord import to_tfrecord
 
 DATA = Path(__file__).resolve().parent
-SEPARATOR = "\n<|endoftext|>\n"
-QUIZ_RECORD = re.compile(r"Question: (?P<question>.+)\nAnswer: (?P<answer>(?s:.+))\nSource: (?P<source>.+)")
 ROW = 4.6  # millimetres from one line of a table to the next
 
 Record = dict[str, str]
@@ -31,35 +29,13 @@ Record = dict[str, str]
 # Text in
 
 
-def read_titled(path: Path) -> list[Record]:
-    """Read documents whose first line is a title as records of id, title and text."""
-    records = []
-    for i, part in enumerate(_documents(path), 1):
-        title, _, text = part.partition("\n\n")
-        if not text or "\n" in title:
-            raise ValueError(f"Record {i} of {path.name} begins {part[:60]!r}. Expected a title, then an empty line.")
-        records.append({"id": _number(path, i), "title": title, "text": text})
+def read_set(path: Path, fields: tuple[str, ...]) -> list[Record]:
+    """Read the documents of a text file as records, each of which must have these fields and an id."""
+    records = [record.fields for record in read_records(path)]
+    for i, record in enumerate(records, 1):
+        if tuple(record) != ("id", *fields):
+            raise CourseError(f"Record {i} of {path.name} has {', '.join(record)}, expected {', '.join(fields)}.")
     return records
-
-
-def read_quiz(path: Path) -> list[Record]:
-    """Read `Question: … Answer: … Source: …` blocks as records of id, question, answer and source."""
-    records = []
-    for i, part in enumerate(_documents(path), 1):
-        if not (match := QUIZ_RECORD.fullmatch(part)):
-            raise ValueError(
-                f"Record {i} of {path.name} begins {part[:60]!r}. Expected Question:, Answer: and Source:."
-            )
-        records.append({"id": _number(path, i), **match.groupdict()})
-    return records
-
-
-def _documents(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").rstrip("\n").split(SEPARATOR)
-
-
-def _number(path: Path, i: int) -> str:
-    return f"{path.stem}-{i:02d}"
 
 
 # Records out
@@ -86,38 +62,6 @@ def to_xml(records: list[Record]) -> bytes:
         fields = [f"    <{name}>{escape(value)}</{name}>" for name, value in record.items()]
         lines += ["  <record>", *fields, "  </record>"]
     return "\n".join([*lines, "</records>", ""]).encode()
-
-
-def to_tfrecord(records: list[Record]) -> bytes:
-    """Frame each record as length, checksum of the length, tf.train.Example, checksum of the Example."""
-    return b"".join(_frame(encode_example(record)) for record in records)
-
-
-def encode_example(record: Record) -> bytes:
-    """Encode a record as the protocol buffer tf.train.Example, each field a list of one byte string.
-
-    >>> encode_example({"a": "bc"}).hex(" ")
-    '0a 0d 0a 0b 0a 01 61 12 06 0a 04 0a 02 62 63'
-    """
-    features = b""
-    for name, value in sorted(record.items()):
-        feature = _field(1, _field(1, value.encode()))  # Feature{bytes_list: BytesList{value}}
-        features += _field(1, _field(1, name.encode()) + _field(2, feature))  # map entry {key, value}
-    return _field(1, features)
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    """One length-delimited field: tag, length in groups of 7 bits with the lowest first, bytes."""
-    length, size = b"", len(payload)
-    while size > 127:
-        length += bytes([size & 127 | 128])
-        size >>= 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + payload
-
-
-def _frame(payload: bytes) -> bytes:
-    length = struct.pack("<Q", len(payload))
-    return b"".join([length, masked_crc32c(length), payload, masked_crc32c(payload)])
 
 
 # The handbook on paper
@@ -206,15 +150,15 @@ def _paragraph(pdf, text: str, height: float = 4.8) -> None:
 
 # All of it
 
-SETS = {"letters": read_titled, "recipes": read_titled, "quiz": read_quiz}
+SETS = {"letters": ("title", "text"), "recipes": ("title", "text"), "quiz": ("question", "answer", "source")}
 FORMATS = {"csv": to_csv, "jsonl": to_jsonl, "xml": to_xml, "tfrecord": to_tfrecord}
 
 
 def make_records(folder: Path = DATA) -> dict[Path, bytes]:
     """Return each record file that follows from the texts in `folder`, with the bytes it must have."""
     made = {}
-    for name, read in SETS.items():
-        records = read(folder / name / f"{name}.txt")
+    for name, fields in SETS.items():
+        records = read_set(folder / name / f"{name}.txt", fields)
         made |= {folder / name / f"{name}.{suffix}": write(records) for suffix, write in FORMATS.items()}
     return made
 

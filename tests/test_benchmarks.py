@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import generation, loading, measure, report, training
+from benchmarks import generation, loading, measure, report, tokenizing, training
 from benchmarks.gguf_peer import LlamaCpp
 from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
@@ -141,7 +141,7 @@ def test_the_machine_is_described_without_names():
 
 
 def test_an_unknown_benchmark_is_refused_before_anything_runs():
-    with pytest.raises(CourseError, match="no benchmark 'speed', expected some of startup, loading"):
+    with pytest.raises(CourseError, match="no benchmark 'speed', expected some of startup, tokenizing"):
         benchmarks.run(["startup", "speed"])
 
 
@@ -215,4 +215,11 @@ def test_loading_runs_at_a_tiny_shape():
     weights = 4 * total_parameters(TINY)
     for turns in found.samples.values():
         assert turns[0]["peak over weights"] == turns[0]["peak bytes"] / weights
+    json.dumps(report.to_json(found))
+
+
+def test_tokenizing_runs_on_a_little_text():
+    found = tokenizing.measure(tokenizing.Settings(files=12, characters=500, rounds=AT_ONCE))
+    assert set(found.samples) == {tokenizing.OURS, tokenizing.CLEANED, tokenizing.DIRECT}
+    assert all(turns[0][tokenizing.SPEED] > 0 for turns in found.samples.values())
     json.dumps(report.to_json(found))

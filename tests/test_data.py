@@ -16,8 +16,10 @@ from pathlib import Path
 import pypdf
 import pytest
 
+from utils.crc32c import crc32c
 from utils.errors import CourseError
 from utils.manifest import DATA, check_manifest, read_manifest, write_manifest
+from utils.tfrecord import encode_example
 
 SETS = {"letters": 12, "recipes": 15, "quiz": 60}
 READ_WITH_TENSORFLOW = """
@@ -195,18 +197,17 @@ def test_the_records_hold_what_trips_readers(name):
 
 
 def test_the_checksum_is_castagnolis_and_the_example_is_by_hand():
-    generator = load_generator()
-    assert generator.crc32c(b"123456789") == 0xE3069283
-    assert generator.crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, 32 bytes of zeroes
-    long = generator.encode_example({"a": "x" * 200})  # 200 needs two bytes of length: 200 = 1 * 128 + 72
+    assert crc32c(b"123456789") == 0xE3069283
+    assert crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, 32 bytes of zeroes
+    long = encode_example({"a": "x" * 200})  # 200 needs two bytes of length: 200 = 1 * 128 + 72
     assert long[-203:-200] == bytes([0x0A, 72 | 128, 1])
 
 
 def test_a_text_that_is_no_record_is_refused_by_number(tmp_path):
     path = tmp_path / "quiz.txt"
     path.write_text("Question: a\nAnswer: b\nSource: c\n<|endoftext|>\nQuestion: d\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"Record 2 of quiz\.txt"):
-        load_generator().read_quiz(path)
+    with pytest.raises(CourseError, match=r"Record 2 of quiz\.txt has id, text, expected question"):
+        load_generator().read_set(path, ("question", "answer", "source"))
 
 
 def test_quiz_answers_quote_their_source_word_for_word():

@@ -64,6 +64,12 @@ def _checked(tokens: Tokens, context: int) -> np.ndarray:
             f"{array.size:,} tokens were found, but a context of {context} needs {context + 1:,} or more: "
             f"each input has the next token as its target. {advice} text."
         )
+    return check_integers(array)
+
+
+def check_integers(tokens: Tokens) -> np.ndarray:
+    """Return tokens as an array, (tokens,) of integers."""
+    array = tokens.cpu().numpy() if isinstance(tokens, torch.Tensor) else np.asarray(tokens)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise CourseError(f"tokens have shape {array.shape} and type {array.dtype}, expected one row of ids.")
     return array
@@ -88,17 +94,21 @@ class Batches:
 
     def __post_init__(self) -> None:
         self.tokens = _checked(self.tokens, self.context)
+        self._check_settings()
+        usable = len(self.tokens) - 1  # the last token is only a target
+        whole = usable // self.context
+        self.windows = whole - 1 if whole > 16 else whole  # one in reserve leaves room to start anywhere
+        self._room = usable - self.windows * self.context  # places for the first window, less one
+        self._starts: tuple[int, np.ndarray] = (-1, np.empty(0))  # of one epoch
+
+    def _check_settings(self) -> None:
+        _at_least_one("context", self.context)
         _at_least_one("batch_size", self.batch_size)
         _at_least_one("world_size", self.world_size)
         if not 0 <= self.rank < self.world_size:
             raise CourseError(f"rank is {self.rank}, expected 0 to {self.world_size - 1}.")
         if self.seed < 0:
             raise CourseError(f"seed is {self.seed}, expected 0 or more.")
-        usable = len(self.tokens) - 1  # the last token is only a target
-        whole = usable // self.context
-        self.windows = whole - 1 if whole > 16 else whole  # one in reserve leaves room to start anywhere
-        self._room = usable - self.windows * self.context  # places for the first window, less one
-        self._starts: tuple[int, np.ndarray] = (-1, np.empty(0))  # of one epoch
 
     @property
     def epoch(self) -> int:
@@ -115,16 +125,22 @@ class Batches:
         first = self.drawn + self.rank * self.batch_size
         starts = [self._start(first + row) for row in range(self.batch_size)]
         self.drawn += self.batch_size * self.world_size
+        return self._rows(starts)
+
+    def _rows(self, starts: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         return _inputs_and_targets(np.stack([self.tokens[i : i + self.context + 1] for i in starts]))
 
     def _start(self, number: int) -> int:
         """Return where the window with this number begins; its epoch's order follows from the seed alone."""
         epoch, place = divmod(number, self.windows)
         if self._starts[0] != epoch:
-            random = np.random.default_rng((self.seed, epoch))
-            offset = random.integers(self._room + 1)
-            self._starts = (epoch, offset + self.context * random.permutation(self.windows))
+            self._starts = (epoch, self._places(np.random.default_rng((self.seed, epoch))))
         return int(self._starts[1][place])
+
+    def _places(self, random: np.random.Generator) -> np.ndarray:
+        """Return where the windows of one epoch begin, in the order in which they are drawn."""
+        offset = random.integers(self._room + 1)
+        return offset + self.context * random.permutation(self.windows)
 
     def state_dict(self) -> dict[str, int]:
         """Return what `load_state_dict` needs to go on with the same batches."""

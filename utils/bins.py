@@ -5,30 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from utils.corpus import DROPPED, Corpus
+from utils.corpus import BinSettings as BinSettings
 from utils.errors import CourseError
-from utils.text import Document, ReadReport, clean, plan_split, split_inside, stream_documents, text_key
+from utils.records import Document, ReadReport
+from utils.splitting import split_inside
 from utils.tokenizer import META, CharTokenizer, Tokenizer
 
-LAYOUT = 1  # goes up when the same text would be written differently, so that old files are made again
+LAYOUT = 2  # goes up when the same text would be written differently, so that old files are made again
 SIDES = ("train", "validate")
-
-
-@dataclass(frozen=True)
-class BinSettings:
-    """How documents become token files: the part that validates, cleaning, and what to do if not UTF-8."""
-
-    fraction: float = 0.1
-    seed: int = 0
-    clean: bool = False
-    errors: Literal["strict", "replace"] = "strict"
 
 
 @dataclass(frozen=True)
@@ -55,21 +48,22 @@ def tokenize_to_bin(
 
     meta.json beside them holds a key of texts, tokenizer and settings: when it fits, nothing is done again.
     """
-    out_folder, job = Path(out_folder), _Job(source, settings)
-    _check(job.source, out_folder, tokenizer)
-    chosen, note, content = job.plan()
-    identity = json.dumps([LAYOUT, content, tokenizer.describe(), asdict(settings)])
+    out_folder = Path(out_folder)
+    corpus = Corpus(source, settings, out_folder / DROPPED)
+    _check(corpus.source, out_folder, tokenizer)
+    chosen, note = corpus.plan()
+    identity = json.dumps([LAYOUT, corpus.content, tokenizer.describe(), asdict(settings)])
     key = hashlib.sha256(identity.encode("utf-8")).hexdigest()
     meta = _current_meta(out_folder, key)
     cached = meta is not None
     if meta is None:
         with _explain_disk_errors(out_folder):
-            sides = _write_bins(job, chosen, tokenizer, out_folder)
-            meta = {**tokenizer.describe(), "key": key, "note": note, "cleaned": job.cleaned, **sides}
+            sides = _write_bins(corpus, chosen, tokenizer, out_folder)
+            meta = {**tokenizer.describe(), "key": key, "note": note, "cleaned": corpus.cleaned, **sides}
             _write_atomic(out_folder / META, json.dumps(meta).encode("utf-8"))
     paths = (out_folder / f"{side}.bin" for side in SIDES)
     counts = (meta[side]["tokens"] for side in SIDES)
-    return Bins(*paths, *counts, note, cached, job.report, meta["cleaned"])
+    return Bins(*paths, *counts, note, cached, corpus.report, meta["cleaned"])
 
 
 def _check(source: Path | list[Document], out_folder: Path, tokenizer: Tokenizer | CharTokenizer) -> None:
@@ -82,93 +76,90 @@ def _check(source: Path | list[Document], out_folder: Path, tokenizer: Tokenizer
         raise CourseError(f"{out_folder} lies inside {source}, which is read. Choose a folder outside it.")
 
 
-class _Job:
-    """One source of documents, streamed twice: once to plan, once to write."""
-
-    def __init__(self, source: str | Path | Iterable[Document], settings: BinSettings) -> None:
-        self.source = Path(source) if isinstance(source, (str, Path)) else list(source)
-        self.settings = settings
-        self.report, self.cleaned, self.content = ReadReport(), {}, ""
-
-    def plan(self) -> tuple[set[int], str, str]:
-        """Return the documents that validate, a note on it, and the hash of all texts in order."""
-        keys, sizes = [], []
-        for document in self.documents():
-            keys.append(text_key(document.text))
-            sizes.append(len(document.text))
-        chosen, note = plan_split(keys, sizes, self.settings.fraction, self.settings.seed)
-        return chosen, note, self.content
-
-    def documents(self) -> Iterator[Document]:
-        """Yield the documents, cleaned if asked; afterwards report, cleaned and content describe them."""
-        files, self.cleaned, digest = ReadReport(), {}, hashlib.sha256()
-        self.report = ReadReport(skipped=files.skipped, notes=files.notes)
-        is_path = isinstance(self.source, Path)
-        found = stream_documents(self.source, files, self.settings.errors) if is_path else self.source
-        for document in found:
-            raw = document.text.encode("utf-8", errors="surrogatepass")
-            digest.update(f"{len(raw)}:".encode() + raw)
-            if self.settings.clean:
-                text, counts = clean(document.text)
-                document = Document(document.name, text)
-                self.cleaned = {name: self.cleaned.get(name, 0) + n for name, n in counts.items()}
-            if document.text.strip():
-                self.report.documents += 1
-                self.report.characters += len(document.text)
-                yield document
-            else:
-                self.report.skipped[document.name] = "empty"
-        self.content = digest.hexdigest()
-
-
 class _BinWriter:
     """Collects tokens in a file beside its destination, and takes its place only when all went well."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.temporary = path, path.with_name(f"{path.name}.{os.getpid()}.tmp")
         self.file = self.temporary.open("wb")
-        self.digest, self.tokens, self.documents = hashlib.sha256(), 0, 0
+        self.digest, self.count = hashlib.sha256(), 0
 
-    def add(self, text: str, tokenizer: Tokenizer | CharTokenizer) -> None:
-        if self.documents:
-            self._write([tokenizer.end_of_text])
-        for ids in tokenizer.encode_parts(text):
-            self._write(ids)
-        self.documents += 1
-
-    def _write(self, ids: list[int]) -> None:
-        raw = np.asarray(ids, dtype="<u2").tobytes()
+    def write(self, values: Sequence[int], kind: str = "<u2") -> None:
+        raw = np.asarray(values, dtype=kind).tobytes()
         self.file.write(raw)
         self.digest.update(raw)
-        self.tokens += len(ids)
+        self.count += len(values)
 
-    def close(self) -> dict[str, Any]:
+    def close(self) -> str:
+        """Have it on disk and return its hash."""
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
-        return {"tokens": self.tokens, "documents": self.documents, "sha256": self.digest.hexdigest()}
+        return self.digest.hexdigest()
+
+
+class _Side:
+    """One token file, and what is learned of it beside it when there are questions with answers."""
+
+    def __init__(self, path: Path, tokenizer: Tokenizer | CharTokenizer, with_learned: bool) -> None:
+        self.tokenizer, self.documents, self.last = tokenizer, 0, ("", 0)
+        self.tokens = _BinWriter(path)
+        self.learned = _BinWriter(learned_path(path)) if with_learned else None
+
+    @property
+    def writers(self) -> list[_BinWriter]:
+        return [self.tokens, *([self.learned] if self.learned else [])]
+
+    def add(self, document: Document, text: str) -> None:
+        """Write end-of-text between documents and behind answers; a chunk that goes on where one ended needs none."""
+        goes_on = document.part and self.last == (document.name, document.part - 1)
+        end = [self.tokenizer.end_of_text]
+        if self.documents and not self.learned and not goes_on:
+            self.tokens.write(end)
+        if self.learned:
+            for ids in self.tokenizer.encode_parts(document.prompt):
+                self._write(ids, 0)
+        for ids in self.tokenizer.encode_parts(text):
+            self._write(ids, 1)
+        if self.learned:
+            self._write(end, 1)
+        self.documents += not goes_on
+        self.last = (document.name, document.part)
+
+    def _write(self, ids: list[int], is_learned: int) -> None:
+        self.tokens.write(ids)
+        if self.learned:
+            self.learned.write([is_learned] * len(ids), "u1")
+
+    def close(self) -> dict[str, Any]:
+        found = {"tokens": self.tokens.count, "documents": self.documents, "sha256": self.tokens.close()}
+        return found | ({"learned_sha256": self.learned.close()} if self.learned else {})
 
 
 def _write_bins(
-    job: _Job, chosen: set[int], tokenizer: Tokenizer | CharTokenizer, folder: Path
+    corpus: Corpus, chosen: set[int], tokenizer: Tokenizer | CharTokenizer, folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """Write both files, or neither: on any error the old ones stay and no temporary file does."""
-    planned, writers = job.content, []
+    """Write all files, or none: on any error the old ones stay and no temporary file does."""
+    planned, sides = corpus.content, []
+    asked = corpus.settings.instructions
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for side in SIDES:
-            writers.append(_BinWriter(folder / f"{side}.bin"))
-        for index, document in enumerate(job.documents()):
-            for side, text in _sides(index, document.text, chosen, job.settings.fraction):
-                _add(writers[side], document.name, text, tokenizer)
-        if job.content != planned:
+            sides.append(_Side(folder / f"{side}.bin", tokenizer, asked))
+        for index, document in enumerate(corpus.documents()):
+            for side, text in _parts(index, document.text, chosen, corpus.settings.fraction):
+                _add(sides[side], document, text)
+        if corpus.content != planned:
             raise CourseError("the text changed while it was being read. Run this again when it is at rest.")
-        sides = {side: writer.close() for side, writer in zip(SIDES, writers, strict=True)}
-        for writer in writers:
-            writer.temporary.replace(writer.path)
-        return sides
+        found = {name: side.close() for name, side in zip(SIDES, sides, strict=True)}
+        for side in sides:
+            if not asked:
+                learned_path(side.tokens.path).unlink(missing_ok=True)  # of an earlier text
+            for writer in side.writers:
+                writer.temporary.replace(writer.path)
+        return found
     finally:
-        for writer in writers:
+        for writer in [writer for side in sides for writer in side.writers]:
             with suppress(OSError):  # a full disk is reported once, where writing failed
                 writer.file.close()
             writer.temporary.unlink(missing_ok=True)
@@ -185,14 +176,14 @@ def _explain_disk_errors(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _add(writer: _BinWriter, name: str, text: str, tokenizer: Tokenizer | CharTokenizer) -> None:
+def _add(side: _Side, document: Document, text: str) -> None:
     try:
-        writer.add(text, tokenizer)
+        side.add(document, text)
     except CourseError as error:
-        raise CourseError(f"{name}: {error}") from None
+        raise CourseError(f"{document.name}: {error}") from None
 
 
-def _sides(index: int, text: str, chosen: set[int], fraction: float) -> list[tuple[int, str]]:
+def _parts(index: int, text: str, chosen: set[int], fraction: float) -> list[tuple[int, str]]:
     """Say what of a document goes where: side 0 trains, 1 validates; without a choice the first is parted."""
     if chosen:
         return [(int(index in chosen), text)]
@@ -215,12 +206,32 @@ def _current_meta(folder: Path, key: str) -> dict[str, Any] | None:
         if meta["key"] != key:
             return None
         for side in SIDES:
-            with (folder / f"{side}.bin").open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != meta[side]["sha256"]:
-                    return None
+            path = folder / f"{side}.bin"
+            expected = {path: meta[side]["sha256"], learned_path(path): meta[side].get("learned_sha256")}
+            if any(_sha256(file) != sha256 for file, sha256 in expected.items()):
+                return None
     except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: made again
         return None
     return meta
+
+
+def _sha256(path: Path) -> str | None:
+    """Return a file's hash, or None where there is no file."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def learned_path(path: Path) -> Path:
+    """Return the file beside a token file that says of each token whether it is learned."""
+    return path.with_name(f"{path.stem}.learned.bin")
+
+
+def load_learned(path: str | Path) -> np.ndarray | None:
+    """Map what is learned of a token file: (tokens,) of 0 and 1, or None where everything is."""
+    path = learned_path(Path(path))
+    return np.memmap(path, dtype=np.uint8, mode="r") if path.exists() else None
 
 
 def load_bin(path: str | Path) -> np.ndarray:

@@ -43,9 +43,14 @@ class Phrases:
         numbers = [self.numbers.setdefault(word, len(self.numbers) + 1) for word in text.split()]
         if len(numbers) < self.words:
             return np.empty(0, np.uint64)
-        windows = np.lib.stride_tricks.sliding_window_view(np.array(numbers, np.uint64), self.words)
-        hashes = np.zeros(len(windows), np.uint64)
-        for column in windows.T:
-            hashes = (hashes + column) * MULTIPLIER  # overflow wraps around, as it should
-            hashes ^= hashes >> np.uint64(29)
-        return hashes
+        return phrase_hashes(np.array(numbers, np.uint64), self.words)
+
+
+def phrase_hashes(numbers: np.ndarray, words: int) -> np.ndarray:
+    """Return a 64-bit hash for each run of so many numbers, in their order."""
+    windows = np.lib.stride_tricks.sliding_window_view(numbers, words)
+    hashes = np.zeros(len(windows), np.uint64)
+    for column in windows.T:
+        hashes = (hashes + column) * MULTIPLIER  # overflow wraps around, as it should
+        hashes ^= hashes >> np.uint64(29)
+    return hashes
