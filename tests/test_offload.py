@@ -170,3 +170,14 @@ def test_a_plan_made_by_the_planner_loads_and_runs(saved, tmp_path):
     assert DISK in plan.blocks or plan.table == DISK
     model = load_with_plan(saved, plan, tmp_path)
     assert_close(logits_of(model), logits_of(load_gpt2(saved)), atol=1e-5, rtol=0)
+
+
+def test_layers_on_the_gpu_never_change_the_text_of_llama_cpp(tmp_path):
+    from utils.gguf_writer import save_gguf
+    from utils.llama_cpp import LlamaCpp
+
+    model = tiny_model(GPT2Config(n_layer=3, n_head=2, n_embd=64, context=64))  # the vocabulary that llama.cpp wants
+    path = save_gguf(model, tmp_path / "F32.gguf", "F32")
+    expected = generate(model, [[464, 2068]], Sampling(max_new=6, temperature=0, stop=()))[0]
+    for layers in (0, 2, 99):
+        assert LlamaCpp(path, threads=1, context=64, gpu_layers=layers).tokens([464, 2068], 6) == expected
