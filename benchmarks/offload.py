@@ -1,4 +1,4 @@
-"""What offloading costs and saves: tokens a second and peak memory with nothing, half and all of a model on the disk."""
+"""What offloading costs and saves: tokens a second and peak memory with none, half and all of it on the disk."""
 
 from __future__ import annotations
 
