@@ -60,8 +60,8 @@ def test_the_ladder_goes_down_in_order_under_a_real_cap_and_ends_where_memory_su
     found, said, errors = json.loads(child(ALLOCATE, kind, str(cap)))
     assert found == ended and len(said) == steps
     assert said[0] == ("Memory ran out with batch 4, context 8, layers 4. Going on with batch 2, context 8, layers 4.")
-    expected = {"torch": "RuntimeError: True", "numpy": "_ArrayMemoryError: True"}[kind]
-    assert set(errors) == {expected}
+    expected = {"torch": "RuntimeError: True", "numpy": "MemoryError: True"}[kind]
+    assert {error.removeprefix("_Array") for error in errors} == {expected}
 
 
 GENERATE = """
@@ -106,6 +106,7 @@ class Log:
     def step(self, record): self.losses.append(record.loss); self.tokens.append(record.tokens)
     def epoch(self, row): pass
     def say(self, text): pass
+torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # its first use imports half of PyTorch
 torch.manual_seed(0)
 model, log, said = GPT2(GPT2Config(3, 4, 64, 300, 128)), Log(), []
 text = torch.randint(300, (9000,), generator=torch.Generator().manual_seed(1))
