@@ -145,8 +145,8 @@ def test_blocks_of_a_loaded_model_can_be_moved_away_step_by_step(saved, tmp_path
 
 
 def test_a_plan_for_another_shape_is_refused(saved, tmp_path):
-    other = replace(plan_of("all at hand"), config=replace(SHAPE, context=20))
-    with pytest.raises(CourseError, match="the plan is for .*context=20"):
+    other = replace(plan_of("all at hand"), config=replace(SHAPE, n_head=4))
+    with pytest.raises(CourseError, match="the plan is for .*n_head=4"):
         load_with_plan(saved, other, tmp_path)
 
 
@@ -166,7 +166,7 @@ def test_quantized_files_are_refused(saved, tmp_path):
 
 
 def test_a_plan_made_by_the_planner_loads_and_runs(saved, tmp_path):
-    plan = plan_placement(SHAPE, Caps(cpu=1_300_000, disk=10**7), replace(WORK, batch=1))
+    plan = plan_placement(SHAPE, Caps(cpu=900_000, disk=10**7), replace(WORK, batch=1))
     assert DISK in plan.blocks or plan.table == DISK
     model = load_with_plan(saved, plan, tmp_path)
     assert_close(logits_of(model), logits_of(load_gpt2(saved)), atol=1e-5, rtol=0)
