@@ -80,6 +80,8 @@ class VisitingHead(nn.Module):
     def __init__(self, table: VisitingTable) -> None:
         super().__init__()
         self._table = (table,)
+        rows, width = table.kept.shape
+        self._room = torch.empty(min(VISITING_ROWS, rows), width, dtype=table.dtype, device=table.device)
 
     @property
     def weight(self) -> Tensor:
@@ -88,13 +90,12 @@ class VisitingHead(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:  # (..., width) → (..., vocab)
         table = self._table[0]
-        vocab, width = table.kept.shape
+        vocab = table.kept.shape[0]
         multiply = cpu_linear if x.device.type == "cpu" else nn.functional.linear
-        room = torch.empty(min(VISITING_ROWS, vocab), width, dtype=table.dtype, device=table.device)
         logits = x.new_empty(*x.shape[:-1], vocab)
         for start in range(0, vocab, VISITING_ROWS):
             rows = rows_of(table.kept, start, start + VISITING_ROWS)
-            logits[..., start : start + len(rows)] = multiply(x, room[: len(rows)].copy_(rows), None)
+            logits[..., start : start + len(rows)] = multiply(x, self._room[: len(rows)].copy_(rows), None)
         return logits
 
 
@@ -114,8 +115,8 @@ def load_with_plan(
     worker = torch.device(device) if device else pick_device("cpu" if plan.worker == "cpu" else None)
     dtype = parse_dtype(plan.work.dtype)
 
-    def fetch(name: str, where: torch.device) -> Tensor:
-        target = torch.empty(shapes[name], dtype=dtype, device=where)
+    def fetch(name: str, where: torch.device, target: Tensor | None = None) -> Tensor:
+        target = torch.empty(shapes[name], dtype=dtype, device=where) if target is None else target
         read_parameter(stored, name, target)
         return target
 
@@ -135,16 +136,22 @@ def _check_file(path: Path, plan: Plan, folder: str | Path | None) -> None:
 class Places:
     """Brings weights to the place where they are kept."""
 
-    def __init__(self, fetch: Callable[[str, torch.device], Tensor], worker: torch.device, folder: Path) -> None:
+    def __init__(self, fetch: Callable[..., Tensor], worker: torch.device, folder: Path) -> None:
         self.fetch, self.worker, self.folder = fetch, worker, folder
+        self.passing: dict[str, Tensor] = {}  # room for a part on its way to the disk, since glibc frees it too late
 
     def here(self, name: str) -> nn.Parameter:
         return nn.Parameter(self.fetch(name, self.worker), requires_grad=False)
 
     def keep(self, place: str, prefix: str, names: list[str]) -> Kept:
         """Fetch what is called prefix + name into CPU memory or into a file of its own."""
-        found = {name: self.fetch(prefix + name, torch.device("cpu")) for name in names}
-        return found if place == "cpu" else write_part(self.folder, prefix.strip(".") or "table", found)
+        cpu = torch.device("cpu")
+        if place == "cpu":
+            return {name: self.fetch(prefix + name, cpu) for name in names}
+        found = {name: self.fetch(prefix + name, cpu, self.passing.get(name)) for name in names}
+        if prefix:  # blocks follow each other, all of one shape
+            self.passing = found
+        return write_part(self.folder, prefix.strip(".") or "table", found)
 
 
 def write_part(folder: Path, name: str, weights: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
