@@ -189,7 +189,11 @@ def new_room(config: GPT2Config, dtype: torch.dtype, device: torch.device) -> Bl
     """Return an empty block, in which visiting blocks compute."""
     with torch.device("meta"):
         room = Block(config, 0)
-    return room.to(dtype).to_empty(device=device).requires_grad_(False).eval()
+    for name, weight in list(room.named_parameters()):  # `to_empty` would import 25 MB of PyTorch
+        parent, _, child = name.rpartition(".")
+        empty = torch.empty(weight.shape, dtype=dtype, device=device)
+        setattr(room.get_submodule(parent), child, nn.Parameter(empty, requires_grad=False))
+    return room.eval()
 
 
 def put_table_away(model: GPT2, kept: Tensor | StoredTensor, dtype: torch.dtype, device: torch.device) -> None:
