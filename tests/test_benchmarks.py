@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import generation, loading, measure, report, tokenizing, training
+from benchmarks import generation, loading, measure, offload, report, tokenizing, training
 from benchmarks.gguf_peer import LlamaCpp
 from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
@@ -206,6 +206,14 @@ def test_training_runs_at_a_tiny_shape():
     flops = flops_per_token(TINY, 16)
     assert ours[training.SHARE] == pytest.approx(ours[training.SPEED] * flops / peak[training.FLOPS] / 1e12)
     assert any(isinstance(r, Ratio) and r.quantity == "peak bytes" for r in found.ratios)
+    json.dumps(report.to_json(found))
+
+
+def test_offloading_runs_at_a_tiny_shape():
+    found = offload.measure(offload.Settings(config=TINY, prompt=3, max_new=4, rounds=AT_ONCE))
+    assert set(found.samples) == {offload.HERE, offload.HALF, offload.BLOCKS, offload.ALL}
+    assert all(turns[0][offload.DECODE] > 0 and turns[0]["peak bytes"] > 0 for turns in found.samples.values())
+    assert {r.quantity for r in found.ratios} == {offload.DECODE, "peak bytes"}
     json.dumps(report.to_json(found))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from builders import peak_bytes, random_tokens
+from builders import LargestTensor, peak_bytes, random_tokens
 from torch.utils.flop_counter import FlopCounterMode
 
 from utils.config import (
@@ -23,8 +24,9 @@ from utils.config import (
     total_parameters,
 )
 from utils.errors import CourseError
-from utils.model import GPT2
+from utils.model import GPT2, KeyValueCache
 from utils.optimizers import make_optimizer, parameter_groups
+from utils.sampling import Sampling, generate
 from utils.training import TrainConfig
 
 GOLDEN = {
@@ -108,9 +110,12 @@ def test_flops_are_those_that_pytorch_counts():
 @pytest.mark.parametrize("size", ["nano", "small"])
 def test_weights_and_cache_take_exactly_the_estimated_bytes(size, dtype):
     model = on_meta(SIZES[size]).to(dtype)
-    estimate = estimate_memory(SIZES[size], Workload(batch=3, context=100, dtype=str(dtype)[6:]))
+    work = Workload(batch=3, context=100, dtype=str(dtype)[6:], device="cuda")
+    estimate = estimate_memory(SIZES[size], work)
     assert estimate["weights"] == sum(p.nbytes for p in model.parameters())
-    assert estimate["key/value cache"] == model.new_cache(3, 100).store.nbytes
+    assert estimate["key/value cache"] == model.new_cache(3, 100).store.nbytes  # on the meta device as on a GPU
+    on_cpu = KeyValueCache(SIZES["nano"], 3, 100, torch.empty(0, dtype=dtype)).store.nbytes
+    assert estimate_memory(SIZES["nano"], replace(work, device="cpu"))["key/value cache"] == on_cpu
 
 
 def test_eight_and_four_bits_shrink_the_weights_and_not_the_cache():
@@ -154,6 +159,37 @@ def test_training_memory_is_within_a_fifth_of_the_measured_peak(config, work, pa
     peak, estimate = peak_bytes(train_two_steps, tmp_path), estimate_memory(config, work)
     assert {name: estimate[name] for name in sizes} == sizes
     assert sum(estimate.values()) == pytest.approx(peak, rel=0.2)
+
+
+GENERATED = [
+    (GPT2Config(3, 4, 128, 2000, 128), Workload(6, 96)),
+    (GPT2Config(3, 4, 128, 2000, 128), Workload(1, 96)),
+    (GPT2Config(2, 4, 64, 12000, 64), Workload(16, 64)),
+    (GPT2Config(2, 4, 64, 400, 512), Workload(16, 512)),
+    (GPT2Config(2, 4, 64, 400, 512), Workload(16, 512, "float16")),
+    (GPT2Config(2, 12, 384, 1000, 64), Workload(2, 64, "float16")),
+    (GPT2Config(2, 4, 64, 12000, 64), Workload(16, 64, "float16")),
+    (GPT2Config(2, 4, 64, 12000, 64), Workload(1, 64, "float16")),
+]
+
+
+@pytest.mark.parametrize(("config", "work"), GENERATED)
+def test_memory_for_generation_is_within_a_fifth_of_the_measured_peak(config, work, tmp_path):
+    prompts = random_tokens(work.batch, work.context - 2, 400).tolist()
+
+    model = GPT2(config).to(getattr(torch, work.dtype)).eval()
+    settings = Sampling(max_new=3, temperature=0, stop=())
+    weights = sum(weight.nbytes for weight in model.parameters())
+    peak = weights + peak_bytes(lambda: generate(model, prompts, settings), tmp_path)
+    assert sum(estimate_memory(config, work).values()) == pytest.approx(peak, rel=0.2)
+
+
+def test_reading_a_prompt_makes_no_matrix_of_every_token_with_every_other():
+    config = GPT2Config(1, 4, 32, 50, 512)
+    model, tokens = GPT2(config).eval(), random_tokens(1, 512, 50)
+    with torch.inference_mode(), LargestTensor() as largest:
+        model(tokens, cache=model.new_cache(1))
+    assert largest.values < 512 * 512
 
 
 def test_what_blocks_keep_for_the_backward_pass_is_what_autograd_saves():

@@ -80,17 +80,19 @@ def total_parameters(config: GPT2Config) -> int:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is done with a model: how many sequences of how many tokens, in which dtype, and whether it trains."""
+    """What is done with a model: how many sequences of how many tokens, in which dtype and where, and if it trains."""
 
     batch: int = 1
     context: int = 1024
     dtype: str = "float32"
     training: bool = False
+    device: str = "cpu"  # or cuda, mps
 
 
 def estimate_memory(config: GPT2Config, work: Workload = Workload()) -> dict[str, int]:
     """Estimate the bytes of each kind of memory that `work` needs; weights and cache are exact.
 
+    Without training, `work` reads one prompt of its whole context and has the next token computed.
     Training keeps float32 weights, gradients and two AdamW moments whatever the dtype of its products.
     """
     if work.dtype not in BYTES:
@@ -103,14 +105,33 @@ def estimate_memory(config: GPT2Config, work: Workload = Workload()) -> dict[str
     parameters, tokens = total_parameters(config), work.batch * work.context
     size = BYTES[work.dtype]
     if not work.training:
-        cache = 2 * config.n_layer * config.n_embd * tokens * max(size, 2)  # int8, int4 are for weights
-        return {"weights": int(parameters * size), "key/value cache": int(cache)}
+        cache = 2 * config.n_layer * config.n_embd * tokens * _cache_size(work)
+        activations = _reading_bytes(config, work)
+        return {"weights": int(parameters * size), "key/value cache": cache, "activations": activations}
     return {
         "weights": 4 * parameters,
         "gradients": 4 * parameters,
         "optimizer": 8 * parameters,
         "activations": _activation_bytes(config, tokens, max(size, 2)),
     }
+
+
+def _cache_size(work: Workload) -> int:
+    """Bytes of one number in the cache: int8 and int4 are for weights, and a CPU looks back in float32."""
+    return 4 if work.device == "cpu" or work.dtype == "float32" else 2
+
+
+def _reading_bytes(config: GPT2Config, work: Workload) -> int:
+    """Bytes of what exists while a prompt is read, at its fullest moment: inside of an MLP, or at the head."""
+    width, tokens, size = config.n_embd, work.batch * work.context, _cache_size(work)
+    # widths of each token: the stream before and after attention 2, its norm 1, the MLP without and with its bias 8
+    inside = 11 * tokens * width * size
+    logits = 2 * work.batch * config.vocab_size * size
+    copies = 0
+    if work.device == "cpu" and work.dtype in ("float16", "bfloat16"):  # a matrix is widened to float32 for its product
+        copies = 4 * width * 4 * width
+        logits += 4 * config.vocab_size * width if work.batch > 1 else 0  # one row is multiplied as it is
+    return max(inside + copies, logits)
 
 
 def _activation_bytes(config: GPT2Config, tokens: int, size: float) -> int:

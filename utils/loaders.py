@@ -75,7 +75,7 @@ def load_gpt2(
         from utils.quantized_files import load_quantized
 
         return load_quantized(weights_file, dtype, device)
-    stored, config = _open_with_config(weights_file)
+    stored, config = open_with_config(weights_file)
     with torch.device("meta"):
         model = GPT2(config)
     _fill(model, stored, dtype, torch.device(device))
@@ -88,7 +88,7 @@ def is_packed(weights_file: Path) -> bool:
     return plain and any(name.endswith(".packed") for name in open_weights(weights_file))
 
 
-def _open_with_config(weights_file: Path) -> tuple[dict, GPT2Config]:
+def open_with_config(weights_file: Path) -> tuple[dict, GPT2Config]:
     """Find tensors and config, under the hub's names and in its layout, and check that they agree."""
     if is_gguf(weights_file):
         stored, raw = gpt2_from_gguf(weights_file)
@@ -238,12 +238,16 @@ def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, devi
     """Give a model on the meta device its weights, the largest first, so that no two copies meet at the peak."""
     wanted = {name: hub_name(name) for name, _ in model.named_parameters()}
     filled: dict[str, Tensor] = {}
-    for ours, theirs in sorted(wanted.items(), key=lambda pair: -stored[pair[1]].nbytes):
-        transposed = ours.endswith(LINEAR)
+    for ours, _ in sorted(wanted.items(), key=lambda pair: -stored[pair[1]].nbytes):
         filled[ours] = torch.empty(model.get_parameter(ours).shape, dtype=dtype, device=device)
-        stored[theirs].read_into(filled[ours].T if transposed else filled[ours])
+        read_parameter(stored, ours, filled[ours])
     model.load_state_dict(filled | {"head.weight": filled["token_embedding.weight"]}, assign=True)
     model.tie_head()
+
+
+def read_parameter(stored: dict[str, StoredTensor], name: str, target: Tensor) -> None:
+    """Fill `target` with the parameter that we call `name`, whichever way round its file holds it."""
+    stored[hub_name(name)].read_into(target.T if name.endswith(LINEAR) else target)
 
 
 def hub_tensors(model: GPT2) -> list[tuple[str, Tensor]]:

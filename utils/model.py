@@ -72,6 +72,8 @@ class Attention(nn.Module):
         qkv = self.qkv(x).view(batch, time, 3, self.n_head, width // self.n_head).permute(2, 0, 3, 1, 4)
         if is_imitated(qkv):
             qkv = qkv.float()
+        if qkv.stride(-1) != 1:  # attention without a (time, time) matrix wants each head's numbers side by side
+            qkv = qkv.contiguous()
         q, k, v = qkv.unbind()  # each (batch, head, time, head width)
         if cache is not None:
             k, v = cache.append(self.layer, qkv[1:])  # (batch, head, past + time, head width)
