@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,7 @@ from utils.quantize_plots import (
     layer_map,
     size_against_perplexity,
 )
+from utils.quantize_readme import END, START, update_readme
 from utils.quantize_recipe import METHODS, Recipe, apply_recipe, calibration_rows, read_tokens, story_tokens
 from utils.quantize_report import (
     HEADER,
@@ -31,7 +34,7 @@ from utils.quantize_report import (
     format_row,
     measure_row,
     read_csv,
-    tell_stories,
+    storyteller,
     to_markdown,
     tokens_per_second,
     write_csv,
@@ -104,6 +107,7 @@ def test_the_table_begins_with_the_model_as_it_is(tmp_path):
 
 def test_the_table_compares_every_method_and_several_bits_and_groups():
     assert {recipe.method for recipe in RECIPES} == set(METHODS)
+    assert "gptq+head" in {recipe.name for recipe in RECIPES}
     assert len({recipe.bits for recipe in RECIPES}) >= 3
     assert len({recipe.group for recipe in RECIPES}) >= 3
 
@@ -115,14 +119,19 @@ def test_coherence_stands_in_the_table_where_stories_are_told():
     assert 0 <= row.coherence < 1
     assert f"{row.coherence:.3f}" in format_row(row)
     with pytest.raises(CourseError, match="knows 97 others"):
-        tell_stories(tiny_model(SHAPE))
+        storyteller(tiny_model(SHAPE), 2)
+    assert storyteller(tiny_model(SHAPE), 0) is None
 
 
 def test_rows_line_up_under_their_header():
     row = Row("gptq", 4, 128, 41_250_000, 4.125, 12.3456, 0.9876, 101.23)
-    assert format_row(row) == "gptq        4    128    41.25         4.12      12.346      0.988     101.2"
+    assert format_row(row) == "gptq          4    128    41.25         4.12      12.346      0.988     101.2"
     assert len(format_row(row)) == len(HEADER)
-    assert to_markdown([row]).splitlines()[2] == "| gptq | 4 | 128 | 41.25 | 4.12 | 12.346 | 0.988 | 101 |"
+    first = replace(row, method="none", perplexity=12.0)
+    lines = to_markdown([first, row]).splitlines()
+    assert lines[2] == "| none | 4 | 128 | 41.25 | 4.12 | 12.000 |  | 0.988 | 101 |"
+    assert lines[3] == "| gptq | 4 | 128 | 41.25 | 4.12 | 12.346 | +2.9% | 0.988 | 101 |"
+    assert {line.count("|") for line in lines} == {10}
 
 
 @pytest.mark.parametrize("recipe", [None, Recipe("rtn", 8, "row"), Recipe("rtn", 4, 32), Recipe("rtn", 3, 32)])
@@ -226,6 +235,20 @@ def test_the_command_writes_the_table(folder, capsys, monkeypatch):
     assert (folder / "t" / "table.png").stat().st_size > 5000
     assert (folder / "t" / "table.md").read_text(encoding="utf-8").count("\n") == 5
     assert capsys.readouterr().out.startswith(HEADER)
+
+
+def test_the_readme_gets_the_table_of_the_csv_and_keeps_all_else(tmp_path):
+    rows = [Row("none", 16, "none", 100, 16.0, 2.0, None, 5.0), Row("rtn", 4, 64, 50, 4.25, 2.1, None, 6.0)]
+    table, readme = write_csv(rows, tmp_path / "table.csv"), tmp_path / "README.md"
+    readme.write_text(f"# Before\n{START}\nold\n{END}\nafter é\n", encoding="utf-8")
+    assert update_readme(readme, table, check=True) is False
+    assert "\nold\n" in readme.read_text(encoding="utf-8")
+    assert update_readme(readme, table) is False
+    assert readme.read_text(encoding="utf-8") == f"# Before\n{START}\n{to_markdown(rows)}\n{END}\nafter é\n"
+    assert update_readme(readme, table, check=True) is True
+    readme.write_text("no marks", encoding="utf-8")
+    with pytest.raises(CourseError, match="marks of the table are missing"):
+        update_readme(readme, table)
 
 
 @pytest.mark.parametrize(

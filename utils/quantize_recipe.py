@@ -46,6 +46,11 @@ class Recipe:
         self.grid  # noqa: B018 (says what is wrong with bits and group)
 
     @property
+    def name(self) -> str:
+        """What tables call it: the method, and whether the head is quantized too."""
+        return f"{self.method}+head" if self.head else self.method
+
+    @property
     def grid(self) -> Grid:
         """The grid of the layers; for mixed bits the one that is varied."""
         if self.method == "mixed":
