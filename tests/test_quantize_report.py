@@ -16,6 +16,7 @@ from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
 from utils.quantize import Grid, quantize
 from utils.quantize_plots import (
+    error_histogram,
     error_map,
     grid_on_weights,
     grid_values,
@@ -175,6 +176,7 @@ def test_pictures_of_the_error_are_drawn():
     assert isinstance(error_map(weight, quantize(weight, grids[0]), "errors", most=8), Figure)
     values = {f"blocks.{block}.{layer}": 0.1 * block + 0.01 for block in range(3) for layer in ("mlp.up", "mlp.down")}
     assert isinstance(layer_map(values, "rise of the loss"), Figure)
+    assert isinstance(error_histogram({"4 bits": torch.randn(48, 64), "3 bits": torch.randn(9)}), Figure)
     assert isinstance(group_sweep({"linear": [0.1, 0.2]}, [16, 32], [100, 90]), Figure)
 
 
@@ -183,6 +185,21 @@ def test_an_error_map_shows_where_the_errors_are():
     weight[:8, :8] = torch.randn(8, 8)
     image = error_map(weight, quantize(weight, Grid(2, 8)), most=2).axes[0].images[0].get_array()
     assert image[0, 0] > 0 == image[1, 1] == image[0, 1]
+
+
+def test_a_map_of_layers_writes_small_numbers_in_their_power_of_ten():
+    values = {
+        "blocks.0.mlp.up": 0.00031,
+        "blocks.1.mlp.up": 0.00008,
+        "blocks.0.mlp.down": 0.0,
+        "blocks.1.mlp.down": 2e-4,
+    }
+    figure = layer_map(values, "rise")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["3.1", "0.8", "0.0", "2.0"]
+    assert figure.axes[1].get_ylabel() == "rise, 10$^{-4}$"
+    bits = layer_map({name: 3 + number for number, name in enumerate(values)}, "bits")
+    assert [text.get_text() for text in bits.axes[0].texts] == ["3", "4", "5", "6"]
+    assert bits.axes[1].get_ylabel() == "bits"
 
 
 # The commands
