@@ -22,6 +22,7 @@ from utils.quantize_plots import (
     grid_values,
     group_sweep,
     layer_map,
+    rounding_ruler,
     size_against_perplexity,
 )
 from utils.quantize_readme import END, START, update_readme
@@ -178,6 +179,11 @@ def test_pictures_of_the_error_are_drawn():
     assert isinstance(layer_map(values, "rise of the loss"), Figure)
     assert isinstance(error_histogram({"4 bits": torch.randn(48, 64), "3 bits": torch.randn(9)}), Figure)
     assert isinstance(group_sweep({"linear": [0.1, 0.2]}, [16, 32], [100, 90]), Figure)
+
+
+def test_each_weight_on_a_ruler_points_to_its_nearest_mark():
+    axes = rounding_ruler(torch.tensor([0.1, 0.9, -0.6]), torch.tensor([-1.0, 0.0, 1.0])).axes[0]
+    assert [text.xy[0] for text in axes.texts] == [0, 1, -1]
 
 
 def test_an_error_map_shows_where_the_errors_are():

@@ -13,6 +13,7 @@ from utils.errors import CourseError
 from utils.loaders import load_gpt2
 from utils.model import GPT2
 from utils.quantize_recipe import (
+    HELD_OUT_SEED,
     NEED_TEXT,
     Recipe,
     apply_recipe,
@@ -23,8 +24,6 @@ from utils.quantize_recipe import (
 )
 from utils.quantized_files import FILE, save_quantized
 from utils.quantized_linear import bits_per_weight, layer_shapes, plan_of
-
-HELD_OUT_SEED = 88_000  # of stories to measure with, others than those to calibrate with
 
 
 def quantize(options: argparse.Namespace) -> None:

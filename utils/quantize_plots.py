@@ -37,6 +37,24 @@ def size_against_perplexity(rows: Sequence[Row], title: str = "") -> Figure:
     return figure
 
 
+def rounding_ruler(weights: Tensor, values: Tensor, title: str = "") -> Figure:
+    """Draw weights (count,) as points above a ruler of values (marks,), each with an arrow to its nearest mark."""
+    figure, axes = new_axes(8, 2)
+    nearest = values[(weights[:, None] - values).abs().argmin(-1)]
+    axes.vlines(values, -0.25, 0, color="black", linewidth=1.5)
+    axes.plot(weights, [1] * len(weights), "o", color=COLORS[0])
+    for weight, value in zip(weights.tolist(), nearest.tolist(), strict=True):
+        arrow = {"arrowstyle": "->", "color": COLORS[5], "shrinkA": 4, "shrinkB": 1}
+        axes.annotate("", (value, 0), (weight, 1), arrowprops=arrow)
+    axes.axhline(0, color="black", linewidth=1)
+    axes.set(yticks=[0, 1], ylim=(-0.4, 1.3), xlabel="value", title=title)
+    axes.set_yticklabels(["ruler", "weights"])
+    axes.spines[["left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    plt.close(figure)
+    return figure
+
+
 def grid_on_weights(weight: Tensor, grids: Sequence[Grid], title: str = "") -> Figure:
     """Draw the histogram of a matrix, each weight over its group's largest, with each grid's values as ticks below."""
     figure, axes = new_axes(8, 2.2 + 0.35 * len(grids))

@@ -21,7 +21,7 @@ def declare(add: Add) -> None:
     tables.add_argument("model", help="a size, a folder or a file")
     tables.add_argument("--out", required=True, help="folder for the table (CSV, Markdown) and the picture")
     tables.add_argument("--held-out", help="a text or .bin to measure on; stories for nano")
-    tables.add_argument("--tokens", type=int, default=20_000, help="how much of it (%(default)s)")
+    tables.add_argument("--tokens", type=int, default=5_120, help="how much of it (%(default)s)")
     tables.add_argument("--stories", type=int, default=0, help="so many stories, for their coherence (%(default)s)")
     readme = add("quantize-readme", quantize_readme, "put nano's stored table into README.md")
     readme.add_argument("--check", action="store_true", help="change nothing, report whether it is there")
