@@ -16,6 +16,7 @@ from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
 from utils.quantize import Grid, quantize
 from utils.quantize_plots import (
+    costs_and_gains,
     error_histogram,
     error_map,
     grid_on_weights,
@@ -23,7 +24,6 @@ from utils.quantize_plots import (
     group_sweep,
     layer_map,
     rounding_ruler,
-    size_against_perplexity,
 )
 from utils.quantize_readme import END, START, update_readme
 from utils.quantize_recipe import METHODS, Recipe, apply_recipe, calibration_rows, read_tokens, story_tokens
@@ -104,7 +104,12 @@ def test_the_table_begins_with_the_model_as_it_is(tmp_path):
     before, eight, two = (row.perplexity for row in rows)
     assert abs(eight - before) < abs(two - before)
     assert read_csv(write_csv(rows, tmp_path / "new" / "table.csv")) == rows
-    assert isinstance(size_against_perplexity(rows, "tiny"), Figure)
+    figure = costs_and_gains(rows, "tiny")
+    assert [axes.get_xlabel() for axes in figure.axes] == ["megabytes", "perplexity rises by %", "tokens/s"]
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [row.bytes / 1e6 for row in rows]
+    rise = figure.axes[1].patches[2].get_width()
+    assert rise == pytest.approx(max(0, 100 * (two / before - 1)))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["none 16", "rtn 8/row", "rtn 2/32"]
 
 
 def test_the_table_compares_every_method_and_several_bits_and_groups():

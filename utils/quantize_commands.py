@@ -41,7 +41,7 @@ def quantize(options: argparse.Namespace) -> None:
 
 def quantize_table(options: argparse.Namespace) -> None:
     """Measure the recipes one after the other; write table.csv, table.md and table.png."""
-    from utils.quantize_plots import size_against_perplexity
+    from utils.quantize_plots import costs_and_gains
     from utils.quantize_report import HEADER, Texts, compare_recipes, format_row, storyteller, to_markdown, write_csv
 
     model = load_gpt2(options.model)
@@ -54,8 +54,7 @@ def quantize_table(options: argparse.Namespace) -> None:
     folder = Path(options.out)
     write_csv(rows, folder / "table.csv")
     (folder / "table.md").write_text(to_markdown(rows) + "\n", encoding="utf-8")
-    title = f"{options.model}: bytes against perplexity"
-    size_against_perplexity(rows, title).savefig(folder / "table.png", dpi=120)
+    costs_and_gains(rows, f"{options.model} with fewer bits (method bits/group)").savefig(folder / "table.png", dpi=120)
     print(f"{folder} holds table.csv, table.md and table.png.")
 
 

@@ -19,20 +19,25 @@ from utils.quantize_report import Row
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def size_against_perplexity(rows: Sequence[Row], title: str = "") -> Figure:
-    """Draw each row as a point, its bytes against its perplexity: further left and down is better."""
-    figure, axes = new_axes(8, 4)
-    methods = dict.fromkeys(row.method for row in rows)
-    for color, mark, method in zip(cycle(COLORS), cycle(MARKS), methods, strict=False):
-        own = sorted((row for row in rows if row.method == method), key=lambda row: row.bytes)
-        places = [row.bytes for row in own], [row.perplexity for row in own]
-        axes.plot(*places, color=color, marker=mark, linestyle=":", label=method)
-        for row in own:
-            text = f"{row.bits:g}" if isinstance(row.group, str) else f"{row.bits:g}/{row.group}"
-            axes.annotate(text, (row.bytes, row.perplexity), (4, 4), textcoords="offset points", fontsize=8)
-    axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
-    axes.set(xlabel="bytes of the model (points: bits/group)", ylabel="perplexity", title=title)
-    axes.legend(frameon=False)
+def costs_and_gains(rows: Sequence[Row], title: str = "") -> Figure:
+    """Draw the table as bars, one line for each row: bytes, rise of perplexity over the first row, coherence, speed."""
+    rise = [100 * (row.perplexity / rows[0].perplexity - 1) for row in rows]
+    columns = {"megabytes": [row.bytes / 1e6 for row in rows], "perplexity rises by %": rise}
+    if rows[0].coherence is not None:
+        columns["coherence"] = [row.coherence for row in rows]
+    columns["tokens/s"] = [row.tokens_per_second for row in rows]
+    size = (10, 0.27 * len(rows) + 1)
+    figure, grid = plt.subplots(1, len(columns), sharey=True, figsize=size, layout="constrained")
+    for color, axes, (name, values) in zip(cycle(COLORS), grid, columns.items(), strict=False):
+        form = "{:.0f}" if name == "tokens/s" else "{:.2f}" if name == "coherence" else "{:.1f}"
+        bars = axes.barh(range(len(rows)), [max(value, 0) for value in values], color=color)
+        axes.bar_label(bars, [form.format(value).replace("-0.0", "0.0") for value in values], padding=3)
+        axes.set(xlabel=name, xticks=[], xlim=(0, 1.3 * max([*values, 1e-9])))
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+    names = [f"{row.method} {row.bits:g}/{row.group}" for row in rows]
+    grid[0].set_yticks(range(len(rows)), [name.removesuffix("/none") for name in names])
+    grid[0].invert_yaxis()
+    figure.suptitle(title)
     plt.close(figure)
     return figure
 

@@ -161,7 +161,8 @@ def to_markdown(rows: Sequence[Row]) -> str:
     for row in rows:
         coherence = "–" if row.coherence is None else f"{row.coherence:.3f}"
         cells = (row.method, f"{row.bits:g}", str(row.group), f"{row.bytes / 1e6:.2f}", f"{row.bits_per_weight:.2f}")
-        more = f"{row.perplexity / rows[0].perplexity - 1:+.1%}" if row is not rows[0] else ""
+        rise = round(row.perplexity / rows[0].perplexity - 1, 3) + 0.0  # never -0.0
+        more = f"{rise:+.1%}" if row is not rows[0] else ""
         measured = f"{row.perplexity:.3f} | {more} | {coherence} | {row.tokens_per_second:.0f}"
         lines.append(f"| {' | '.join(cells)} | {measured} |")
     return "\n".join(lines)
