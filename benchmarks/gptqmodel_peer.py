@@ -40,8 +40,10 @@ def quantize_there(folder: Path, rows: list[list[int]], grid: dict, out: Path) -
     tokens, described = out.with_suffix(".tokens.json"), out.with_suffix(".grid.json")
     tokens.write_text(json.dumps(rows), encoding="utf-8")
     described.write_text(json.dumps(grid), encoding="utf-8")
-    command = [gptqmodel_python(), __file__, *map(str, (folder, tokens, described, out))]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=os.environ | QUIET)
+    paths = (Path(__file__), folder, tokens, described, out)
+    command = [gptqmodel_python(), *(str(path.resolve()) for path in paths)]
+    settings = {"cwd": out.parent, "env": os.environ | QUIET}  # it writes logs into its current folder
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", **settings)
     if done.returncode:
         raise CourseError(f"gptqmodel failed: {done.stderr[-2000:]}")
     return float(done.stdout.split()[-1])

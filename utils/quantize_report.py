@@ -121,7 +121,7 @@ def tokens_per_second(model: GPT2, count: int = 24, rounds: int = 3) -> float:
 def write_csv(rows: Sequence[Row], path: str | Path) -> Path:
     """Write the table as CSV, one line for each row, in the order of Row's fields."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)])
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     write_whole(Path(path), lambda file: file.write(text.getvalue().encode("utf-8")))
