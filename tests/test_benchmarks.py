@@ -15,11 +15,14 @@ import torch
 import benchmarks
 from benchmarks import generation, loading, measure, quantization, report, training
 from benchmarks.gguf_peer import LlamaCpp
+from benchmarks.gptqmodel_peer import gptqmodel_python, quantize_there, with_tokenizer
 from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
 from utils.errors import CourseError
+from utils.evaluate import compare_logits
 from utils.gguf_writer import save_gguf
-from utils.loaders import save_gpt2
+from utils.gptq import gptq_model
+from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.quantize import Grid
 from utils.quantized_files import save_quantized
@@ -223,6 +226,18 @@ def test_quantization_runs_at_a_tiny_shape_without_its_peer(trained_folder):
     assert [(ratio.of, ratio.to) for ratio in found.ratios] == [(f"ours {n}-bit", "ours 16-bit") for n in (8, 4)]
     assert any("gptqmodel is not installed" in note for note in found.notes)
     json.dumps(report.to_json(found))
+
+
+@pytest.mark.skipif(not gptqmodel_python(), reason="gptqmodel (the extra gpu-quant) is not installed")
+def test_gptqmodel_quantizes_the_same_weights_with_the_same_rows(tmp_path, trained_folder):
+    rows = torch.randint(50257, (4, 24), generator=torch.Generator().manual_seed(0))
+    seconds = quantize_there(with_tokenizer(trained_folder), rows.tolist(), quantization.peer_grid(), tmp_path / "q")
+    theirs, model = load_gpt2(tmp_path / "q"), load_gpt2(trained_folder)
+    ours = gptq_model(load_gpt2(trained_folder), Grid(*quantization.GRID), rows)
+    assert seconds > 0
+    with torch.no_grad():
+        errors = [compare_logits(each(rows), model(rows)).root_mean_square for each in (theirs, ours)]
+    assert 0 < errors[1] < 1.3 * errors[0]
 
 
 def test_the_ratios_with_the_peer_say_who_is_faster_and_who_is_better():

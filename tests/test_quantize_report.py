@@ -11,9 +11,10 @@ from builders import random_tokens, tiny_model
 from matplotlib.figure import Figure
 
 from utils.__main__ import main
-from utils.config import GPT2Config
+from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
+from utils.model import GPT2
 from utils.quantize import Grid, quantize
 from utils.quantize_plots import (
     costs_and_gains,
@@ -25,8 +26,8 @@ from utils.quantize_plots import (
     layer_map,
     rounding_ruler,
 )
-from utils.quantize_readme import END, START, update_readme
-from utils.quantize_recipe import METHODS, Recipe, apply_recipe, calibration_rows, read_tokens, story_tokens
+from utils.quantize_readme import END, ROOT, START, TABLE, update_readme
+from utils.quantize_recipe import HEAD_GRID, METHODS, Recipe, apply_recipe, calibration_rows, read_tokens, story_tokens
 from utils.quantize_report import (
     HEADER,
     RECIPES,
@@ -41,7 +42,7 @@ from utils.quantize_report import (
     tokens_per_second,
     write_csv,
 )
-from utils.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_of
+from utils.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_for, plan_of
 
 SHAPE = GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=97, context=24)
 TEXTS = Texts(random_tokens(4, 24), random_tokens(1, 100, seed=1)[0].numpy(), context=24)
@@ -263,6 +264,35 @@ def test_the_command_writes_the_table(folder, capsys, monkeypatch):
     assert (folder / "t" / "table.png").stat().st_size > 5000
     assert (folder / "t" / "table.md").read_text(encoding="utf-8").count("\n") == 5
     assert capsys.readouterr().out.startswith(HEADER)
+
+
+# The stored table of nano
+
+
+def test_nanos_stored_table_is_of_all_recipes_and_has_the_bytes_of_the_arithmetic():
+    rows, recipes = read_csv(TABLE), (None, *RECIPES)
+    with torch.device("meta"):
+        model = GPT2(SIZES["nano"])
+    assert [row.method for row in rows] == [recipe.name if recipe else "none" for recipe in recipes]
+    for row, recipe in zip(rows, recipes, strict=True):
+        assert row.coherence is not None
+        if recipe is None or recipe.method != "mixed":  # which layers get which bits is in no arithmetic
+            plan = plan_for(model, recipe.grid, HEAD_GRID if recipe.head else None) if recipe else {}
+            assert row.bytes == computed_bytes(model, plan, torch.float16)
+    assert (TABLE.parent / "table.md").read_text(encoding="utf-8") == to_markdown(rows) + "\n"
+
+
+def test_nanos_stored_table_shows_what_the_course_claims():
+    found = {(row.method, row.bits, row.group): row.perplexity for row in read_csv(TABLE)}
+    assert found["rtn", 8, "row"] < 1.005 * found["none", 16, "none"]
+    for bits in (4, 3):
+        assert max(found[method, bits, 64] for method in ("awq", "gptq")) < found["rtn", bits, 64]
+
+
+def test_the_readme_holds_nanos_stored_table():
+    if START not in (ROOT / "README.md").read_text(encoding="utf-8"):
+        pytest.skip("README.md has no marks for the table")
+    assert update_readme(check=True), "README.md is stale: run `python -m utils quantize-readme`"
 
 
 def test_the_readme_gets_the_table_of_the_csv_and_keeps_all_else(tmp_path):
