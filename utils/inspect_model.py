@@ -17,6 +17,8 @@ from utils.gguf_gpt2 import describe_gguf
 from utils.gptq_folder import PackedMatrix, read_quantization
 from utils.loaders import WEIGHT_FILES, check_tensors, find_model, find_weights, open_model, read_config
 from utils.other_files import describe_other, printable
+from utils.quantized_files import open_quantized
+from utils.quantized_linear import layer_shapes, plan_of
 from utils.tf_bundle import read_bundle
 from utils.tf_checkpoint import hub_name_of
 from utils.weights import StoredTensor, open_weights, read_json
@@ -42,9 +44,10 @@ class Weights:
     @cached_property
     def problem(self) -> str | None:
         """Why load_gpt2 would refuse it, or None; its own checks answer, up to where weights are read."""
-        if "packed" in self.names:
-            return None
         try:
+            if "packed" in self.names:
+                open_quantized(self.file)
+                return None
             stored = open_model(self.file)
             check_tensors(read_config(self.file.parent, stored), stored, self.file)
         except CourseError as error:
@@ -101,7 +104,13 @@ def _bitsandbytes(weights: Weights) -> tuple[str, int]:
 
 
 def _ours(weights: Weights) -> tuple[str, int]:
-    return "codes packed by this course's save_quantized", 0
+    what = "packed by this course's save_quantized"
+    if weights.problem:
+        return f"codes {what}", 0
+    model, _ = open_quantized(weights.file)
+    plan, shapes = plan_of(model), layer_shapes(model)
+    counts = [f"{count} × {grid}" for grid, count in Counter(plan.values()).most_common()]
+    return f"{'; '.join(counts)}; {what}", sum(prod(shapes[name]) for name in plan)
 
 
 QUANTIZED: dict[str, Callable[[Weights], tuple[str, int]]] = {
