@@ -7,6 +7,7 @@ tells probabilities only. `generate(tokens, count)` is greedy. `nbytes` is what 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,16 @@ from utils.errors import CourseError
 from utils.llama_cpp import LlamaCpp
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
+
+
+def quiet_libraries() -> None:
+    """Let libraries speak of errors only: not of GPU kernels that a CPU lacks, nor by progress bars."""
+    for name in ("torchao", "bitsandbytes", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from transformers.utils import logging as theirs
+
+    theirs.set_verbosity_error()
+    theirs.disable_progress_bar()
 
 
 class Opened(Protocol):

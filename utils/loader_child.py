@@ -78,7 +78,7 @@ class Children:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen | None = None
-        self.remarks = tempfile.TemporaryFile()  # what libraries say on stderr
+        self.remarks = tempfile.TemporaryFile()  # noqa: SIM115 (of what libraries say on stderr; closed with us)
 
     def __enter__(self) -> Children:
         return self

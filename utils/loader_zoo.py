@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ import torch
 
 from utils.devices import pick_device
 from utils.errors import CourseError
-from utils.loader_adapters import Llama, Opened, Ours, Simple, Theirs, use_linear_layers
+from utils.loader_adapters import Llama, Opened, Ours, Simple, Theirs, quiet_libraries, use_linear_layers
 from utils.model import GPT2
 
 # How to get what pip does not bring with the course
@@ -36,8 +37,6 @@ def _hub(model: GPT2, folder: Path) -> Path:
 
 def _bin(model: GPT2, folder: Path) -> Path:
     """Write pytorch_model.bin by torch.save: save_pretrained writes nothing but safetensors today."""
-    import json
-
     from utils.loaders import hub_config, hub_tensors
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +88,22 @@ def write_file(model: GPT2, name: str, folder: str | Path) -> Path:
     return WRITERS[name](model, Path(folder) / name.strip(".").replace(" ", "_"))
 
 
+def write_tokenizer(folder: str | Path) -> Path:
+    """Put GPT-2's tokenizer beside weights, as vocab.json and merges.txt, the files that `transformers` looks for."""
+    from utils.tokenizer import Tokenizer
+
+    tokenizer, folder = Tokenizer.gpt2(), Path(folder)
+    merges = "".join(f"{a} {b}\n" for a, b in tokenizer.merges)
+    texts = {
+        "vocab.json": json.dumps(tokenizer.vocab),
+        "merges.txt": f"#version: 0.2\n{merges}",
+        "tokenizer_config.json": '{"tokenizer_class": "GPT2Tokenizer"}',
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    return folder
+
+
 def file_bytes(path: Path) -> int:
     """Return the bytes of a file, or of all files of a folder."""
     return path.stat().st_size if path.is_file() else sum(part.stat().st_size for part in path.iterdir())
@@ -104,11 +119,9 @@ def open_ours(path: Path) -> Opened:
 
 
 def open_transformers(path: Path, dtype: torch.dtype = torch.float32, **options) -> Opened:
+    quiet_libraries()
     from transformers import GPT2LMHeadModel
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     if path.suffix == ".gguf":
         options["gguf_file"], path = path.name, path.parent
     return Theirs(GPT2LMHeadModel.from_pretrained(path, dtype=dtype, device_map=str(pick_device()), **options))
@@ -134,10 +147,7 @@ def open_torchao(path: Path) -> Opened:
 def open_gptqmodel(path: Path) -> Opened:
     from gptqmodel import BACKEND, GPTQModel
 
-    from utils.tokenizer import Tokenizer
-
-    Tokenizer.gpt2().save(path)
-    (path / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}', encoding="utf-8")
+    write_tokenizer(path)  # it opens no folder without one
     return Theirs(GPTQModel.load(str(path), device="cpu", dtype=torch.float16, backend=BACKEND.TORCH).model)
 
 

@@ -112,6 +112,8 @@ def _row(loader: Loader, path: Path, children: Children, job: Job, expected: Ten
 
 # The table
 
+EXACT = 1e-5  # errors below this are those of float32 itself
+
 
 HEADER = f"{'loader':26}{'file':>9}{'weights':>9}{'load':>8}{'memory':>9}{'tokens/s':>10}{'error':>9}"
 
@@ -122,7 +124,7 @@ def error_words(error: float) -> str:
     >>> error_words(0.0312), error_words(3e-4), error_words(2e-6)
     ('3.1%', '0.03%', 'none')
     """
-    return "none" if error < 1e-5 else f"{error:.1%}" if error >= 0.001 else f"{error:.2%}"
+    return "none" if error < EXACT else f"{error:.1%}" if error >= 0.001 else f"{error:.2%}"
 
 
 def line_of(row: Row) -> str:
