@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
+from itertools import count, cycle
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -32,22 +32,23 @@ SHADES = {"best": "#0072B2", "yes": "#7FB8D9", "adapters": "#7FB8D9", "slow": "#
 def size_against_error(rows: Sequence[Row], title: str = "") -> Figure:
     """Draw each loader as a point: the bytes of its weights in memory against its logit error, left and low is good."""
     figure, axes = new_axes(8, 4.4)
-    programs = dict.fromkeys(row.program for row in rows)
-    for color, mark, program in zip(cycle(COLORS), cycle(MARKS), programs, strict=False):
+    programs, said = dict.fromkeys(row.program for row in rows), set()
+    for size, color, mark, program in zip(count(13, -1), cycle(COLORS), cycle(MARKS), programs, strict=False):
         own = [row for row in rows if row.program == program]
         places = [row.weight_bytes for row in own], [max(row.error, FLOOR) for row in own]
-        axes.plot(*places, color=color, marker=mark, linestyle="", markersize=8, label=program)
+        axes.plot(*places, color=color, marker=mark, linestyle="", markersize=size, label=program)
         for row, x, y in zip(own, *places, strict=True):
-            if row.error >= EXACT:
-                label = row.loader.partition(", ")[2] or row.loader
-                axes.annotate(label, (x, y), xytext=(7, 4), textcoords="offset points", fontsize=8)
+            label = row.loader.partition(", ")[2] or row.loader
+            if row.error >= EXACT and (label, x) not in said:  # two programs may do the same
+                axes.annotate(label, (x, y), xytext=(9, 4), textcoords="offset points", fontsize=8)
+            said.add((label, x))
     axes.axhline(FLOOR * 2, color="0.6", linestyle=":", linewidth=1)
     axes.text(0.01, FLOOR * 1.15, "below: exact", transform=axes.get_yaxis_transform(), fontsize=8, color="0.3")
     axes.set(xlabel="weights in memory", ylabel="error of the logits", title=title, xlim=(0, None), yscale="log")
     axes.set_ylim(FLOOR / 2, max(0.2, *(2 * row.error for row in rows)))
     axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.2%}" if value < 0.001 else f"{value:.1%}")
-    figure.legend(loc="outside right upper", frameon=False)
+    figure.legend(loc="outside lower center", ncols=6, frameon=False)
     plt.close(figure)
     return figure
 

@@ -168,7 +168,7 @@ class Loader:
         parts = [f"the package {name} ({GET[name]})" if name in GET else f"the package {name}" for name in missing]
         parts += ["an NVIDIA GPU with CUDA"] if self.cuda and not torch.cuda.is_available() else []
         parts += [f"a file of {self.file}, which this course does not write"] if self.open is None else []
-        return f"{self.name} needs {' and '.join(parts)}." if parts else None
+        return f"{self.name} needs {', '.join(parts)}." if parts else None
 
 
 HF, BNB = ("transformers",), ("transformers", "bitsandbytes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -71,11 +71,16 @@ def relative_error(logits: Tensor, expected: Tensor) -> float:
 
 
 def run_shootout(
-    model: GPT2, folder: str | Path, names: list[str] | None = None, show: Callable[[str], None] | None = None
+    model: GPT2,
+    folder: str | Path,
+    names: list[str] | None = None,
+    show: Callable[[str], None] | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> Shootout:
     """Write the model in every format into `folder`, measure every loader there, and clear the files away.
 
-    A loader whose package or hardware is missing, or which fails, is skipped with the reason.
+    `files` are formats that are there already, and stay. A loader whose package or hardware is missing, or which
+    fails, is skipped with the reason.
     """
     loaders, rows, skipped = find_loaders(names), {}, {}
     prompts = story_prompts(model.config.context)
@@ -84,7 +89,8 @@ def run_shootout(
     folder = Path(folder) / "files"
     with Children() as children:
         for file in dict.fromkeys(loader.file for loader in ready):
-            path = write_file(model, file, folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            path = (files or {}).get(file) or write_file(model, file, folder)
             for loader in (one for one in ready if one.file == file):
                 job = Job(loader.name, str(path.resolve()), prompts, str((folder / "logits.npy").resolve()))
                 try:
@@ -160,13 +166,15 @@ def to_markdown(rows: Sequence[Row]) -> str:
 # The recommendation
 
 
-GOOD, FAIR = 0.05, 0.2  # errors: hardly to be noticed, and to be heard in the text
+GOOD, FAIR = 0.05, 0.2  # errors: hardly to be noticed, and to be noticed in some texts
+TRAINS = ("ours", "transformers")
 
 
 def recommend(rows: Sequence[Row], memory: int) -> dict[str, str]:
     """Choose a loader for each purpose from what was measured and from the bytes of memory that are free."""
     fits = [row for row in rows if row.memory_bytes <= 0.8 * memory]
-    exact, good = ([row for row in fits if row.error <= limit] for limit in (1e-3, GOOD))
+    exact = [row for row in fits if row.error < EXACT and row.program in TRAINS]
+    good = [row for row in fits if row.error <= GOOD]
     fair = [row for row in fits if row.error <= FAIR]
     found = {
         "to study and to train": _least(exact, lambda row: row.load_seconds, "exact, and loads fastest: {load}"),
