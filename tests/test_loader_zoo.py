@@ -301,4 +301,5 @@ def test_inspect_tells_weights_of_bitsandbytes_by_their_scales(files, tmp_path):
     for bits, words in {8: "bitsandbytes, 8 bits", 4: "bitsandbytes, 4 bits"}.items():
         open_bitsandbytes(files["safetensors"], bits).model.save_pretrained(tmp_path / str(bits))
         said = "\n".join(inspect_file(tmp_path / str(bits)))
-        assert words in said and "transformers: yes" in said and "load_gpt2: no" in said
+        assert words in said and "transformers: yes, with bitsandbytes" in said
+        assert "load_gpt2: no, its weights are packed by bitsandbytes" in said
