@@ -16,6 +16,12 @@ NEEDED = {
     "tokenizers": "tokenizers",
     "safetensors": "safetensors",
     "psutil": "psutil",
+    # the libraries of other makers, which lesson 05 puts beside ours
+    "bitsandbytes": "bitsandbytes",
+    "gguf": "gguf",
+    "gpt_2_simple": "gpt-2-simple",
+    "torchao": "torchao",
+    "xllamacpp": "xllamacpp",
 }
 KEPT = ("torch", "numpy")  # replacing these under a running kernel breaks it
 
