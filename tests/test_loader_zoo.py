@@ -98,14 +98,14 @@ def test_ours_opens_every_format_and_finds_the_model_in_it(files, model, name):
     assert opened.nbytes == held_bytes(model) == 4 * sum(weight.numel() for weight in model.parameters())
 
 
-RUNNABLE = [loader for loader in LOADERS.values() if loader.open and loader.program not in ("ours", "gpt-2-simple")]
+RUNNABLE = [loader for loader in LOADERS.values() if loader.load and loader.program not in ("ours", "gpt-2-simple")]
 
 
 @pytest.mark.parametrize("loader", [one for one in RUNNABLE if "GGUF" not in one.name], ids=lambda loader: loader.name)
 def test_each_library_says_our_logits_and_writes_our_text(files, model, loader):
     if reason := loader.lacking():
         pytest.skip(reason)
-    opened = loader.open(files[loader.file])
+    opened = loader.load(files[loader.file])
     error, limit = error_of(opened, model), LOSSY.get(loader.name, LIMITS[loader.file])
     assert error <= limit and (limit < 1e-4 or error > limit / 200), "was anything rounded at all?"
     written = opened.generate(PROMPTS[0], 6)

@@ -61,7 +61,7 @@ def measure(job: Job) -> Measured:
     for name in loader.needs:
         importlib.import_module(name)
     before, began = psutil.Process().memory_info().rss, time.perf_counter()
-    opened = loader.open(Path(job.path))
+    opened = loader.load(Path(job.path))
     load_seconds = time.perf_counter() - began
     seconds = []
     for _ in range(2):  # the first one pays for what libraries do once

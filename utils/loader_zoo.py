@@ -158,7 +158,7 @@ class Loader:
     name: str
     program: str
     file: str  # a name in WRITERS, or a format that this course cannot write
-    open: Callable[[Path], Opened] | None  # None where there is no file to open
+    load: Callable[[Path], Opened] | None  # None where there is no file to open
     needs: tuple[str, ...] = ()  # packages, beside the course's own
     cuda: bool = False
 
@@ -167,7 +167,7 @@ class Loader:
         missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
         parts = [f"the package {name} ({GET[name]})" if name in GET else f"the package {name}" for name in missing]
         parts += ["an NVIDIA GPU with CUDA"] if self.cuda and not torch.cuda.is_available() else []
-        parts += [f"a file of {self.file}, which this course does not write"] if self.open is None else []
+        parts += [f"a file of {self.file}, which this course does not write"] if self.load is None else []
         return f"{self.name} needs {', '.join(parts)}." if parts else None
 
 
