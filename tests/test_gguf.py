@@ -352,6 +352,13 @@ def test_every_type_of_value_is_read_as_the_library_wrote_it(tmp_path):
 # Our file in our hands
 
 
+def test_a_model_comes_back_whole_when_each_tensor_goes_in_hundreds_of_parts(tmp_path, monkeypatch):
+    for module in ("utils.gguf", "utils.gguf_writer"):
+        monkeypatch.setattr(f"{module}.CHUNK", 40)  # one row of 32 at a time
+    model = tiny_model(TINY)
+    assert same_weights(load_gpt2(save_gguf(model, tmp_path / "a.gguf", "F32", ONE_MERGE)), model)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_model_comes_back_as_it_was_in_any_dtype(tmp_path, dtype):
     model = tiny_model(TINY).to(dtype)
