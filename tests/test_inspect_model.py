@@ -113,7 +113,7 @@ def test_a_checkpoint_of_gpt_2_simple_is_told_by_its_variables(tmp_path):
 def test_a_gptq_folder_is_told_with_its_bits_and_groups(tmp_path, bits):
     save_gptq_folder(tiny_model(CONFIG), quantize_all(tiny_model(CONFIG), bits, 32, True), tmp_path)
     lines, count = inspect_file(tmp_path), total_parameters(CONFIG)
-    assert lines[3] == f"quantization: GPTQ, 8 × {bits} bits, groups of [32], format gptq"
+    assert lines[3] == f"quantization: GPTQ, 8 × {bits} bits, groups of 32, format gptq"
     assert answers(lines) == opened_by("load_gpt2", "transformers", "gptqmodel")
     linear = 2 * 12 * 64 * 64
     packed = linear * bits / 8 + linear / 32 * (2 + bits / 8) + 4 * 2 * (3 * 64 + 256)  # codes, groups, g_idx
@@ -167,7 +167,8 @@ def test_weights_of_exl2_are_told_with_their_average_bits(tmp_path):
     save_file({f"h.0.attn.c_proj.{part}": value for part, value in layer.items()}, tmp_path / "output.safetensors")
     lines = inspect_file(tmp_path)
     assert "quantization: EXL2, 6.00 bits on average, more where a layer is sensitive" in lines
-    assert lines[2].startswith("4,096 parameters, ") and answers(lines) == opened_by()
+    assert lines[2].startswith("4,096 parameters, ") and answers(lines) == opened_by("exllamav2")
+    assert "load_gpt2: no, its weights are packed by EXL2: open it with exllamav2" in lines
 
 
 def test_what_load_gpt2_would_refuse_is_told_with_its_reason(folder):

@@ -83,7 +83,9 @@ def _gptq_or_awq(weights: Weights) -> tuple[str, int]:
         return f"GPTQ, but {error}", 0
     bits = ", ".join(f"{count} × {bits} bits" for bits, count in sorted(Counter(t.bits for t in layers).items()))
     groups = sorted({t.shape[0] // t.groups for t in layers})
-    return f"GPTQ, {bits}, groups of {groups}, format {kind}", sum(prod(t.shape) for t in layers)
+    return f"GPTQ, {bits}, groups of {' and '.join(map(str, groups))}, format {kind}", sum(
+        prod(t.shape) for t in layers
+    )
 
 
 def _exl2(weights: Weights) -> tuple[str, int]:
@@ -135,7 +137,18 @@ def _quantization_config(folder: Path) -> dict:
 # Who opens it
 
 
+# Packed weights that ours does not read, by the last part of a tensor's name: what they are, and what opens them
+FOREIGN = {
+    "q_weight": ("EXL2", "exllamav2"),
+    "absmax": ("bitsandbytes", "transformers and bitsandbytes"),
+    "SCB": ("bitsandbytes", "transformers and bitsandbytes"),
+}
+
+
 def _load_gpt2(weights: Weights) -> str:
+    for mark, (what, opener) in FOREIGN.items():
+        if mark in weights.names:
+            return f"no, its weights are packed by {what}: open it with {opener}"
     return f"no, {weights.problem}" if weights.problem else "yes"
 
 
@@ -144,10 +157,14 @@ def _transformers(weights: Weights) -> str:
         return "no, it reads no TensorFlow checkpoints any more: use load_gpt2 and save_gpt2"
     if "packed" in weights.names:
         return "no, these codes are this course's own"
+    if "q_weight" in weights.names:
+        return "no, it reads no EXL2"
     if not (weights.file.parent / "config.json").is_file():
         return "no, config.json is missing beside it"
     if weights.file.name not in WEIGHT_FILES:
         return f"no, it looks for {', '.join(WEIGHT_FILES[:4])}"
+    if {"absmax", "SCB"} & weights.names:
+        return "yes, with bitsandbytes"
     return "yes, with gptqmodel or optimum" if "qweight" in weights.names else "yes"
 
 
@@ -159,6 +176,10 @@ def _gptqmodel(weights: Weights) -> str:
     if "qweight" not in weights.names:
         return "no, these weights are not packed by GPTQ or AWQ"
     return "yes" if "g_idx" in weights.names else "yes, on a GPU with CUDA"
+
+
+def _exllamav2(weights: Weights) -> str:
+    return "yes, on a GPU with CUDA" if "q_weight" in weights.names else "no, these weights are not EXL2"
 
 
 def _gpt_2_simple(weights: Weights) -> str:
@@ -176,6 +197,7 @@ LOADERS: dict[str, Callable[[Weights], str]] = {
     "transformers": _transformers,
     "llama.cpp": _llama_cpp,
     "gptqmodel": _gptqmodel,
+    "exllamav2": _exllamav2,
     "gpt-2-simple": _gpt_2_simple,
 }
 
