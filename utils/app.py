@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -102,11 +103,17 @@ def build_page(server: Server, chat_log: Path | None) -> gr.Blocks:
     with gr.Blocks(title="Hands-On GPT-2", analytics_enabled=False) as page:
         gr.Markdown("# Hands-On GPT-2\nWrite the beginning of a text; the model goes on.")
         with gr.Row():
-            model = gr.Dropdown(list(server.shelf.choices), value=server.shelf.first, label="Model", scale=2)
+            model = gr.Dropdown(
+                list(server.shelf.choices),
+                value=server.shelf.first,
+                label="Model",
+                info="loaded when first asked",
+                scale=2,
+            )
             most = f"1 to {server.limits.new_tokens:,}"
             max_tokens = gr.Number(100, label="Max tokens", info=most)  # the server checks, in its own words
-            temperature = gr.Slider(0, 1, value=0.7, step=0.05, label="Temperature", info="0: always the likeliest")
-            top_n = gr.Number(None, label="Top N", info="empty: all tokens")
+            temperature = gr.Slider(0, 1, value=0.7, step=0.05, label="Temperature", info="0: the likeliest")
+            top_n = gr.Number(None, label="Top N", info="0: all tokens")
         settings = [max_tokens, temperature, top_n, model]
         with gr.Tab("Continue a text"):
             add_form(server, settings)
@@ -161,11 +168,11 @@ def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
     ) -> Iterator[tuple]:
         """Yield the emptied field and the conversation so far."""
         text = read_together(history or [], query, server.limits.prompt) if together else query
-        turn, said = [*(history or []), {"role": "user", "content": query}], ""
+        turn, said = [*(history or []), as_message("user", query)], ""
         try:
             for answer in answers(server, Wish(text, max_tokens, temperature, top_n, model)):
                 said = answer.text
-                yield "", [*turn, {"role": "assistant", "content": said}]
+                yield "", [*turn, as_message("assistant", said)]
         finally:  # a stopped answer was said as well
             if said:
                 keep(query, said)
@@ -176,7 +183,7 @@ def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
         height=380,
         render_markdown=False,
         feedback_options=None,
-        buttons=["copy"],
+        buttons=[],
         elem_id="conversation",
     )
     query = gr.Textbox(label="You", info=kept, lines=1, submit_btn=True, elem_id="query")
@@ -198,18 +205,26 @@ def answers(server: Server, wish: Wish) -> Iterator[Answer]:
         raise gr.Error(str(error), title="Not possible", print_exception=False) from error
 
 
+def as_message(role: str, text: str) -> dict[str, str]:
+    """Return one turn of a chat; the page takes tags for HTML and would fetch their pictures, so they become text.
+
+    >>> as_message("user", "<b>")
+    {'role': 'user', 'content': '&lt;b&gt;'}
+    """
+    return {"role": role, "content": html.escape(text, quote=False)}
+
+
 def read_together(history: list, query: str, most: int) -> str:
     """Return the conversation as one text, of what was said before only as much as makes `most` characters.
 
-    >>> said = [{"role": "user", "content": "One day"}, {"role": "assistant", "content": " it rained."}]
-    >>> read_together(said, "Then", 99)
-    'One day it rained. Then'
+    >>> said = [{"role": "user", "content": [{"type": "text", "text": "One day"}]}]
+    >>> read_together(said, "Then", 99), read_together(said, "Then", 8)
+    ('One day Then', 'day Then')
     """
-    parts = []
+    parts: list[str] = []
     for turn in history:
-        said = turn["content"]
-        said = said if isinstance(said, str) else "".join(part["text"] for part in said)
+        said = html.unescape("".join(part.get("text", "") for part in turn["content"]))
         parts.append(f" {said}" if turn["role"] == "user" and parts else said)
-    before, gap = "".join(parts), " " if parts else ""
-    room = max(0, most - len(gap + query))
-    return before[len(before) - min(room, len(before)) :] + gap + query
+    before = "".join(parts)
+    kept = before[max(0, len(before) + 1 + len(query) - most) :]
+    return f"{kept} {query}" if kept else query
