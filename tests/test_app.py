@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import httpx
 import psutil
 import pytest
@@ -26,7 +27,7 @@ import torch
 from builders import ROOT, TINY, tiny_model
 from gradio_client import Client
 
-from utils.app import Address, start_app
+from utils.app import Address, as_message, read_together, start_app
 from utils.app_export import export_app, needed_modules
 from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
@@ -336,6 +337,13 @@ def test_markup_is_shown_as_text_and_kept_as_it_was_said(running, client, shelf)
     before = f"{MARKUP}{greedy(shelf['tiny'], MARKUP, 10)} b"
     assert read_log(running.log)[-1][2] == greedy(shelf["tiny"], before, 10)
     assert len(spoken(more)) == 4
+
+
+@pytest.mark.parametrize("text", [" spaces", "\n\n  line\n    deeper\n", "a\tb", "", " ", "a & b &lt; c &#32;"])
+def test_a_message_keeps_every_character_on_its_way_through_the_page(running, text):
+    talk = next(part for part in running.page.blocks.values() if isinstance(part, gr.Chatbot))
+    seen = talk.preprocess(talk.postprocess([as_message("user", text)]))
+    assert read_together(seen, "next", 999) == (f"{text} next" if text else "next")
 
 
 def test_many_people_chat_into_one_log_row_by_row(running):

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here: apt-get install chromium"),
 ]
-PATIENCE = 120_000  # milliseconds; a busy machine with two cores is slow
+PATIENCE = 300_000  # milliseconds; a busy machine with two cores is slow
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"  # the one picture that a lesson links to
 MARKUP = '<img src="http://example.com/x.png" onerror="window.hit = 1"><b id="bold">bold</b> **star**'
 ERRORS = '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]'

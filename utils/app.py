@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +14,7 @@ import gradio as gr
 
 from utils.errors import CourseError
 from utils.run_log import log_chat
-from utils.serving import Answer, Limits, Server, Wish
+from utils.serving import Answer, Choice, Limits, Server, Wish
 
 EXAMPLES = (
     "Once upon a time, there lived a hedgehog named",
@@ -24,6 +25,7 @@ EXAMPLES = (
 THEME = gr.themes.Default(
     font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"], font_mono=["ui-monospace", "Consolas", "monospace"]
 )
+TOUCHED = re.compile(r"^\s+|[\n\r\t]")  # what Gradio would change in a message
 STYLE = "footer {display: none !important}"
 
 
@@ -49,7 +51,7 @@ class RunningApp:
 
 
 def serve(
-    choices: Mapping[str, str | Path],
+    choices: Mapping[str, Choice],
     limits: Limits | None = None,
     address: Address = Address(),
     chat_log: str | Path | None = "chat_log.csv",
@@ -66,7 +68,7 @@ def serve(
 
 
 def start_app(
-    choices: Mapping[str, str | Path],
+    choices: Mapping[str, Choice],
     limits: Limits | None = None,
     address: Address = Address(),
     chat_log: str | Path | None = None,
@@ -206,12 +208,15 @@ def answers(server: Server, wish: Wish) -> Iterator[Answer]:
 
 
 def as_message(role: str, text: str) -> dict[str, str]:
-    """Return one turn of a chat; the page takes tags for HTML and would fetch their pictures, so they become text.
+    """Return one turn of a chat as text that Gradio leaves alone.
 
-    >>> as_message("user", "<b>")
-    {'role': 'user', 'content': '&lt;b&gt;'}
+    It would take tags for HTML and fetch their pictures, and it would cut spaces at the start and expand tabs.
+
+    >>> as_message("user", " <b>")
+    {'role': 'user', 'content': '&#32;&lt;b&gt;'}
     """
-    return {"role": role, "content": html.escape(text, quote=False)}
+    escaped = html.escape(text, quote=False)
+    return {"role": role, "content": TOUCHED.sub(lambda found: "".join(f"&#{ord(c)};" for c in found[0]), escaped)}
 
 
 def read_together(history: list, query: str, most: int) -> str:

@@ -21,7 +21,10 @@ from utils.hub import is_downloaded
 from utils.loaders import WEIGHT_FILES, find_model, find_weights, load_gpt2
 from utils.model import GPT2
 from utils.sampling import Sampling, stream
-from utils.tokenizer import StreamDecoder, load_tokenizer
+from utils.tokenizer import CharTokenizer, StreamDecoder, Tokenizer, load_tokenizer
+
+Codec = Tokenizer | CharTokenizer
+Choice = str | Path | tuple[GPT2, Codec]  # a size, folder or file, or a model that is loaded already
 
 
 @dataclass(frozen=True)
@@ -70,22 +73,24 @@ class Answer:
 class Shelf:
     """The models that may be asked for, by name; each is loaded when somebody first asks, and a few are kept."""
 
-    def __init__(self, choices: Mapping[str, str | Path], keep: int = 2) -> None:
+    def __init__(self, choices: Mapping[str, Choice], keep: int = 2) -> None:
         if not choices:
             raise CourseError("There is no model to serve. Name a size, a folder or a file.")
         self.choices, self.keep = dict(choices), keep
-        self._loaded: OrderedDict[str, tuple] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[GPT2, Codec]] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
     def first(self) -> str:
         return next(iter(self.choices))
 
-    def take(self, name: str = "") -> tuple[GPT2, object]:
+    def take(self, name: str = "") -> tuple[GPT2, Codec]:
         """Return a model and its tokenizer; nothing but the names on the shelf can be asked for."""
         name = name or self.first
         if name not in self.choices:
             raise CourseError(f"{show(name)} is no model of this server. Take one of {', '.join(self.choices)}.")
+        if isinstance(self.choices[name], tuple):
+            return self.choices[name]
         with self._lock:  # two people who ask for the same model load it once
             if name not in self._loaded:
                 while len(self._loaded) >= self.keep:
@@ -95,7 +100,7 @@ class Shelf:
             return self._loaded[name]
 
 
-def load_with_tokenizer(name: str | Path) -> tuple[GPT2, object]:
+def load_with_tokenizer(name: str | Path) -> tuple[GPT2, Codec]:
     """Load a model by size, folder or file together with the tokenizer beside it, if this machine has room for it."""
     place = find_model(name)
     needed, free = memory_needed(name, place), psutil.virtual_memory().available
@@ -117,17 +122,17 @@ def memory_needed(name: str | Path, place: Path) -> int:
     return 2 * sum(part.stat().st_size for part in parts)
 
 
-def find_choices(folder: str | Path = ".") -> dict[str, Path | str]:
+def find_choices(folder: str | Path = ".") -> dict[str, Choice]:
     """Return what can be served without a download: nano, sizes at hand, and folders of weights here and in runs/."""
     folder = Path(folder)
-    found: dict[str, Path | str] = {size: size for size in SIZES if size == "nano" or is_downloaded(size)}
+    found: dict[str, Choice] = {size: size for size in SIZES if size == "nano" or is_downloaded(size)}
     for place in sorted(entry for where in (folder, folder / "runs") for entry in _folders(where)):
         if any((place / name).is_file() for name in WEIGHT_FILES):
             found[place.relative_to(folder).as_posix()] = place
     return found
 
 
-def name_choices(names: Iterable[str]) -> dict[str, Path | str]:
+def name_choices(names: Iterable[str]) -> dict[str, Choice]:
     """Return sizes, folders and files as choices, each checked now and not when the first visitor asks."""
     for name in names:
         find_weights(find_model(name))
@@ -141,7 +146,7 @@ def _folders(where: Path) -> list[Path]:
 class Server:
     """A shelf of models with its limits: whoever asks gets an answer that grows, or a sentence that says why not."""
 
-    def __init__(self, choices: Mapping[str, str | Path], limits: Limits | None = None) -> None:
+    def __init__(self, choices: Mapping[str, Choice], limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.shelf = Shelf(choices, self.limits.models)
 
