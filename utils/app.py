@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -74,6 +75,7 @@ def start_app(
     chat_log: str | Path | None = None,
 ) -> RunningApp:
     """Start serving in the background and return the page with its address."""
+    settle_drawing()
     server = Server(choices, limits)
     page = build_page(server, Path(chat_log) if chat_log else None)
     page.queue(max_size=server.limits.waiting, default_concurrency_limit=server.limits.at_once)
@@ -98,6 +100,12 @@ def start_app(
     except OSError as error:
         raise CourseError(f"The page could not be served: {error} Choose another port.") from error
     return RunningApp(page, public or local)
+
+
+def settle_drawing() -> None:
+    """Let a notebook load its way of showing figures now: Gradio changes matplotlib's backend while it answers."""
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.switch_backend(pyplot.get_backend())
 
 
 def build_page(server: Server, chat_log: Path | None) -> gr.Blocks:
