@@ -123,6 +123,13 @@ def test_an_answer_ends_where_the_model_ends_its_text(tmp_path):
     assert (answer.text, answer.tokens, answer.line()) == ("", 0, "0 tokens; the model ended its text")
 
 
+def test_a_model_that_is_loaded_already_can_be_served_as_it_is(shelf):
+    server = Server({"mine": (loaded(shelf["other"]), LETTERS)})
+    assert server.shelf.take("mine")[0] is loaded(shelf["other"])
+    *_, answer = server.answer(Wish("A fox", 20, 0))
+    assert answer.text == greedy(shelf["other"], "A fox", 20)
+
+
 def test_an_answer_ends_when_its_time_is_up(shelf):
     *_, answer = Server(shelf, Limits(seconds=1e-9)).answer(Wish("A fox", 30, 0))
     assert answer.tokens == 1 and "stopped after 1e-09 seconds" in answer.line()
