@@ -85,6 +85,7 @@ class Batches:
     rank: int = 0
     world_size: int = 1
     drawn: int = field(default=0, init=False)  # windows that all ranks together have drawn
+    places: list[int] = field(default_factory=list, init=False)  # where the last batch's windows begin
 
     def __post_init__(self) -> None:
         self.tokens = _checked(self.tokens, self.context)
@@ -113,7 +114,7 @@ class Batches:
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets, (batch, context) of int64 each."""
         first = self.drawn + self.rank * self.batch_size
-        starts = [self._start(first + row) for row in range(self.batch_size)]
+        starts = self.places = [self._start(first + row) for row in range(self.batch_size)]
         self.drawn += self.batch_size * self.world_size
         return _inputs_and_targets(np.stack([self.tokens[i : i + self.context + 1] for i in starts]))
 

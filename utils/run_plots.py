@@ -28,7 +28,8 @@ def plot_losses(
 ) -> Figure:
     """Draw the training loss of each step, losses measured now and then, and the line that none can go below.
 
-    `history` is a RunLog's; steps are counted below, tokens learned from above; `also` are losses on other texts.
+    `history` is a RunLog's, and so are `held_out=log.losses()` and `also={name: log.losses(name)}`. Steps are counted
+    below, tokens above.
     """
     if not history:
         raise CourseError("There is no step to draw. Hand a RunLog to train(…, run_log=log) and draw log.history.")
