@@ -20,7 +20,6 @@ from utils.measures import MemorizationMeter, texts_between
 from utils.memorization import Phrases
 from utils.model import GPT2
 from utils.run_log import RunLog
-from utils.sampling import END_OF_TEXT
 from utils.settings import read_settings
 from utils.tokenizer import META, load_tokenizer
 from utils.training import TrainConfig, TrainingData, TrainResult, train
@@ -50,9 +49,8 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
     group, tokenizer = ProcessGroup(), load_tokenizer(recipe.data)
     data = open_data(recipe, group)
     vocabulary = CompactVocabulary.of(data, tokenizer.vocab_size) if recipe.compact else None
-    model = build_model(
-        recipe, len(vocabulary.used) if vocabulary and not recipe.weights else tokenizer.vocab_size, group
-    )
+    from_zero = vocabulary and not recipe.weights
+    model = build_model(recipe, len(vocabulary.used) if from_zero else tokenizer.vocab_size, group)
     if vocabulary:
         model, data = vocabulary.shrink(model), vocabulary.shorten(data)
         if recipe.resume and group.is_first:
@@ -135,6 +133,5 @@ def open_others(recipe: Recipe, vocab_size: int) -> dict[str, np.ndarray]:
 
 def memorization_meter(tokens: np.ndarray, tokenizer, samples: int) -> MemorizationMeter:
     """Return the meter for a training text; it keeps eight bytes for each phrase of it."""
-    start = min(END_OF_TEXT, tokenizer.vocab_size - 1)
-    phrases = Phrases(texts_between(tokens, start, tokenizer.decode))
-    return MemorizationMeter(phrases, tokenizer.decode, start, samples)
+    phrases = Phrases(texts_between(tokens, tokenizer.end_of_text, tokenizer.decode))
+    return MemorizationMeter(phrases, tokenizer.decode, tokenizer.end_of_text, samples)
