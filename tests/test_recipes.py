@@ -1,4 +1,4 @@
-"""Every recipe loads and takes a step; a run on few tokens ends with the full vocabulary; little text explains itself."""
+"""Every recipe loads and takes a step; a run on few tokens ends with all of them; little text explains itself."""
 
 from __future__ import annotations
 
