@@ -1,4 +1,4 @@
-"""Benchmarks: ours beside peers, in one run. `python course.py bench [training generation loading startup finetuning]`."""
+"""Benchmarks: ours beside peers, in one run. `python course.py bench [NAME …]`."""
 
 from __future__ import annotations
 

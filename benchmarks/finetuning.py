@@ -41,7 +41,7 @@ def measure(settings: Settings = Settings()) -> Report:
     notes = [
         "All weights learn, with AdamW and clipping; gpt-2-simple has Adam, no clipping and float32 only.",
         "Random weights and tokens: values don't change how long a product takes. A turn is the mean of its steps.",
-        "transformers' Trainer is timed between the ends of steps, without its start; peak memory is above the imports.",
+        "Trainer is timed between the ends of steps, without its start; peak memory is above the imports.",
         others.sentence(),
     ]
     title = f"Fine-tuning on a CPU: {settings.batch} × {settings.context} tokens a step"

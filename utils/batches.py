@@ -78,6 +78,8 @@ class Batches:
     turns of one common order, so that two with batches of 4 see together what one with a batch of 8 sees.
     """
 
+    unit = "windows that begin at tokens"  # how a message speaks of places
+
     tokens: Tokens
     batch_size: int
     context: int

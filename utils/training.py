@@ -153,7 +153,7 @@ class Trainer:
     def describe_batch(self) -> str:
         """Say which windows of the training text the step at hand learned from."""
         shown = ", ".join(f"{place:,}" for place in self.places[:8]) + (", …" if len(self.places) > 8 else "")
-        return f"Its batch: windows of {self.config.context} tokens from tokens {shown} on." if self.places else ""
+        return f"Its batch: {self.data.batches.unit} {shown}." if self.places else ""
 
     def backward(self, parts: list[tuple[Tensor, Tensor]]) -> float:
         """Add up the gradients of all parts, each weighed by its targets, and return the mean loss."""
