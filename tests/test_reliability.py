@@ -58,7 +58,7 @@ for number in range(rounds):
     deadline = time.monotonic() + 60
     while not last.exists() or saved_step() <= step:
         assert time.monotonic() < deadline, "the run did not get going"
-        time.sleep(0.002)
+        time.sleep(0.01)
     time.sleep(chance.random() / 50)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
@@ -70,7 +70,7 @@ print(f"{rounds} kills, {half_written} with a file half written; every checkpoin
 """
 
 
-def run_child(code: str, *words: str, seconds: float = 150) -> subprocess.CompletedProcess:
+def run_child(code: str, *words: str, seconds: float = 400) -> subprocess.CompletedProcess:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, *words]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds)
@@ -132,9 +132,8 @@ def test_a_read_only_folder_stops_with_a_sentence_and_keeps_its_checkpoint():
         lines = done.stdout.strip().splitlines()
         assert lines[-1:] == ["intact"], done.stdout + done.stderr
         assert len(lines) == 3
-        assert all(
-            line.startswith("CourseError") and "could not be written: Permission denied" in line for line in lines[:2]
-        )
+        for line in lines[:2]:
+            assert re.match("CourseError .* could not be (written|moved).*: Permission denied", line)
     finally:
         for path in (folder, folder / "run"):
             path.chmod(0o755)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +42,7 @@ def move_aside(folder: Path) -> None:
     while (name := folder.with_name(f"{folder.name}.{number}")).exists():
         number += 1
     try:
-        shutil.move(folder, name)
+        folder.rename(name)
     except OSError as error:
         raise CourseError(
             f"{folder} holds an older run and could not be moved to {name}: {error.strerror or error}. "
