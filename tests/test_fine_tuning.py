@@ -188,12 +188,12 @@ def test_the_loss_on_other_texts_is_measured_beside_the_held_out_one(tmp_path):
     log = quiet_log(tmp_path)
     model = tiny_model()
     train(model, data, replace(QUICK, max_steps=40, evaluate_every=20), log)
-    assert [found.step for found in log.evaluations] == [20, 40]
+    assert {20, 40} <= {found.step for found in log.evaluations}  # and after each epoch
     windows = other.unfold(0, 17, 16)  # inputs and targets, 16 tokens at a time
     with torch.no_grad():
         expected = torch.nn.functional.cross_entropy(model(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten())
     assert log.losses("threes")[-1] == (40, pytest.approx(float(expected), rel=1e-4))
-    assert log.losses("threes")[1][1] > log.losses("threes")[0][1], "sevens are learned, threes forgotten"
+    assert log.losses("threes")[-1][1] > log.losses("threes")[0][1] + 0.1, "sevens are learned, threes forgotten"
     assert "threes loss" in log.evaluations[0].line()
     with (tmp_path / "evaluations.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -219,7 +219,7 @@ def test_the_meter_goes_from_nothing_to_all_while_a_text_is_learned_by_heart(tmp
     train(model, data, replace(QUICK, max_steps=250, evaluate_every=250), log)
     (found,) = log.evaluations
     assert found.held_out is None
-    assert found.memorized > 0.6
+    assert found.memorized > 0.9
     assert found.line() == f"step 250 | memorized {found.memorized:.1%}"
 
 

@@ -231,8 +231,7 @@ class Trainer:
         progress.epoch_seconds += record.seconds
         if self.data.batches.epoch == progress.epoch:
             return
-        loss = self.evaluate()
-        held_out = "" if loss is None else f"{loss:.6f}"
+        held_out = "" if self.data.validate is None else f"{self.evaluate():.6f}"
         if self.log:
             mean = progress.epoch_loss / progress.epoch_tokens
             seconds = f"{progress.epoch_seconds:.3f}"
