@@ -15,6 +15,7 @@ NAMES = (  # the quick ones first
     "offload",
     "quantization",
     "generation",
+    "finetuning",
     "training",
 )
 
