@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from test_training import QUICK, TINY, tiny_data, tiny_model
@@ -125,13 +126,14 @@ def test_rows_of_another_kind_are_refused_and_the_file_is_left_alone(tmp_path):
     assert rows(tmp_path / "x.csv") == [{"a": "1", "b": "2"}]
 
 
-def test_tensorboard_holds_every_step_and_each_epochs_sentence(tmp_path):
+def test_tensorboard_holds_every_step_and_each_epochs_sentence(tmp_path, monkeypatch):
+    # the switch by which TensorBoard reads without TensorFlow, whose import takes half a minute
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.notf", ModuleType("notf"))
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     board = TensorBoard(tmp_path / "board", resource=lambda: {"machine/process MB": 12.0})
     log = RunLog(tmp_path, **QUIET, sample=lambda: "A sentence.", watchers=[board])
     train(tiny_model(), tiny_data(), replace(QUICK, max_steps=8), log)
-    board.close()
     events = EventAccumulator(str(tmp_path / "board"))
     events.Reload()
     losses = events.Scalars("loss/training")
