@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import generation, loading, measure, report, training
+from benchmarks import generation, loading, measure, report, training, watching
 from benchmarks.gguf_peer import LlamaCpp
 from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
@@ -215,4 +215,13 @@ def test_loading_runs_at_a_tiny_shape():
     weights = 4 * total_parameters(TINY)
     for turns in found.samples.values():
         assert turns[0]["peak over weights"] == turns[0]["peak bytes"] / weights
+    json.dumps(report.to_json(found))
+
+
+def test_watching_runs_at_a_tiny_shape():
+    found = watching.measure(watching.Settings(config=TINY, batch=2, steps=3, every=0.05, rounds=AT_ONCE))
+    assert set(found.samples) == {"training, watched", "training alone", "a row of the log"}
+    assert 0 < found.samples["a row of the log"][0][watching.COST] < 1
+    (ratio,) = found.ratios
+    assert ratio.quantity == watching.SPEED and ratio.target == 0.99
     json.dumps(report.to_json(found))

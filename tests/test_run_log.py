@@ -14,7 +14,7 @@ from test_training import QUICK, TINY, tiny_data, tiny_model
 
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
-from utils.run_log import CHAT_COLUMNS, RunLog, append_row, log_chat
+from utils.run_log import CHAT_COLUMNS, Evaluation, RunLog, append_row, log_chat
 from utils.run_watchers import TensorBoard, epoch_sentence
 from utils.sampling import Sampling, complete
 from utils.tokenizer import CharTokenizer
@@ -71,17 +71,18 @@ def test_held_out_losses_of_the_epochs_are_kept_with_their_steps(tmp_path):
     table = [
         (int(row["Total Steps"]), float(row["Avg Validation Loss"])) for row in rows(tmp_path / "training_log.csv")
     ]
-    assert log.held_out[: len(table)] == table and len(log.moments) == len(log.history) == 30
+    assert log.losses()[: len(table)] == table and len(log.moments) == len(log.history) == 30
     assert log.moments == sorted(log.moments)
     last = measure_loss(model, tiny_data().validate[:20_000], Protocol(16, 16)).loss
-    log.evaluated(31, last, best=True)
-    log.evaluated(31, last)
-    assert log.held_out[-1] == (31, last) and len(log.held_out) == len(table) + 1
+    log.evaluation(Evaluation(31, last, best=True, others={"poems": 5.0}))
+    log.epoch((9, 31, "1.0", f"{last:.6f}", "1.0", "", ""))
+    assert log.losses()[-1] == (31, last) and [step for step, _ in log.losses()].count(31) == 1
+    assert rows(tmp_path / "evaluations.csv")[-1]["poems"] == "5.0"
 
 
 def test_an_evaluation_is_said(tmp_path):
     lines = []
-    RunLog(tmp_path, show=lines.append).evaluated(7, 1.25, best=True)
+    RunLog(tmp_path, show=lines.append).evaluation(Evaluation(7, 1.25, best=True))
     assert lines == ["step 7 | held-out loss 1.2500 (best)"]
 
 
@@ -141,7 +142,7 @@ def test_tensorboard_holds_every_step_and_each_epochs_sentence(tmp_path, monkeyp
     assert [event.value for event in losses] == pytest.approx([record.loss for record in log.history], rel=1e-6)
     assert events.Scalars("machine/process MB")[0].value == 12.0
     held_out = [(event.step, pytest.approx(event.value, rel=1e-5)) for event in events.Scalars("loss/held out")]
-    assert held_out == log.held_out[: len(held_out)] and held_out
+    assert held_out == log.losses()[: len(held_out)] and held_out
     (text,) = {event.tensor_proto.string_val[0] for event in events.Tensors("sentence/text_summary")}
     assert text == b"A sentence."
 

@@ -15,7 +15,7 @@ from test_training import QUICK, tiny_data, tiny_model
 
 from utils.errors import CourseError
 from utils.live_view import LiveView
-from utils.run_log import RunLog, StepRecord, append_row
+from utils.run_log import Evaluation, RunLog, StepRecord, append_row
 from utils.sensors import Reading
 from utils.system_log import COLUMNS, SystemLog, to_cells
 from utils.system_plots import before_and_after_spikes, find_spikes, plot_run, swings, trace_run
@@ -31,7 +31,7 @@ def made_up_run(tmp_path, losses=LOSSES, reading: Reading = FULL) -> tuple[RunLo
     for step, loss in enumerate(losses, 1):
         log.history.append(StepRecord(step, loss, 0.5, 4, 100, 1e-3, 1.0, None))
         log.moments.append(BEGAN + timedelta(seconds=step))
-    log.held_out = [(10, 3.9), (20, 3.7)]
+    log.evaluations = [Evaluation(10, 3.9, True), Evaluation(20, 3.7, True)]
     for second in range(len(losses) + 1):
         told = replace(reading, process_ram=500e6 + 100e6 * (second >= 30))
         cells = to_cells(told)

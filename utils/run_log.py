@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -44,6 +44,23 @@ class StepRecord:
             f"{self.samples / self.seconds:.2f} samples/s | {self.tokens / self.seconds:.0f} tokens/s | "
             f"mfu {mfu} | lr {self.learning_rate:.2e} | norm {self.gradient_norm:.3f}"
         )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured after a step, beside the loss that it learned from."""
+
+    step: int
+    held_out: float | None  # nats per token; None where nothing is held out
+    best: bool
+    others: Mapping[str, float] = field(default_factory=dict)  # losses on other texts, by name
+    memorized: float | None = None  # share of phrases in samples that stand in the training text
+
+    def line(self) -> str:
+        parts = [] if self.held_out is None else [f"held-out loss {self.held_out:.4f}{' (best)' if self.best else ''}"]
+        parts += [f"{name} loss {loss:.4f}" for name, loss in self.others.items()]
+        parts += [] if self.memorized is None else [f"memorized {self.memorized:.1%}"]
+        return " | ".join([f"step {self.step}", *parts])
 
 
 def append_row(path: Path, columns: Sequence[str], row: Sequence) -> None:
@@ -97,7 +114,7 @@ def as_line(row: Sequence) -> str:
 
 
 class RunLog:
-    """Writes steps.csv and training_log.csv into a folder and a line to the screen every few steps.
+    """Writes steps.csv, evaluations.csv and training_log.csv into a folder and a line to the screen every few steps.
 
     `sample` writes the sentence of each epoch's row, `resource` says what the machine was doing; `watchers` are
     told of each step and each epoch: a live view, TensorBoard.
@@ -117,7 +134,7 @@ class RunLog:
         self.sample, self.resource, self.watchers = sample, resource, list(watchers)
         self.history: list[StepRecord] = []
         self.moments: list[datetime] = []  # at which the steps were done, on the clock of system_log.csv
-        self.held_out: list[tuple[int, float]] = []  # (step, loss) of each evaluation
+        self.evaluations: list[Evaluation] = []
 
     def step(self, record: StepRecord) -> None:
         self.history.append(record)
@@ -128,10 +145,16 @@ class RunLog:
         for watcher in self.watchers:
             watcher.step(self)
 
-    def evaluated(self, step: int, loss: float, best: bool = False) -> None:
-        """Keep a held-out loss and say it."""
-        self._measured(step, loss)
-        self.show(f"step {step} | held-out loss {loss:.4f}{' (best)' if best else ''}")
+    def evaluation(self, found: Evaluation) -> None:
+        self.evaluations.append(found)
+        row = {"step": found.step, "held_out": found.held_out, "memorized": found.memorized, **found.others}
+        append_row(self.folder / "evaluations.csv", list(row), list(row.values()))
+        self.show(found.line())
+
+    def losses(self, name: str = "") -> list[tuple[int, float]]:
+        """Return (step, loss) of every evaluation, on the held-out text or on the other text of that name."""
+        measured = [(found.step, found.others[name] if name else found.held_out) for found in self.evaluations]
+        return [(step, loss) for step, loss in measured if loss is not None]
 
     def epoch(self, row: Sequence) -> None:
         """Write an epoch's row; its empty sentence and resource are filled where that was asked for."""
@@ -140,14 +163,11 @@ class RunLog:
             if ask and not cells[column]:
                 cells[column] = ask()
         append_row(self.folder / "training_log.csv", EPOCH_COLUMNS, list(cells.values()))
-        if cells["Avg Validation Loss"]:
-            self._measured(int(cells["Total Steps"]), float(cells["Avg Validation Loss"]))
+        step, loss = int(cells["Total Steps"]), cells["Avg Validation Loss"]
+        if loss and (not self.evaluations or self.evaluations[-1].step != step):
+            self.evaluations.append(Evaluation(step, float(loss), False))
         for watcher in self.watchers:
             watcher.epoch(self, cells)
-
-    def _measured(self, step: int, loss: float) -> None:
-        if not self.held_out or self.held_out[-1][0] != step:
-            self.held_out.append((step, loss))
 
     def say(self, text: str) -> None:
         self.show(text)

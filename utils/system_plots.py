@@ -43,7 +43,7 @@ def trace_run(log: RunLog, system_log: str | Path | None = None) -> Trace:
     start = log.moments[0] if machine is None else machine["Date & Time"].iloc[0].to_pydatetime()
     seconds = np.array([since(start, moment) for moment in log.moments])
     at = dict(zip((record.step for record in log.history), seconds, strict=True))
-    held_out = [(at[step], loss) for step, loss in log.held_out if step in at]
+    held_out = [(at[step], loss) for step, loss in log.losses() if step in at]
     return Trace(
         seconds,
         np.array([record.loss for record in log.history]),

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 
-KINDS = ("texts", "models", "quantizing", "training", "house")
+KINDS = ("texts", "models", "quantizing", "training", "comparing", "house")
 Add = Callable[[str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
 
 
