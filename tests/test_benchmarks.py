@@ -141,7 +141,7 @@ def test_the_machine_is_described_without_names():
 
 
 def test_an_unknown_benchmark_is_refused_before_anything_runs():
-    with pytest.raises(CourseError, match="no benchmark 'speed', expected some of startup, loading"):
+    with pytest.raises(CourseError, match="no benchmark 'speed', expected some of startup, watching"):
         benchmarks.run(["startup", "speed"])
 
 

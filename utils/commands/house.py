@@ -14,7 +14,7 @@ def declare(add: Add) -> None:
 
     command = add("bench", bench, "measure ours beside peers, in one run")
     command.add_argument(
-        "names", nargs="*", help="training, generation, loading, watching, startup; all when none is named"
+        "names", nargs="*", help="startup, watching, loading, generation, training; all unless named"
     )
 
 
