@@ -22,6 +22,7 @@ from test_training import QUICK, tiny_data, tiny_model
 
 from utils.errors import CourseError
 from utils.interrupts import Terminated, TidyEnd
+from utils.sampling import Sampling, generate
 from utils.sensors import Reading, Sensors, known, nvml_celsius, nvml_handle, processor_celsius, processor_name
 from utils.system_log import AVERAGED, COLUMNS, READINGS, SystemLog, describe, list_runs, read_system_log
 from utils.training import train
@@ -257,6 +258,13 @@ def test_training_hands_its_whole_time_to_the_log(tmp_path):
     with pytest.raises(CourseError, match="gave loss nan"):
         train(bad, tiny_data(), QUICK, system_log=SystemLog(tmp_path / "bad.csv", 10, Script(FULL)))
     assert rows(tmp_path / "bad.csv")[-1]["Event"] == "After"
+
+
+def test_generation_hands_its_whole_time_to_the_log_too(tmp_path):
+    log = SystemLog(tmp_path / "log.csv", 10, Script(FULL))
+    watched = generate(tiny_model(), [[1, 2]], Sampling(max_new=4), log)
+    assert watched == generate(tiny_model(), [[1, 2]], Sampling(max_new=4))
+    assert [row["Event"] for row in rows(tmp_path / "log.csv")] == ["Before", "During", "After"]
 
 
 # The sensors of this very machine

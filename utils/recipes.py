@@ -17,6 +17,7 @@ from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.run_log import RunLog
 from utils.settings import read_settings
+from utils.system_log import SystemLog
 from utils.tokenizer import META, load_tokenizer
 from utils.training import TrainConfig, TrainingData, TrainResult, train
 from utils.vocabulary import compact, expand, used_tokens
@@ -35,6 +36,7 @@ class Recipe(TrainConfig):
     n_embd: int = 0
     compact: bool = False  # train on the tokens that the data uses, and add the others at the end
     device: str = ""  # empty takes the best there is
+    watch: float = 1.0  # seconds between two rows of system_log.csv; 0 writes none
 
 
 def run_recipe(words: Sequence[str]) -> TrainResult:
@@ -48,11 +50,12 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
         data.batches.tokens = compact(data.batches.tokens, used)
         data = TrainingData(data.batches, compact(data.validate, used))
     model = build_model(recipe, tokenizer.vocab_size if used is None else len(used), group.local_rank)
-    log = RunLog(recipe.out, every=recipe.log_every)
+    watch = SystemLog(Path(recipe.out) / "system_log.csv", recipe.watch) if recipe.watch and group.is_first else None
+    log = RunLog(recipe.out, every=recipe.log_every, resource=watch.resource if watch else None)
     if group.is_first:
         count = sum(count_parameters(model.config).values())
         print(f"{count:,} parameters on {model.device}; {len(data.batches.tokens):,} tokens to learn from")
-    result = train(model, data, loop_settings(recipe), log)
+    result = train(model, data, loop_settings(recipe), log, watch)
     if used is not None and group.is_first:
         save_gpt2(expand(model.cpu(), used, tokenizer.vocab_size, expansion_sample(data, recipe)), recipe.out)
     if group.is_first:

@@ -88,10 +88,11 @@ def train(
     system_log=None,
 ) -> TrainResult:
     """Train `model` in place and say how it ended; logs are handed in, and nothing is logged without them."""
-    with ProcessGroup().joined() as group, system_log or nullcontext(), StopRequest() as stop:
-        trainer = Trainer(model, data, config, group)
+    with ProcessGroup().joined() as group:
+        trainer = Trainer(model, data, config, group)  # an older run is moved aside before a log begins in its folder
         trainer.log = run_log if group.is_first else None
-        return trainer.run(stop)
+        with system_log or nullcontext(), StopRequest() as stop:
+            return trainer.run(stop)
 
 
 class Trainer:

@@ -13,9 +13,7 @@ def declare(add: Add) -> None:
     command.add_argument("--check", action="store_true", help="change nothing, report what is stale or unclean")
 
     command = add("bench", bench, "measure ours beside peers, in one run")
-    command.add_argument(
-        "names", nargs="*", help="startup, watching, loading, generation, training; all unless named"
-    )
+    command.add_argument("names", nargs="*", help="startup, watching, loading, generation, training; all unless named")
 
 
 def notebooks(options: argparse.Namespace) -> int:
