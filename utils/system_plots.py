@@ -59,7 +59,7 @@ def since(start: datetime, moment: datetime) -> float:
     return (moment - start).total_seconds()
 
 
-def find_spikes(losses: Sequence[float], window: int = 20, times: float = 4.0) -> list[int]:
+def find_spikes(losses: Sequence[float], window: int = 20, times: float = 8.0) -> list[int]:
     """Return the places where the loss stands far above the ones before it, the first of each spike.
 
     Far is `times` the usual distance (the median) of the `window` losses before from their own median.
