@@ -134,8 +134,11 @@ def draw_machine(axes: Axes, trace: Trace, column: str, label: str, color: str) 
     axes.plot(trace.machine["Seconds"], trace.machine[column], color=color, marker=".", markersize=3)
     axes.set_ylabel(label)
     axes.yaxis.get_major_formatter().set_useOffset(False)
+    low, high = trace.machine[column].min(), trace.machine[column].max()
     if column == "CPU (%)":
         axes.set_ylim(0, 105)
+    elif high - low < 0.05 * high:  # so that what is flat looks flat
+        axes.set_ylim((low + high) / 2 - 0.03 * high, (low + high) / 2 + 0.03 * high)
 
 
 def add_tokens(axes: Axes, trace: Trace) -> None:
