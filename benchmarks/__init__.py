@@ -14,6 +14,7 @@ NAMES = (  # the quick ones first
     "loading",
     "offload",
     "quantization",
+    "watching",
     "generation",
     "finetuning",
     "training",

@@ -21,6 +21,7 @@ from utils.memorization import Phrases
 from utils.model import GPT2
 from utils.run_log import RunLog
 from utils.settings import read_settings
+from utils.system_log import SystemLog
 from utils.tokenizer import META, load_tokenizer
 from utils.training import TrainConfig, TrainingData, TrainResult, train
 
@@ -40,6 +41,7 @@ class Recipe(TrainConfig):
     n_embd: int = 0
     compact: bool = False  # train on the tokens that the data uses, and add the others at the end
     device: str = ""  # empty takes the best there is
+    watch: float = 1.0  # seconds between two rows of system_log.csv; 0 writes none
 
 
 def run_recipe(words: Sequence[str]) -> TrainResult:
@@ -55,11 +57,12 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
         model, data = vocabulary.shrink(model), vocabulary.shorten(data)
         if recipe.resume and group.is_first:
             vocabulary.shrink_file(Path(recipe.out))
-    log = RunLog(recipe.out, every=recipe.log_every)
+    watch = SystemLog(Path(recipe.out) / "system_log.csv", recipe.watch) if recipe.watch and group.is_first else None
+    log = RunLog(recipe.out, every=recipe.log_every, resource=watch.resource if watch else None)
     if group.is_first:
         count = sum(count_parameters(model.config).values())
         print(f"{count:,} parameters on {model.device}; {len(data.batches.tokens):,} tokens to learn from")
-    result = train(model, data, loop_settings(recipe), log)
+    result = train(model, data, loop_settings(recipe), log, watch)
     if group.is_first:
         if vocabulary:
             vocabulary.expand_file(Path(recipe.out), data, recipe.seed)
