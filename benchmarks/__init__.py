@@ -1,4 +1,4 @@
-"""Benchmarks: ours beside peers, in one run. `python course.py bench [training generation loading startup]`."""
+"""Benchmarks: ours beside peers, in one run. `python course.py bench [training adapters generation …]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from utils.errors import CourseError
 
 RESULTS = Path(__file__).resolve().parent / "results"
-NAMES = ("startup", "loading", "generation", "training")  # the quick ones first
+NAMES = ("startup", "loading", "generation", "training", "adapters")  # the quick ones first
 
 
 def run(names: list[str], count: int | None = None, folder: Path = RESULTS) -> int:

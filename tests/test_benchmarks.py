@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import generation, loading, measure, report, training
+from benchmarks import adapters, generation, loading, measure, report, training
 from benchmarks.gguf_peer import LlamaCpp
 from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
@@ -206,6 +206,15 @@ def test_training_runs_at_a_tiny_shape():
     flops = flops_per_token(TINY, 16)
     assert ours[training.SHARE] == pytest.approx(ours[training.SPEED] * flops / peak[training.FLOPS] / 1e12)
     assert any(isinstance(r, Ratio) and r.quantity == "peak bytes" for r in found.ratios)
+    json.dumps(report.to_json(found))
+
+
+def test_adapters_run_at_a_tiny_shape():
+    found = adapters.measure(adapters.Settings(config=TINY, batch=2, context=16, rank=2, rounds=AT_ONCE))
+    names = {f"{name} float32" for name in (adapters.FULL, adapters.LORA, adapters.QLORA, adapters.PEFT)}
+    assert names <= set(found.samples)
+    assert all(turns[0][training.SPEED] > 0 and turns[0]["peak bytes"] > 0 for turns in found.samples.values())
+    assert any((r.of, r.to) == (f"{adapters.LORA} float32", f"{adapters.PEFT} float32") for r in found.ratios)
     json.dumps(report.to_json(found))
 
 

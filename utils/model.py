@@ -113,6 +113,7 @@ class GPT2(nn.Module):
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
         self.config = config
+        self.origin = ""  # the size, folder or file that the weights came from
         self.token_embedding = Embedding(config.vocab_size, config.n_embd)
         self.position_embedding = Embedding(config.context, config.n_embd)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))

@@ -13,7 +13,7 @@ def declare(add: Add) -> None:
     command.add_argument("--check", action="store_true", help="change nothing, report what is stale or unclean")
 
     command = add("bench", bench, "measure ours beside peers, in one run")
-    command.add_argument("names", nargs="*", help="training, generation, loading, startup; all when none is named")
+    command.add_argument("names", nargs="*", help="training, adapters, generation, loading, startup; none means all")
 
 
 def notebooks(options: argparse.Namespace) -> int:
