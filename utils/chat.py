@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from utils.console import Spinner, model_of, question
 from utils.devices import pick_device
 from utils.gguf import is_gguf
 from utils.loaders import find_model, load_gpt2
@@ -40,10 +41,13 @@ class Conversation:
     settings: Sampling
     log: str
     turns: int = field(default=0)
+    text: str = ""  # the last text, question and answer together
+    unfinished: bool = False  # whether it was cut off, by max_new or by Ctrl-C
 
     @classmethod
     def open(cls, name: str, words: Sequence[str], log: str) -> Conversation:
-        """Load a model by size, folder or file, with settings as key=value words."""
+        """Load a model by size, folder, file or recipe, with settings as key=value words."""
+        name = model_of(name)
         wishes = read_settings(ChatSettings, words)
         settings = Sampling(**vars(wishes), window=True)
         model = load_gpt2(name, device=pick_device())
@@ -55,7 +59,7 @@ class Conversation:
         print("Write the beginning of a text; the model goes on. exit or quit ends it.")
         while True:
             try:
-                query = input("\nyou> ")
+                query = input(question(self.unfinished))
             except (EOFError, KeyboardInterrupt):
                 print()
                 return
@@ -64,14 +68,20 @@ class Conversation:
             self.answer(query)
 
     def answer(self, query: str) -> str:
-        """Print the answer to `query` as it comes, keep it in the log and return it."""
+        """Print the answer to `query` as it comes, keep it in the log and return it; an empty one goes on."""
         began, pieces = time.perf_counter(), []
+        text = self.text if self.unfinished and not query else query
         try:
-            for piece in self.pieces(query):
-                pieces.append(piece)
-                print(piece, end="", flush=True)
+            with Spinner() as spinner:
+                for piece in self.pieces(text):
+                    spinner.stop()
+                    pieces.append(piece)
+                    print(piece, end="", flush=True)
+            self.unfinished = len(pieces) > self.settings.max_new  # the last piece is what the decoder kept back
         except KeyboardInterrupt:  # enough of this answer, not of the conversation
+            self.unfinished = True
             print(" …", end="")
+        self.text = text + "".join(pieces)
         print(f"\n({len(pieces) / (time.perf_counter() - began):.0f} tokens/s)", file=sys.stderr)
         log_chat(self.log, query, "".join(pieces))
         self.turns += 1

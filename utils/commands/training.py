@@ -14,8 +14,8 @@ def declare(add: Add) -> None:
     )
 
     command = add("chat", chat, "talk to a model in the terminal; exit or quit ends it")
-    command.add_argument("model", nargs="?", default="nano", help="a size, a folder or a file (%(default)s)")
-    command.add_argument("settings", nargs="*", metavar="key=value", help="for instance temperature=0.8 top_k=40")
+    command.add_argument("model", nargs="?", default="nano", help="a size, a folder, a file or a recipe (%(default)s)")
+    command.add_argument("settings", nargs="*", metavar="key=value", help="for instance temperature=0.8 recipe=FILE")
     command.add_argument("--log", default="chat_log.csv", help="where the conversation is kept (%(default)s)")
 
 
