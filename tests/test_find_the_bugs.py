@@ -62,6 +62,10 @@ def raises(Trainer):
     raise NotImplementedError
 
 
+def not_yet(self, parts, seconds):
+    raise NotImplementedError
+
+
 def blind(Trainer):
     assert Trainer(DOCUMENTS).model is not None
 
@@ -124,6 +128,8 @@ def test_a_mend_is_judged_by_both_tests(capsys):
 
     assert check_mend("slow_clock", only_three, weak)  # both look at batches of 3
     assert not check_mend("slow_clock", nothing, test)
+    assert not check_mend("slow_clock", not_yet, test)
+    assert capsys.readouterr().out.count("not mended yet.") == 2
     assert not check_mend("slow_clock", Trainer.tokens_per_second, blind)
     assert "first a test that catches it" in capsys.readouterr().out
 
