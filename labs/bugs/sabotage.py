@@ -126,8 +126,8 @@ def never_satisfied(self, loss):
 
 @bug("restore_best", "The run stops early as it should, and then its model is worse than its best report.")
 def too_late(self):
-    if self.best_weights is None:
-        self.model.load_state_dict(self.best_weights or self.model.state_dict())
+    if self.best_weights is not None:
+        self.best_weights = copy.deepcopy(self.model.state_dict())
 
 
 @bug("resume", "After a resume, the step count goes on and the loss is back where everything began.")
