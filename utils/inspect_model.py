@@ -51,6 +51,10 @@ class Weights:
             return str(error)
         return None
 
+    @property
+    def is_adapter(self) -> bool:
+        return any(".lora_A." in name for name in self.tensors)
+
     @cached_property
     def quantization(self) -> tuple[str, int]:
         """How the weights are packed, and how many weights the packed tensors stand for."""
@@ -127,6 +131,8 @@ def _quantization_config(folder: Path) -> dict:
 
 
 def _load_gpt2(weights: Weights) -> str:
+    if weights.is_adapter:
+        return "yes, its folder, where adapter_config.json names a model; else load_lora beside one"
     return f"no, {weights.problem}" if weights.problem else "yes"
 
 
@@ -135,6 +141,8 @@ def _transformers(weights: Weights) -> str:
         return "no, it reads no TensorFlow checkpoints any more: use load_gpt2 and save_gpt2"
     if "packed" in weights.names:
         return "no, these codes are this course's own"
+    if weights.is_adapter:
+        return "yes, with peft"
     if not (weights.file.parent / "config.json").is_file():
         return "no, config.json is missing beside it"
     if weights.file.name not in WEIGHT_FILES:
