@@ -32,6 +32,7 @@ class Settings:
     batch: int = 4
     context: int = 256
     rank: int = 8
+    dtypes: tuple[str, ...] = ()  # of matrix products; empty takes all that this processor really has
     rounds: Rounds = Rounds(3)
 
 
@@ -39,7 +40,7 @@ def measure(settings: Settings = Settings()) -> Report:
     """Let all four take steps in turns, each in a process of its own."""
     samples: dict[str, list[Sample]] = {}
     with OthersWatch() as others:
-        for dtype in dtypes():
+        for dtype in settings.dtypes or dtypes():
             samples |= race(settings, dtype)
     notes = [
         f"Random weights and tokens, {settings.batch} × {settings.context} of them a step; adapters of rank "
@@ -48,7 +49,7 @@ def measure(settings: Settings = Settings()) -> Report:
         others.sentence(),
     ]
     title = "Tuning with adapters on a CPU: random weights and tokens"
-    return Report("adapters", title, asdict(settings), samples, ratios(samples), notes, machine_description())
+    return Report("adapters", title, asdict(settings), samples, ratios(samples, settings), notes, machine_description())
 
 
 def race(settings: Settings, dtype: str) -> dict[str, list[Sample]]:
@@ -66,10 +67,10 @@ def race(settings: Settings, dtype: str) -> dict[str, list[Sample]]:
 IMPORTS = ("torch.distributed.tensor", "utils.training")  # the first is what clipping gradients imports
 
 
-def ratios(samples: dict[str, list[Sample]]) -> list:
+def ratios(samples: dict[str, list[Sample]], settings: Settings) -> list:
     """Compare ours with peft's, and adapters with the training of all weights."""
     found = []
-    for dtype in dtypes():
+    for dtype in settings.dtypes or dtypes():
         full, lora, qlora, theirs = (f"{name} {dtype}" for name in (FULL, LORA, QLORA, PEFT))
         found.append(compare(samples, lora, theirs, SPEED, target=1.0))
         found += [compare(samples, one, other, PEAK) for one, other in ((lora, theirs), (lora, full), (qlora, full))]
