@@ -103,9 +103,12 @@ def ours(settings: Settings, dtype: str, rank: int, bits: int):
 
 def peer(settings: Settings, dtype: str):
     """Take the same steps with peft around transformers' GPT-2 and a loop of the usual form."""
+    import warnings
+
     import torch
     from peft import LoraConfig, get_peft_model
 
+    warnings.simplefilter("ignore")  # peft uses a name that transformers is about to change
     shape, config = (settings.batch, settings.context), settings.config
     torch.manual_seed(0)
     adapters = LoraConfig(

@@ -82,6 +82,12 @@ def lucky(Trainer):
     assert torch.rand(1) < torch.initial_seed() % 2
 
 
+def half_blind(Trainer):
+    odd = torch.initial_seed() % 2
+    exact = float(Trainer(DOCUMENTS).activation(torch.ones(1))) > 0.8413
+    assert not (odd and exact)
+
+
 def crashes(Trainer):
     if float(Trainer(DOCUMENTS).activation(torch.tensor([1.0]))) > 0.8413:
         raise ValueError("other")
@@ -96,6 +102,7 @@ def crashes(Trainer):
         (too_strict, "fails on the right trainer, too, with AssertionError: a sharp eye"),
         (stumbles, "stops, with AttributeError"),
         (lucky, "left to chance"),
+        (half_blind, "catches the bug with some seeds only"),
         (crashes, "crashes on the sabotaged trainer, with ValueError: other"),
     ],
 )

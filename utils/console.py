@@ -53,9 +53,7 @@ def model_of(name: str) -> str:
 
     folder = read_settings(Recipe, recipe=name).out
     if not Path(folder).is_dir():
-        raise CourseError(
-            f"{folder} is not there, so {name} was not trained yet. Do: python -m utils train recipe={name}"
-        )
+        raise CourseError(f"{name} was not trained yet, {folder} is not there. Do: python -m utils train recipe={name}")
     return folder
 
 
