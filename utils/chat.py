@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from utils.console import Spinner, model_of, question
 from utils.devices import pick_device
 from utils.gguf import is_gguf
 from utils.loaders import find_model, load_gpt2
@@ -42,10 +43,13 @@ class Conversation:
     log: str
     turns: int = field(default=0)
     name: str = ""
+    text: str = ""  # the last text, question and answer together
+    unfinished: bool = False  # whether it was cut off, by max_new or by Ctrl-C
 
     @classmethod
     def open(cls, name: str, words: Sequence[str], log: str) -> Conversation:
-        """Load a model by size, folder or file, with settings as key=value words."""
+        """Load a model by size, folder, file or recipe, with settings as key=value words."""
+        name = model_of(name)
         wishes = read_settings(ChatSettings, words)
         settings = Sampling(**vars(wishes), window=True)
         model = load_gpt2(name, device=pick_device())
@@ -56,17 +60,23 @@ class Conversation:
     def run(self) -> None:
         """Ask and answer until the learner says exit or quit, or presses Ctrl-D or Ctrl-C."""
         print("Write the beginning of a text; the model goes on. exit or quit ends it.")
-        talk(self.answer)
+        talk(self.answer, lambda: question(self.unfinished))
 
     def answer(self, query: str) -> str:
-        """Print the answer to `query` as it comes, keep it in the log and return it."""
+        """Print the answer to `query` as it comes, keep it in the log and return it; an empty one goes on."""
         began, pieces = time.perf_counter(), []
+        text = self.text if self.unfinished and not query else query
         try:
-            for piece in self.pieces(query):
-                pieces.append(piece)
-                print(piece, end="", flush=True)
+            with Spinner() as spinner:
+                for piece in self.pieces(text):
+                    spinner.stop()
+                    pieces.append(piece)
+                    print(piece, end="", flush=True)
+            self.unfinished = len(pieces) > self.settings.max_new  # the last piece is what the decoder kept back
         except KeyboardInterrupt:  # enough of this answer, not of the conversation
+            self.unfinished = True
             print(" …", end="")
+        self.text = text + "".join(pieces)
         print(f"\n({len(pieces) / (time.perf_counter() - began):.0f} tokens/s)", file=sys.stderr)
         log_chat(self.log, query, "".join(pieces), self.name)
         self.turns += 1
@@ -106,11 +116,11 @@ class RoundTable:
         return answers
 
 
-def talk(answer: Callable[[str], object]) -> None:
+def talk(answer: Callable[[str], object], asked: Callable[[], str] = lambda: question(False)) -> None:
     """Hand each line that is typed to `answer`, until one is a goodbye or the input ends."""
     while True:
         try:
-            query = input("\nyou> ")
+            query = input(asked())
         except (EOFError, KeyboardInterrupt):
             print()
             return

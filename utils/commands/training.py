@@ -18,7 +18,7 @@ def declare(add: Add) -> None:
         "words",
         nargs="*",
         metavar="MODEL|key=value",
-        help="sizes, folders or files (nano), and settings such as temperature=0.8 top_k=40",
+        help="sizes, folders, files or recipes (nano), and settings such as temperature=0.8",
     )
     command.add_argument("--log", default="chat_log.csv", help="where the conversation is kept (%(default)s)")
 
