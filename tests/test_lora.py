@@ -476,7 +476,7 @@ def test_early_stopping_brings_the_best_adapters_back(tmp_path, in_folder):
 def test_a_recipe_adapts_and_packs_the_model_that_it_names(tmp_path):
     save_gpt2(tiny_model(), tmp_path)
     recipe = Recipe(weights=str(tmp_path), lora_rank=3, lora_alpha=6, lora_layers="attention.qkv, mlp.up", base_bits=4)
-    model = build_model(replace(recipe, device="cpu"), vocab_size=TINY.vocab_size)
+    model = build_model(replace(recipe, device="cpu"), TINY.vocab_size, ProcessGroup())
     assert list(adapters(model)) == [name for name in layer_names(model) if name.endswith(("qkv", "up"))]
     assert all(layer.scale == 2 and layer.base.grid.kind == "nf4" for layer in adapters(model).values())
     assert model.origin == str(tmp_path)
@@ -488,4 +488,4 @@ def test_a_recipe_adapts_and_packs_the_model_that_it_names(tmp_path):
 )
 def test_recipes_that_can_not_be_are_refused(settings, message):
     with pytest.raises(CourseError, match=message):
-        build_model(Recipe(size="nano", n_layer=1, n_head=1, n_embd=8, device="cpu", **settings), vocab_size=20)
+        build_model(Recipe(size="nano", n_layer=1, n_head=1, n_embd=8, device="cpu", **settings), 20, ProcessGroup())

@@ -42,13 +42,8 @@ SAME_NETWORK = {
 }
 CONFIG_NAMES = ("n_layer", "n_embd", "vocab_size", "n_positions")
 MOST_LAYERS = 1000  # the largest GPT-2 has 48; a header may claim millions
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-    "quantized.safetensors",
-)
+SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+WEIGHT_FILES = (SAFE, f"{SAFE}.index.json", PICKLED, f"{PICKLED}.index.json", "quantized.safetensors")
 
 
 def hub_name(name: str) -> str:

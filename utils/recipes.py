@@ -54,8 +54,9 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
     """Train as a recipe and key=value words say, and keep checkpoints and logs in its folder."""
     recipe = read_settings(Recipe, words)
     torch.manual_seed(recipe.seed)
-    group, tokenizer = ProcessGroup(), load_tokenizer(recipe.data)
+    group = ProcessGroup()
     data = open_data(recipe, group)
+    tokenizer = load_tokenizer(recipe.data)
     vocabulary = CompactVocabulary.of(data, tokenizer.vocab_size) if recipe.compact else None
     from_zero = vocabulary and not recipe.weights
     model = build_model(recipe, len(vocabulary.used) if from_zero else tokenizer.vocab_size, group)
@@ -122,9 +123,10 @@ def adapt(model: GPT2, recipe: Recipe) -> GPT2:
 
 def open_data(recipe: Recipe, group: ProcessGroup) -> TrainingData:
     """Open train.bin and validate.bin of a prepared folder, and what else is to be measured."""
-    folder, tokenizer = Path(recipe.data), load_tokenizer(recipe.data)
+    folder = Path(recipe.data)
     if not (folder / "train.bin").is_file():
         raise CourseError(f"{folder / 'train.bin'} is not there. Make it: python -m utils prepare TEXTS --out {folder}")
+    tokenizer = load_tokenizer(folder)
     whose = dict(seed=recipe.seed, rank=group.rank, world_size=group.world_size)
     batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, **whose)
     tokens = batches.tokens
