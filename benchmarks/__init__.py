@@ -8,7 +8,16 @@ from pathlib import Path
 from utils.errors import CourseError
 
 RESULTS = Path(__file__).resolve().parent / "results"
-NAMES = ("startup", "tokenizing", "loading", "offload", "generation", "training")  # the quick ones first
+NAMES = (  # the quick ones first
+    "startup",
+    "tokenizing",
+    "loading",
+    "offload",
+    "quantization",
+    "generation",
+    "finetuning",
+    "training",
+)
 
 
 def run(names: list[str], count: int | None = None, folder: Path = RESULTS) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,20 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import generation, loading, measure, offload, report, tokenizing, training
+from benchmarks import generation, loading, measure, offload, quantization, report, tokenizing, training
 from benchmarks.gguf_peer import LlamaCpp
+from benchmarks.gptqmodel_peer import gptqmodel_python, quantize_there, with_tokenizer
 from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
 from utils.errors import CourseError
+from utils.evaluate import compare_logits
 from utils.gguf_writer import save_gguf
+from utils.gptq import gptq_model
+from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
+from utils.quantize import Grid
+from utils.quantized_files import save_quantized
+from utils.quantized_linear import plan_for, quantize_model
 from utils.sampling import Sampling, generate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -197,6 +205,60 @@ def test_generation_runs_at_a_tiny_shape():
     assert all(sample["peak bytes"] > 0 for turns in found.samples.values() for sample in turns)
     assert {(r.of, r.to) for r in found.ratios} >= {("ours 16-bit", "llama.cpp F16")}
     json.dumps(report.to_json(found))
+
+
+@pytest.fixture
+def trained_folder(tmp_path):
+    """A small model with GPT-2's vocabulary, in the place of nano."""
+    torch.manual_seed(0)
+    return save_gpt2(GPT2(GPT2Config(n_layer=1, n_head=2, n_embd=128, context=64)), tmp_path / "judged")
+
+
+def test_quantization_runs_at_a_tiny_shape_without_its_peer(trained_folder):
+    shape = GPT2Config(n_layer=1, n_head=2, n_embd=128, context=64)
+    judge = {"model": str(trained_folder), "judge_rows": 2, "held_out": 64}
+    settings = quantization.Settings(shape, 2, 16, **judge, max_new=4, peer=False, llama_kinds=(), rounds=AT_ONCE)
+    found = quantization.measure(settings)
+    assert set(found.samples) == {
+        quantization.ROUND, quantization.GPTQ, "ours 16-bit", "ours 8-bit", "ours 4-bit",
+        f"16-bit, {trained_folder}", f"{quantization.GPTQ}, {trained_folder}", "8-bit in memory", "4-bit in memory",
+    }  # fmt: skip
+    assert [(ratio.of, ratio.to) for ratio in found.ratios] == [(f"ours {n}-bit", "ours 16-bit") for n in (8, 4)]
+    assert any("gptqmodel is not installed" in note for note in found.notes)
+    json.dumps(report.to_json(found))
+
+
+@pytest.mark.skipif(not gptqmodel_python(), reason="gptqmodel (the extra gpu-quant) is not installed")
+def test_gptqmodel_quantizes_the_same_weights_with_the_same_rows(tmp_path, trained_folder):
+    rows = torch.randint(50257, (4, 24), generator=torch.Generator().manual_seed(0))
+    seconds = quantize_there(with_tokenizer(trained_folder), rows.tolist(), quantization.peer_grid(), tmp_path / "q")
+    theirs, model = load_gpt2(tmp_path / "q"), load_gpt2(trained_folder)
+    ours = gptq_model(load_gpt2(trained_folder), Grid(*quantization.GRID), rows)
+    assert seconds > 0
+    with torch.no_grad():
+        errors = [compare_logits(each(rows), model(rows)).root_mean_square for each in (theirs, ours)]
+    assert 0 < errors[1] < 1.3 * errors[0]
+
+
+def test_the_ratios_with_the_peer_say_who_is_faster_and_who_is_better():
+    settings = quantization.Settings()
+    seconds = {quantization.PEER: 30.0, quantization.GPTQ: 10.0}
+    samples = {name: [{quantization.SECONDS: value}] for name, value in seconds.items()}
+    samples |= {f"{name}, nano": [{quantization.PERPLEXITY: 1.6}] for name in seconds}
+    first, second = quantization.ratios(samples, settings)
+    assert (first.summary.median, first.target) == (3.0, 1.0)
+    assert (second.summary.median, second.target) == (1.0, 0.98)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says to the page how much memory a process holds")
+@pytest.mark.parametrize("grid", [Grid(8, "row"), Grid(4, 64)], ids=str)
+def test_weights_in_memory_take_what_the_arithmetic_says_within_3_percent(tmp_path, grid):
+    shape = GPT2Config(n_layer=8, n_head=8, n_embd=512, vocab_size=20_000, context=64)
+    for folder, config in (("model", shape), ("warm-up", TINY)):
+        model = GPT2(config)
+        save_quantized(quantize_model(model, plan_for(model, grid, Grid(8, "row"))), tmp_path / folder)
+    found = quantization.loaded_once(tmp_path / "model", tmp_path / "warm-up")
+    assert found[quantization.MEMORY] == pytest.approx(1, abs=0.03)
 
 
 def test_training_runs_at_a_tiny_shape():

@@ -178,6 +178,35 @@ def test_the_gguf_library_reads_our_file(files, model, kind):
     assert values["tokenizer.ggml.token_type"] == [gguf.TokenType.NORMAL] * 257 + [gguf.TokenType.CONTROL]
 
 
+def test_our_file_carries_every_key_that_llama_cpp_looks_for(files):
+    fields = gguf.GGUFReader(files["Q8_0"]).fields
+    values = {key: field.contents() for key, field in fields.items() if not key.startswith("GGUF.")}
+    tokens, merges = values.pop("tokenizer.ggml.tokens"), values.pop("tokenizer.ggml.merges")
+    assert (len(tokens), tokens[256:], merges) == (258, ["ab", "<|endoftext|>"], ["a b"])
+    assert values.pop("tokenizer.ggml.token_type") == [1] * 257 + [3]
+    assert values.pop("gpt2.attention.layer_norm_epsilon") == pytest.approx(1e-5)
+    assert values == {
+        "general.architecture": "gpt2",
+        "general.name": "GPT-2",
+        "general.file_type": 7,
+        "general.quantization_version": 2,
+        "gpt2.block_count": 2,
+        "gpt2.context_length": 1024,
+        "gpt2.embedding_length": 64,
+        "gpt2.attention.head_count": 2,
+        "gpt2.feed_forward_length": 256,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.bos_token_id": 257,
+        "tokenizer.ggml.eos_token_id": 257,
+        "tokenizer.ggml.add_bos_token": False,
+    }
+    assert [int(fields["GGUF.version"].parts[-1][0]), fields["gpt2.block_count"].types] == [
+        3,
+        [gguf.GGUFValueType.UINT32],
+    ]
+
+
 ERRORS = {"F32": 1e-6, "F16": 1e-3, "BF16": 8e-3, "Q8_0": 0.03, "Q4_1": 0.35, "Q4_0": 0.4}  # relative, of logits
 
 
@@ -321,6 +350,13 @@ def test_every_type_of_value_is_read_as_the_library_wrote_it(tmp_path):
 
 
 # Our file in our hands
+
+
+def test_a_model_comes_back_whole_when_each_tensor_goes_in_hundreds_of_parts(tmp_path, monkeypatch):
+    for module in ("utils.gguf", "utils.gguf_writer"):
+        monkeypatch.setattr(f"{module}.CHUNK", 40)  # one row of 32 at a time
+    model = tiny_model(TINY)
+    assert same_weights(load_gpt2(save_gguf(model, tmp_path / "a.gguf", "F32", ONE_MERGE)), model)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

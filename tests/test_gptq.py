@@ -102,6 +102,15 @@ def test_inputs_that_are_never_seen_do_no_harm():
     assert output_error(weight, found, hessian) < 0.05
 
 
+def test_weights_that_meet_no_input_do_not_stretch_the_ruler():
+    chance = torch.Generator().manual_seed(4)
+    weight, x = torch.randn(8, 32, generator=chance), torch.randn(400, 32, generator=chance)
+    weight[:, 5], x[:, 5] = 100.0, 0.0
+    hessian = x.T @ x / len(x)
+    assert output_error(weight, gptq(weight, hessian, Grid(4, "row")), hessian) < 0.05
+    assert output_error(weight, quantize(weight, Grid(4, "row")), hessian) > 0.9
+
+
 def test_the_factor_is_that_of_the_damped_inverse():
     _, hessian = layer()
     upper = inverse_factor(hessian, 0.01)

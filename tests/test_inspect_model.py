@@ -7,6 +7,7 @@ import json
 import pickle
 import shutil
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ from utils.errors import CourseError
 from utils.gptq_folder import save_gptq_folder
 from utils.inspect_model import LOADERS, inspect_file
 from utils.loaders import hub_tensors, save_gpt2
+from utils.quantize import Grid
+from utils.quantized_files import save_quantized
+from utils.quantized_linear import computed_bytes, plan_for, plan_of, quantize_model
 from utils.tf_checkpoint import save_tf_checkpoint
 
 COUNT = total_parameters(TINY)
@@ -109,12 +113,32 @@ def test_a_checkpoint_of_gpt_2_simple_is_told_by_its_variables(tmp_path):
 def test_a_gptq_folder_is_told_with_its_bits_and_groups(tmp_path, bits):
     save_gptq_folder(tiny_model(CONFIG), quantize_all(tiny_model(CONFIG), bits, 32, True), tmp_path)
     lines, count = inspect_file(tmp_path), total_parameters(CONFIG)
-    assert lines[3] == f"quantization: GPTQ, 8 × {bits} bits, groups of [32], format gptq"
+    assert lines[3] == f"quantization: GPTQ, 8 × {bits} bits, groups of 32, format gptq"
     assert answers(lines) == opened_by("load_gpt2", "transformers", "gptqmodel")
     linear = 2 * 12 * 64 * 64
     packed = linear * bits / 8 + linear / 32 * (2 + bits / 8) + 4 * 2 * (3 * 64 + 256)  # codes, groups, g_idx
     used = packed + 2 * (count - linear)
     assert lines[2] == f"{count:,} parameters, {8 * used / count:.2f} bits per weight"
+
+
+@pytest.mark.parametrize("head", [None, Grid(8, "row")], ids=["plain head", "8-bit head"])
+def test_a_folder_of_packed_codes_is_told_with_its_grids(tmp_path, head):
+    config = replace(CONFIG, n_embd=60)  # no multiple of eight: rows of codes end in the middle of a byte
+    model, grid = tiny_model(config), Grid(3, 16)
+    quantize_model(model, plan_for(model, grid, head))
+    lines, count = inspect_file(save_quantized(model, tmp_path)), total_parameters(config)
+    used = computed_bytes(model, plan_of(model), torch.float16)
+    assert lines[2] == f"{count:,} parameters, {8 * used / count:.2f} bits per weight"
+    assert lines[3].startswith(f"quantization: 8 × {grid}; " + (f"1 × {head}; " if head else "packed by"))
+    assert answers(lines) == opened_by("load_gpt2")
+
+
+def test_packed_codes_that_can_not_be_opened_are_told_with_the_reason(tmp_path):
+    folder = save_quantized(quantize_model(tiny_model(CONFIG), Grid(4, 16)), tmp_path)
+    (folder / "config.json").unlink()
+    lines = inspect_file(folder)
+    assert lines[2] == "parameters: can't be told from the header alone"
+    assert any(line.startswith("load_gpt2: no, ") and "config.json" in line for line in lines)
 
 
 def test_weights_of_awq_are_told_and_not_opened(folder):
@@ -143,7 +167,8 @@ def test_weights_of_exl2_are_told_with_their_average_bits(tmp_path):
     save_file({f"h.0.attn.c_proj.{part}": value for part, value in layer.items()}, tmp_path / "output.safetensors")
     lines = inspect_file(tmp_path)
     assert "quantization: EXL2, 6.00 bits on average, more where a layer is sensitive" in lines
-    assert lines[2].startswith("4,096 parameters, ") and answers(lines) == opened_by()
+    assert lines[2].startswith("4,096 parameters, ") and answers(lines) == opened_by("exllamav2")
+    assert "load_gpt2: no, its weights are packed by EXL2: open it with exllamav2" in lines
 
 
 def test_what_load_gpt2_would_refuse_is_told_with_its_reason(folder):

@@ -80,6 +80,18 @@ def test_gradients_of_outputs_are_those_of_autograd():
     assert all(weight.requires_grad and weight.grad is None for weight in model.parameters())
 
 
+def test_gradients_of_many_tokens_are_squared_one_by_one_and_then_averaged():
+    model, tokens = tiny_model(), random_tokens(5, 9)  # more rows than are taken at a time
+    nudge = torch.zeros(5, 8, 32, requires_grad=True)  # added to each output
+    handle = model.blocks[1].mlp.down.register_forward_hook(lambda module, inputs, output: output + nudge)
+    logits, targets = model(tokens[:, :-1]), tokens[:, 1:]
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+    (slopes,) = torch.autograd.grad(loss, nudge)
+    handle.remove()
+    found = output_gradients(model, tokens)["blocks.1.mlp.down"]
+    torch.testing.assert_close(found, slopes.square().mean((0, 1)), rtol=1e-3, atol=1e-8)
+
+
 def test_sensitivity_tells_by_how_much_the_loss_rises():
     trained = trained_model()
     rows = draw_rows(trained.text, 48, SHAPE.context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,19 +11,23 @@ from builders import random_tokens, tiny_model
 from matplotlib.figure import Figure
 
 from utils.__main__ import main
-from utils.config import GPT2Config
+from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
+from utils.model import GPT2
 from utils.quantize import Grid, quantize
 from utils.quantize_plots import (
+    costs_and_gains,
+    error_histogram,
     error_map,
     grid_on_weights,
     grid_values,
     group_sweep,
     layer_map,
-    size_against_perplexity,
+    rounding_ruler,
 )
-from utils.quantize_recipe import METHODS, Recipe, apply_recipe, calibration_rows, read_tokens, story_tokens
+from utils.quantize_readme import END, ROOT, START, TABLE, update_readme
+from utils.quantize_recipe import HEAD_GRID, METHODS, Recipe, apply_recipe, calibration_rows, read_tokens, story_tokens
 from utils.quantize_report import (
     HEADER,
     RECIPES,
@@ -31,12 +37,12 @@ from utils.quantize_report import (
     format_row,
     measure_row,
     read_csv,
-    tell_stories,
+    storyteller,
     to_markdown,
     tokens_per_second,
     write_csv,
 )
-from utils.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_of
+from utils.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_for, plan_of
 
 SHAPE = GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=97, context=24)
 TEXTS = Texts(random_tokens(4, 24), random_tokens(1, 100, seed=1)[0].numpy(), context=24)
@@ -86,7 +92,7 @@ def test_a_row_says_what_the_model_takes_and_costs():
     assert row.bits_per_weight == bits_per_weight(plan, layer_shapes(model)) == 4.5
     assert row.perplexity > 1 and row.tokens_per_second > 0
     assert row.coherence is None
-    assert plan_of(model) == {}  # a copy was quantized
+    assert torch.equal(model.blocks[0].mlp.up.weight, tiny_model(SHAPE).blocks[0].mlp.up.weight)  # of a copy
 
 
 def test_the_table_begins_with_the_model_as_it_is(tmp_path):
@@ -99,11 +105,17 @@ def test_the_table_begins_with_the_model_as_it_is(tmp_path):
     before, eight, two = (row.perplexity for row in rows)
     assert abs(eight - before) < abs(two - before)
     assert read_csv(write_csv(rows, tmp_path / "new" / "table.csv")) == rows
-    assert isinstance(size_against_perplexity(rows, "tiny"), Figure)
+    figure = costs_and_gains(rows, "tiny")
+    assert [axes.get_xlabel() for axes in figure.axes] == ["megabytes", "perplexity rises by %", "tokens/s"]
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [row.bytes / 1e6 for row in rows]
+    rise = figure.axes[1].patches[2].get_width()
+    assert rise == pytest.approx(max(0, 100 * (two / before - 1)))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["none 16", "rtn 8/row", "rtn 2/32"]
 
 
 def test_the_table_compares_every_method_and_several_bits_and_groups():
     assert {recipe.method for recipe in RECIPES} == set(METHODS)
+    assert "gptq+head" in {recipe.name for recipe in RECIPES}
     assert len({recipe.bits for recipe in RECIPES}) >= 3
     assert len({recipe.group for recipe in RECIPES}) >= 3
 
@@ -115,14 +127,19 @@ def test_coherence_stands_in_the_table_where_stories_are_told():
     assert 0 <= row.coherence < 1
     assert f"{row.coherence:.3f}" in format_row(row)
     with pytest.raises(CourseError, match="knows 97 others"):
-        tell_stories(tiny_model(SHAPE))
+        storyteller(tiny_model(SHAPE), 2)
+    assert storyteller(tiny_model(SHAPE), 0) is None
 
 
 def test_rows_line_up_under_their_header():
     row = Row("gptq", 4, 128, 41_250_000, 4.125, 12.3456, 0.9876, 101.23)
-    assert format_row(row) == "gptq        4    128    41.25         4.12      12.346      0.988     101.2"
+    assert format_row(row) == "gptq          4    128    41.25         4.12      12.346      0.988     101.2"
     assert len(format_row(row)) == len(HEADER)
-    assert to_markdown([row]).splitlines()[2] == "| gptq | 4 | 128 | 41.25 | 4.12 | 12.346 | 0.988 | 101 |"
+    first = replace(row, method="none", perplexity=12.0)
+    lines = to_markdown([first, row]).splitlines()
+    assert lines[2] == "| none | 4 | 128 | 41.25 | 4.12 | 12.000 |  | 0.988 | 101 |"
+    assert lines[3] == "| gptq | 4 | 128 | 41.25 | 4.12 | 12.346 | +2.9% | 0.988 | 101 |"
+    assert {line.count("|") for line in lines} == {10}
 
 
 @pytest.mark.parametrize("recipe", [None, Recipe("rtn", 8, "row"), Recipe("rtn", 4, 32), Recipe("rtn", 3, 32)])
@@ -166,7 +183,13 @@ def test_pictures_of_the_error_are_drawn():
     assert isinstance(error_map(weight, quantize(weight, grids[0]), "errors", most=8), Figure)
     values = {f"blocks.{block}.{layer}": 0.1 * block + 0.01 for block in range(3) for layer in ("mlp.up", "mlp.down")}
     assert isinstance(layer_map(values, "rise of the loss"), Figure)
+    assert isinstance(error_histogram({"4 bits": torch.randn(48, 64), "3 bits": torch.randn(9)}), Figure)
     assert isinstance(group_sweep({"linear": [0.1, 0.2]}, [16, 32], [100, 90]), Figure)
+
+
+def test_each_weight_on_a_ruler_points_to_its_nearest_mark():
+    axes = rounding_ruler(torch.tensor([0.1, 0.9, -0.6]), torch.tensor([-1.0, 0.0, 1.0])).axes[0]
+    assert [text.xy[0] for text in axes.texts] == [0, 1, -1]
 
 
 def test_an_error_map_shows_where_the_errors_are():
@@ -174,6 +197,21 @@ def test_an_error_map_shows_where_the_errors_are():
     weight[:8, :8] = torch.randn(8, 8)
     image = error_map(weight, quantize(weight, Grid(2, 8)), most=2).axes[0].images[0].get_array()
     assert image[0, 0] > 0 == image[1, 1] == image[0, 1]
+
+
+def test_a_map_of_layers_writes_small_numbers_in_their_power_of_ten():
+    values = {
+        "blocks.0.mlp.up": 0.00031,
+        "blocks.1.mlp.up": 0.00008,
+        "blocks.0.mlp.down": 0.0,
+        "blocks.1.mlp.down": 2e-4,
+    }
+    figure = layer_map(values, "rise")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["3.1", "0.8", "0.0", "2.0"]
+    assert figure.axes[1].get_ylabel() == "rise, 10$^{-4}$"
+    bits = layer_map({name: 3 + number for number, name in enumerate(values)}, "bits")
+    assert [text.get_text() for text in bits.axes[0].texts] == ["3", "4", "5", "6"]
+    assert bits.axes[1].get_ylabel() == "bits"
 
 
 # The commands
@@ -226,6 +264,49 @@ def test_the_command_writes_the_table(folder, capsys, monkeypatch):
     assert (folder / "t" / "table.png").stat().st_size > 5000
     assert (folder / "t" / "table.md").read_text(encoding="utf-8").count("\n") == 5
     assert capsys.readouterr().out.startswith(HEADER)
+
+
+# The stored table of nano
+
+
+def test_nanos_stored_table_is_of_all_recipes_and_has_the_bytes_of_the_arithmetic():
+    rows, recipes = read_csv(TABLE), (None, *RECIPES)
+    with torch.device("meta"):
+        model = GPT2(SIZES["nano"])
+    assert [row.method for row in rows] == [recipe.name if recipe else "none" for recipe in recipes]
+    for row, recipe in zip(rows, recipes, strict=True):
+        assert row.coherence is not None
+        if recipe is None or recipe.method != "mixed":  # which layers get which bits is in no arithmetic
+            plan = plan_for(model, recipe.grid, HEAD_GRID if recipe.head else None) if recipe else {}
+            assert row.bytes == computed_bytes(model, plan, torch.float16)
+    assert (TABLE.parent / "table.md").read_text(encoding="utf-8") == to_markdown(rows) + "\n"
+
+
+def test_nanos_stored_table_shows_what_the_course_claims():
+    found = {(row.method, row.bits, row.group): row.perplexity for row in read_csv(TABLE)}
+    assert found["rtn", 8, "row"] < 1.005 * found["none", 16, "none"]
+    for bits in (4, 3):
+        assert max(found[method, bits, 64] for method in ("awq", "gptq")) < found["rtn", bits, 64]
+
+
+def test_the_readme_holds_nanos_stored_table():
+    if START not in (ROOT / "README.md").read_text(encoding="utf-8"):
+        pytest.skip("README.md has no marks for the table")
+    assert update_readme(check=True), "README.md is stale: run `python -m utils quantize-readme`"
+
+
+def test_the_readme_gets_the_table_of_the_csv_and_keeps_all_else(tmp_path):
+    rows = [Row("none", 16, "none", 100, 16.0, 2.0, None, 5.0), Row("rtn", 4, 64, 50, 4.25, 2.1, None, 6.0)]
+    table, readme = write_csv(rows, tmp_path / "table.csv"), tmp_path / "README.md"
+    readme.write_text(f"# Before\n{START}\nold\n{END}\nafter é\n", encoding="utf-8")
+    assert update_readme(readme, table, check=True) is False
+    assert "\nold\n" in readme.read_text(encoding="utf-8")
+    assert update_readme(readme, table) is False
+    assert readme.read_text(encoding="utf-8") == f"# Before\n{START}\n{to_markdown(rows)}\n{END}\nafter é\n"
+    assert update_readme(readme, table, check=True) is True
+    readme.write_text("no marks", encoding="utf-8")
+    with pytest.raises(CourseError, match="marks of the table are missing"):
+        update_readme(readme, table)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from utils.gguf_gpt2 import describe_gguf
 from utils.gptq_folder import PackedMatrix, read_quantization
 from utils.loaders import WEIGHT_FILES, check_tensors, find_model, find_weights, open_model, read_config
 from utils.other_files import describe_other, printable
+from utils.quantized_files import open_quantized
+from utils.quantized_linear import layer_shapes, plan_of
 from utils.tf_bundle import read_bundle
 from utils.tf_checkpoint import hub_name_of
 from utils.weights import StoredTensor, open_weights, read_json
@@ -42,9 +44,10 @@ class Weights:
     @cached_property
     def problem(self) -> str | None:
         """Why load_gpt2 would refuse it, or None; its own checks answer, up to where weights are read."""
-        if "packed" in self.names:
-            return None
         try:
+            if "packed" in self.names:
+                open_quantized(self.file)
+                return None
             stored = open_model(self.file)
             check_tensors(read_config(self.file.parent, stored), stored, self.file)
         except CourseError as error:
@@ -80,7 +83,9 @@ def _gptq_or_awq(weights: Weights) -> tuple[str, int]:
         return f"GPTQ, but {error}", 0
     bits = ", ".join(f"{count} × {bits} bits" for bits, count in sorted(Counter(t.bits for t in layers).items()))
     groups = sorted({t.shape[0] // t.groups for t in layers})
-    return f"GPTQ, {bits}, groups of {groups}, format {kind}", sum(prod(t.shape) for t in layers)
+    return f"GPTQ, {bits}, groups of {' and '.join(map(str, groups))}, format {kind}", sum(
+        prod(t.shape) for t in layers
+    )
 
 
 def _exl2(weights: Weights) -> tuple[str, int]:
@@ -101,7 +106,13 @@ def _bitsandbytes(weights: Weights) -> tuple[str, int]:
 
 
 def _ours(weights: Weights) -> tuple[str, int]:
-    return "codes packed by this course's save_quantized", 0
+    what = "packed by this course's save_quantized"
+    if weights.problem:
+        return f"codes {what}", 0
+    model, _ = open_quantized(weights.file)
+    plan, shapes = plan_of(model), layer_shapes(model)
+    counts = [f"{count} × {grid}" for grid, count in Counter(plan.values()).most_common()]
+    return f"{'; '.join(counts)}; {what}", sum(prod(shapes[name]) for name in plan)
 
 
 QUANTIZED: dict[str, Callable[[Weights], tuple[str, int]]] = {
@@ -126,7 +137,18 @@ def _quantization_config(folder: Path) -> dict:
 # Who opens it
 
 
+# Packed weights that ours does not read, by the last part of a tensor's name: what they are, and what opens them
+FOREIGN = {
+    "q_weight": ("EXL2", "exllamav2"),
+    "absmax": ("bitsandbytes", "transformers and bitsandbytes"),
+    "SCB": ("bitsandbytes", "transformers and bitsandbytes"),
+}
+
+
 def _load_gpt2(weights: Weights) -> str:
+    for mark, (what, opener) in FOREIGN.items():
+        if mark in weights.names:
+            return f"no, its weights are packed by {what}: open it with {opener}"
     return f"no, {weights.problem}" if weights.problem else "yes"
 
 
@@ -135,10 +157,14 @@ def _transformers(weights: Weights) -> str:
         return "no, it reads no TensorFlow checkpoints any more: use load_gpt2 and save_gpt2"
     if "packed" in weights.names:
         return "no, these codes are this course's own"
+    if "q_weight" in weights.names:
+        return "no, it reads no EXL2"
     if not (weights.file.parent / "config.json").is_file():
         return "no, config.json is missing beside it"
     if weights.file.name not in WEIGHT_FILES:
         return f"no, it looks for {', '.join(WEIGHT_FILES[:4])}"
+    if {"absmax", "SCB"} & weights.names:
+        return "yes, with bitsandbytes"
     return "yes, with gptqmodel or optimum" if "qweight" in weights.names else "yes"
 
 
@@ -150,6 +176,10 @@ def _gptqmodel(weights: Weights) -> str:
     if "qweight" not in weights.names:
         return "no, these weights are not packed by GPTQ or AWQ"
     return "yes" if "g_idx" in weights.names else "yes, on a GPU with CUDA"
+
+
+def _exllamav2(weights: Weights) -> str:
+    return "yes, on a GPU with CUDA" if "q_weight" in weights.names else "no, these weights are not EXL2"
 
 
 def _gpt_2_simple(weights: Weights) -> str:
@@ -167,6 +197,7 @@ LOADERS: dict[str, Callable[[Weights], str]] = {
     "transformers": _transformers,
     "llama.cpp": _llama_cpp,
     "gptqmodel": _gptqmodel,
+    "exllamav2": _exllamav2,
     "gpt-2-simple": _gpt_2_simple,
 }
 

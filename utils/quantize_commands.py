@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from utils.errors import CourseError
 from utils.loaders import load_gpt2
 from utils.model import GPT2
 from utils.quantize_recipe import (
+    HELD_OUT_SEED,
     NEED_TEXT,
     Recipe,
     apply_recipe,
@@ -24,8 +24,6 @@ from utils.quantize_recipe import (
 )
 from utils.quantized_files import FILE, save_quantized
 from utils.quantized_linear import bits_per_weight, layer_shapes, plan_of
-
-HELD_OUT_SEED = 88_000  # of stories to measure with, others than those to calibrate with
 
 
 def quantize(options: argparse.Namespace) -> None:
@@ -43,22 +41,31 @@ def quantize(options: argparse.Namespace) -> None:
 
 def quantize_table(options: argparse.Namespace) -> None:
     """Measure the recipes one after the other; write table.csv, table.md and table.png."""
-    from utils.quantize_plots import size_against_perplexity
-    from utils.quantize_report import HEADER, Texts, compare_recipes, format_row, tell_stories, to_markdown, write_csv
+    from utils.quantize_plots import costs_and_gains
+    from utils.quantize_report import HEADER, Texts, compare_recipes, format_row, storyteller, to_markdown, write_csv
 
     model = load_gpt2(options.model)
     held_out = _tokens(options.held_out, options.model, HELD_OUT_SEED)[: options.tokens + 1]
     check_tokens(model, held_out)
-    tell = partial(tell_stories, count=options.stories) if options.stories else None
+    tell = storyteller(model, options.stories)
     texts = Texts(_calibration(model, options), held_out, options.context, tell)
     print(HEADER)
     rows = compare_recipes(model, texts, show=lambda row: print(format_row(row), flush=True))
     folder = Path(options.out)
     write_csv(rows, folder / "table.csv")
     (folder / "table.md").write_text(to_markdown(rows) + "\n", encoding="utf-8")
-    title = f"{options.model}: bytes against perplexity"
-    size_against_perplexity(rows, title).savefig(folder / "table.png", dpi=120)
+    costs_and_gains(rows, f"{options.model} with fewer bits (method bits/group)").savefig(folder / "table.png", dpi=120)
     print(f"{folder} holds table.csv, table.md and table.png.")
+
+
+def quantize_readme(options: argparse.Namespace) -> int:
+    """Put nano's stored table into README.md, or say whether it is there."""
+    from utils.quantize_readme import TABLE, update_readme
+
+    current = update_readme(check=options.check)
+    done = "is up to date" if current else "is stale: run this without --check" if options.check else "is written"
+    print(f"README.md's table of {TABLE.parent.name} {done}.")
+    return int(options.check and not current)
 
 
 def _calibration(model: GPT2, options: argparse.Namespace) -> Tensor:

@@ -27,6 +27,7 @@ METHODS = {
 NEED_TEXT = ("gptq", "awq", "mixed")
 HEAD_GRID = Grid(8, ROW)
 STORY_SEED, STORIES = 77_000, 400  # of stories to calibrate with; no other part of the course draws from this seed
+HELD_OUT_SEED, HELD_OUT_TOKENS = 88_000, 5_120  # of stories to measure with, others than those to calibrate with
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Recipe:
         if self.method not in METHODS:
             raise CourseError(f"The method {self.method!r} is unknown, expected one of {', '.join(METHODS)}.")
         self.grid  # noqa: B018 (says what is wrong with bits and group)
+
+    @property
+    def name(self) -> str:
+        """What tables call it: the method, and whether the head is quantized too."""
+        return f"{self.method}+head" if self.head else self.method
 
     @property
     def grid(self) -> Grid:

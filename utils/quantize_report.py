@@ -8,6 +8,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ RECIPES = (
     Recipe("gptq", 4, 128),
     Recipe("gptq", 4, 32),
     Recipe("gptq", 2, 16),
+    Recipe("gptq", 4, 64, head=True),
 )
 
 
@@ -73,6 +75,8 @@ def compare_recipes(model: GPT2, texts: Texts, recipes: Sequence[Recipe] | None 
 
 def measure_row(model: GPT2, recipe: Recipe | None, texts: Texts) -> Row:
     """Quantize a copy of the model by a recipe and measure it; without a recipe, round its weights to 16 bits."""
+    from utils.stories import coherence
+
     changed = copy.deepcopy(model)
     if recipe is None:
         changed = changed.half().float()
@@ -85,29 +89,21 @@ def measure_row(model: GPT2, recipe: Recipe | None, texts: Texts) -> Row:
     plain = dequantize_model(changed)  # the same numbers, and quicker with many rows
     context = min(texts.context, model.config.context)
     score = measure_loss(plain, texts.held_out, Protocol(context, context))
-    coherence = None if texts.tell is None else coherence_of(texts.tell(plain))
-    name = (recipe.method, recipe.bits, recipe.group) if recipe else ("none", 16, "none")
-    return Row(*name, size, dense, score.perplexity, coherence, speed)
+    meaning = None if texts.tell is None else coherence(texts.tell(plain))
+    name = (recipe.name, recipe.bits, recipe.group) if recipe else ("none", 16, "none")
+    return Row(*name, size, dense, score.perplexity, meaning, speed)
 
 
-def coherence_of(stories: list[str]) -> float:
-    """Return the mean score of stories, from 0 to 1."""
-    from utils.stories import coherence
+def storyteller(model: GPT2, count: int) -> Tell | None:
+    """Return what lets this model, under any recipe, tell so many stories; None for no stories."""
+    from utils.story_judge import tell_stories
 
-    return coherence(stories)
-
-
-def tell_stories(model: GPT2, count: int = 20, longest: int = 200, seed: int = 0) -> list[str]:
-    """Let a model tell so many stories, each from the end-of-text token to the next one."""
-    from utils.tokenizer import Tokenizer
-
-    if model.config.vocab_size <= END_OF_TEXT:
+    if count and model.config.vocab_size <= END_OF_TEXT:
         raise CourseError(
             f"Stories are told in GPT-2's own tokens; this model knows {model.config.vocab_size:,} others. "
             "Leave the stories out."
         )
-    settings = Sampling(max_new=min(longest, model.config.context), seed=seed)
-    return [Tokenizer.gpt2().decode(row) for row in generate(model, [[END_OF_TEXT]] * count, settings)]
+    return partial(tell_stories, count=count) if count else None
 
 
 def tokens_per_second(model: GPT2, count: int = 24, rounds: int = 3) -> float:
@@ -125,7 +121,7 @@ def tokens_per_second(model: GPT2, count: int = 24, rounds: int = 3) -> float:
 def write_csv(rows: Sequence[Row], path: str | Path) -> Path:
     """Write the table as CSV, one line for each row, in the order of Row's fields."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)])
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     write_whole(Path(path), lambda file: file.write(text.getvalue().encode("utf-8")))
@@ -146,24 +142,27 @@ def _parse(line: dict[str, str]) -> Row:
     return Row(*fixed, *numbers, coherence, float(line["tokens_per_second"]))
 
 
-HEADER = "method   bits  group       MB  bits/weight  perplexity  coherence  tokens/s"
+HEADER = "method     bits  group       MB  bits/weight  perplexity  coherence  tokens/s"
 
 
 def format_row(row: Row) -> str:
     """Write a row as a line under HEADER."""
     coherence = "–" if row.coherence is None else f"{row.coherence:.3f}"
     sizes = f"{row.bits:>5g}{row.group!s:>7}{row.bytes / 1e6:>9.2f}{row.bits_per_weight:>13.2f}"
-    return f"{row.method:8}{sizes}{row.perplexity:>12.3f}{coherence:>11}{row.tokens_per_second:>10.1f}"
+    return f"{row.method:10}{sizes}{row.perplexity:>12.3f}{coherence:>11}{row.tokens_per_second:>10.1f}"
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """Write the table for a README."""
+    """Write the table for a README; perplexity stands also beside that of the first row, the model as it was."""
     lines = [
-        "| method | bits | group | MB | bits per weight | perplexity | coherence | tokens/s |",
-        "|---|" + "---:|" * 7,
+        "| method | bits | group | MB | bits per weight | perplexity | more | coherence | tokens/s |",
+        "|---|" + "---:|" * 8,
     ]
     for row in rows:
         coherence = "–" if row.coherence is None else f"{row.coherence:.3f}"
         cells = (row.method, f"{row.bits:g}", str(row.group), f"{row.bytes / 1e6:.2f}", f"{row.bits_per_weight:.2f}")
-        lines.append(f"| {' | '.join(cells)} | {row.perplexity:.3f} | {coherence} | {row.tokens_per_second:.0f} |")
+        rise = round(row.perplexity / rows[0].perplexity - 1, 3) + 0.0  # never -0.0
+        more = f"{rise:+.1%}" if row is not rows[0] else ""
+        measured = f"{row.perplexity:.3f} | {more} | {coherence} | {row.tokens_per_second:.0f}"
+        lines.append(f"| {' | '.join(cells)} | {measured} |")
     return "\n".join(lines)

@@ -48,8 +48,8 @@ def _as_stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() and dtype else tensor
 
 
-def load_quantized(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> GPT2:
-    """Load a folder or file that `save_quantized` wrote; the packed bytes stay packed, all else takes `dtype`."""
+def open_quantized(path: str | Path) -> tuple[GPT2, dict[str, StoredTensor]]:
+    """Return the model that a folder or file describes, on the meta device, and its checked tensors, not yet read."""
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
     stored, grids = open_weights(file), _read_grids(file)
     with torch.device("meta"):
@@ -57,11 +57,16 @@ def load_quantized(path: str | Path, dtype: torch.dtype = torch.float32, device:
         for name, grid in grids.items():
             plain = plain_layer(model, name)
             put_layer(model, name, QuantizedLinear(grid, plain.in_features, plain.out_features, plain.bias is not None))
-    wanted = _own_tensors(model)
-    _check(file, stored, wanted)
-    for name in wanted:
+    _check(file, stored, _own_tensors(model))
+    return model, stored
+
+
+def load_quantized(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> GPT2:
+    """Load a folder or file that `save_quantized` wrote; the packed bytes stay packed, all else takes `dtype`."""
+    model, stored = open_quantized(path)
+    for name in _own_tensors(model):
         _assign(model, name, stored[name].read(), dtype, device)
-    if HEAD in grids:
+    if HEAD in plan_of(model):
         model.token_embedding.to(dtype)
     else:
         model.tie_head()

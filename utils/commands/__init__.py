@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 
-KINDS = ("prepare", "texts", "models", "quantizing", "training", "classroom", "house")
+KINDS = ("prepare", "texts", "models", "quantizing", "training", "serving", "classroom", "house", "shootout")
 Add = Callable[[str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
 
 

@@ -1,4 +1,4 @@
-"""Commands for fewer bits: quantize, quantize-table; their work is in utils.quantize_commands."""
+"""Commands for fewer bits: quantize, quantize-table, quantize-readme; their work is in utils.quantize_commands."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ def declare(add: Add) -> None:
     tables.add_argument("model", help="a size, a folder or a file")
     tables.add_argument("--out", required=True, help="folder for the table (CSV, Markdown) and the picture")
     tables.add_argument("--held-out", help="a text or .bin to measure on; stories for nano")
-    tables.add_argument("--tokens", type=int, default=20_000, help="how much of it (%(default)s)")
+    tables.add_argument("--tokens", type=int, default=5_120, help="how much of it (%(default)s)")
     tables.add_argument("--stories", type=int, default=0, help="so many stories, for their coherence (%(default)s)")
+    readme = add("quantize-readme", quantize_readme, "put nano's stored table into README.md")
+    readme.add_argument("--check", action="store_true", help="change nothing, report whether it is there")
     for each in (command, tables):
         each.add_argument("--calibration", help="a text or .bin for gptq, awq and mixed; stories for nano")
         each.add_argument("--rows", type=int, default=64, help="rows of calibration text (%(default)s)")
@@ -39,3 +41,9 @@ def quantize_table(options: argparse.Namespace) -> None:
     from utils.quantize_commands import quantize_table
 
     quantize_table(options)
+
+
+def quantize_readme(options: argparse.Namespace) -> int:
+    from utils.quantize_commands import quantize_readme
+
+    return quantize_readme(options)
