@@ -16,6 +16,8 @@ from torch import Tensor
 
 from utils.errors import CourseError
 from utils.loaders import LINEAR, hub_config, hub_name, hub_tensors, save_gpt2
+from utils.lora import adapters, lora_settings
+from utils.lora_files import WEIGHTS, adapter_tensors, fill_adapters, save_lora
 from utils.model import GPT2
 from utils.run_folder import check_still_there, move_aside, sweep
 from utils.weights import open_weights, read_note, write_safetensors, write_whole
@@ -78,7 +80,7 @@ class Checkpoints:
             return
         check_still_there(self.folder, trainer.progress.step)
         model, names = trainer.model, _names_by_parameter(trainer)
-        tensors = hub_tensors(model)
+        tensors = list(adapter_tensors(model)) if adapters(model) else hub_tensors(model)
         for parameter, state in trainer.optimizer.state.items():
             moments = {key: value for key, value in state.items() if key != "step"}
             tensors += [(f"optimizer.{names[parameter]}.{key}", value) for key, value in moments.items()]
@@ -92,6 +94,7 @@ class Checkpoints:
             "batches": trainer.data.batches.state_dict(),
             "scaler": trainer.scaler.state_dict(),
             "config": hub_config(model.config),
+            "lora": _lora_note(model),
         }
         write_safetensors(self.folder / LAST, tensors, {"training": json.dumps(note)})
 
@@ -119,19 +122,20 @@ class Checkpoints:
         if self.folder is not None:
             if self.group.is_first:
                 check_still_there(self.folder, trainer.progress.step)
-                save_gpt2(model, self.folder)
+                _save_weights(model, self.folder)
         elif trainer.config.patience:
-            self.best = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+            trained = ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
+            self.best = {name: weight.detach().clone() for name, weight in trained}
 
     def finish(self, trainer) -> None:
         """Leave the best weights in model.safetensors, and in the model if the run may stop early."""
         if self.folder is not None and trainer.data.validate is None and self.group.is_first:
-            save_gpt2(trainer.model, self.folder)
+            _save_weights(trainer.model, self.folder)
         self.group.barrier()
         if not trainer.config.patience or trainer.progress.best_loss is None:
             return
         if self.folder is not None:
-            _copy_weights(trainer.model, open_weights(self.folder / "model.safetensors"))
+            _copy_weights(trainer.model, open_weights(self.folder / _weights_name(trainer.model)))
         elif self.best is not None:
             trainer.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
 
@@ -147,11 +151,29 @@ def _training_note(path: Path, model: GPT2) -> dict:
     note = json.loads(text)
     if note["config"] != hub_config(model.config):
         raise CourseError(f"{path} was made by a model of another shape: {note['config']}. Resume with that shape.")
+    if note.get("lora") != _lora_note(model):
+        raise CourseError(f"{path} was made with the adapters {note.get('lora')}, this model has {_lora_note(model)}.")
     return note
+
+
+def _lora_note(model: GPT2) -> dict | None:
+    """Return what a checkpoint says about a model's adapters, in JSON's own types."""
+    return json.loads(json.dumps(asdict(lora_settings(model)))) if adapters(model) else None
+
+
+def _save_weights(model: GPT2, folder: Path) -> None:
+    """Write the whole model, or its adapters alone."""
+    (save_lora if adapters(model) else save_gpt2)(model, folder)
+
+
+def _weights_name(model: GPT2) -> str:
+    return WEIGHTS if adapters(model) else "model.safetensors"
 
 
 @torch.no_grad()
 def _copy_weights(model: GPT2, stored: dict) -> None:
+    if adapters(model):
+        return fill_adapters(model, stored, "the checkpoint")
     for name, parameter in model.named_parameters():
         value = stored[hub_name(name)].read()
         parameter.copy_(value.T if name.endswith(LINEAR) else value)
