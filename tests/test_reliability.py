@@ -24,7 +24,7 @@ from utils.training import train
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no fork, kill -9 or folder without write permission")
 
-# One process imports PyTorch and computes nothing; each of its fifty children resumes, trains, and is killed.
+# One process imports PyTorch and learns nothing; each of its fifty children resumes, trains, and is killed.
 KILLS = """
 import json, os, random, signal, sys, time, traceback
 from dataclasses import replace
@@ -45,6 +45,9 @@ def saved_step():
         tensor.read()
     return json.loads(read_note(last)["training"])["progress"]["step"]
 
+weight = torch.zeros(1, requires_grad=True)
+weight.grad = torch.zeros(1)
+torch.optim.AdamW([weight]).step()  # imports much at its first step; backward must be left to the children
 step = 0
 for number in range(rounds):
     child = os.fork()
