@@ -49,7 +49,7 @@ def wait_for_a_step_after(step):
         assert time.monotonic() < deadline, "the run did not get going"
         time.sleep(0.01)
     time.sleep(chance.random() / 50)
-    while chance.random() < 0.999 and not list(last.parent.glob("*.part")):  # mostly in the middle of a file
+    while chance.random() < 0.9999 and not list(last.parent.glob("*.part")):  # mostly in the middle of a file
         pass
 
 weight = torch.zeros(1, requires_grad=True)
