@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -44,6 +44,23 @@ class StepRecord:
         )
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured after a step, beside the loss that it learned from."""
+
+    step: int
+    held_out: float | None  # nats per token; None where nothing is held out
+    best: bool
+    others: Mapping[str, float] = field(default_factory=dict)  # losses on other texts, by name
+    memorized: float | None = None  # share of phrases in samples that stand in the training text
+
+    def line(self) -> str:
+        parts = [] if self.held_out is None else [f"held-out loss {self.held_out:.4f}{' (best)' if self.best else ''}"]
+        parts += [f"{name} loss {loss:.4f}" for name, loss in self.others.items()]
+        parts += [] if self.memorized is None else [f"memorized {self.memorized:.1%}"]
+        return " | ".join([f"step {self.step}", *parts])
+
+
 def append_row(path: Path, columns: Sequence[str], row: Sequence) -> None:
     """Append one row to a CSV file, with its header if the file is new; it is on disk when this returns."""
     try:
@@ -60,17 +77,29 @@ def append_row(path: Path, columns: Sequence[str], row: Sequence) -> None:
 
 
 class RunLog:
-    """Writes steps.csv and training_log.csv into a folder and a line to the screen every few steps."""
+    """Writes steps.csv, evaluations.csv and training_log.csv into a folder and a line to the screen every few steps."""
 
     def __init__(self, folder: str | Path, every: int = 10, show=print) -> None:
         self.folder, self.every, self.show = Path(folder), every, show
         self.history: list[StepRecord] = []
+        self.evaluations: list[Evaluation] = []
 
     def step(self, record: StepRecord) -> None:
         self.history.append(record)
         append_row(self.folder / "steps.csv", list(asdict(record)), list(asdict(record).values()))
         if record.step % self.every == 0 or record.step == 1:
             self.show(record.line())
+
+    def evaluation(self, found: Evaluation) -> None:
+        self.evaluations.append(found)
+        row = {"step": found.step, "held_out": found.held_out, "memorized": found.memorized, **found.others}
+        append_row(self.folder / "evaluations.csv", list(row), list(row.values()))
+        self.show(found.line())
+
+    def losses(self, name: str = "") -> list[tuple[int, float]]:
+        """Return (step, loss) of every evaluation, on the held-out text or on the other text of that name."""
+        measured = [(found.step, found.others[name] if name else found.held_out) for found in self.evaluations]
+        return [(step, loss) for step, loss in measured if loss is not None]
 
     def epoch(self, row: Sequence) -> None:
         append_row(self.folder / "training_log.csv", EPOCH_COLUMNS, row)
