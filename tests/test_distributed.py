@@ -19,7 +19,7 @@ from torch.testing import assert_close
 
 from utils.batches import Batches
 from utils.checkpoints import LAST
-from utils.distributed import ProcessGroup, is_spread, whole
+from utils.distributed import ProcessGroup, is_spread, part_here, whole
 from utils.errors import CourseError
 from utils.loaders import load_gpt2
 from utils.run_log import RunLog
@@ -28,9 +28,7 @@ from utils.weights import open_weights
 
 pytestmark = [
     pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed part"),
-    pytest.mark.skipif(
-        sys.platform == "win32", reason="torch for Windows is built without what torchrun's store needs"
-    ),
+    pytest.mark.skipif(sys.platform == "win32", reason="torch for Windows lacks what torchrun's store needs"),
 ]
 
 STEPS, HALF = 6, 3
@@ -69,8 +67,8 @@ def keep_facts(folder: Path, group: ProcessGroup) -> None:
     trainer.backward([trainer.data.batches.next_batch() for _ in range(config.accumulate)])
     parameters = list(trainer.model.parameters())
     assert all(is_spread(p) and is_spread(p.grad) for p in parameters)
-    facts["held"] = sum(p.to_local().numel() for p in parameters)
-    facts["gradients_held"] = sum(p.grad.to_local().numel() for p in parameters)
+    facts["held"] = sum(part_here(p).numel() for p in parameters)
+    facts["gradients_held"] = sum(part_here(p.grad).numel() for p in parameters)
     facts["gradients"] = [whole(p.grad) for p in parameters]
     torch.save(facts, folder / f"facts{group.rank}.pt")
 

@@ -124,6 +124,11 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if is_spread(tensor) else tensor
 
 
+def part_here(tensor: Tensor) -> Tensor:
+    """Return what this process holds of a tensor."""
+    return tensor.to_local() if is_spread(tensor) else tensor
+
+
 def part_like(value: Tensor, like: Tensor) -> Tensor:
     """Return this process's part of a whole tensor, cut as `like` is cut; every process has the same `value`."""
     if not is_spread(like):
