@@ -14,7 +14,10 @@ NAMES = (  # the quick ones first
     "loading",
     "offload",
     "quantization",
+    "watching",
     "generation",
+    "adapters",
+    "finetuning",
     "training",
     "finetuning",
 )

@@ -137,14 +137,9 @@ def ours(config: GPT2Config, batch: int, context: int, dtype: str):
 def peer(config: GPT2Config, batch: int, context: int, dtype: str):
     """Take the same steps with transformers' GPT-2 and a loop of the usual form."""
     import torch
-    from transformers import GPT2Config as PeerConfig
-    from transformers import GPT2LMHeadModel
 
     torch.manual_seed(0)
-    shape = {"n_layer": config.n_layer, "n_head": config.n_head, "n_embd": config.n_embd}
-    quiet = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    sizes = {"vocab_size": config.vocab_size, "n_positions": config.context, "use_cache": False}
-    model = GPT2LMHeadModel(PeerConfig(**shape, **sizes, **quiet)).train()
+    model = plain_peer(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     mixed = dtype == "bfloat16"
 
@@ -158,3 +153,14 @@ def peer(config: GPT2Config, batch: int, context: int, dtype: str):
         optimizer.zero_grad(set_to_none=True)
 
     return lambda: {SPEED: batch * context / timed(step)}
+
+
+def plain_peer(config: GPT2Config):
+    """Return transformers' GPT-2 of a shape, with random weights and without dropout."""
+    from transformers import GPT2Config as PeerConfig
+    from transformers import GPT2LMHeadModel
+
+    shape = {"n_layer": config.n_layer, "n_head": config.n_head, "n_embd": config.n_embd}
+    quiet = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    sizes = {"vocab_size": config.vocab_size, "n_positions": config.context, "use_cache": False}
+    return GPT2LMHeadModel(PeerConfig(**shape, **sizes, **quiet))

@@ -29,10 +29,10 @@ def test_each_loss_stands_at_its_step_and_the_entropy_is_a_level_line():
     assert set(lines["entropy 0.35"][1]) == {0.35}
 
 
-def test_many_steps_get_a_running_mean_that_ends_with_the_last_step():
+def test_many_steps_get_a_running_mean_each_at_the_middle_of_its_steps():
     history = records(200)
     x, y = lines_of(plot_losses(history))["training, mean of 25 steps"]
-    assert (x[0], x[-1], len(x)) == (25, 200, 176)
+    assert (x[0], x[-1], len(x)) == (13, 188, 176)
     assert y[-1] == pytest.approx(np.mean([record.loss for record in history[-25:]]))
 
 

@@ -18,6 +18,8 @@ from torch import Tensor
 from utils.distributed import part_like
 from utils.errors import CourseError
 from utils.loaders import LINEAR, hub_config, hub_name, hub_tensors
+from utils.lora import adapters, lora_settings
+from utils.lora_files import WEIGHTS, adapter_tensors, fill_adapters, save_lora
 from utils.model import GPT2
 from utils.run_folder import check_still_there, move_aside, sweep
 from utils.weights import open_weights, read_note, write_safetensors, write_whole
@@ -80,7 +82,7 @@ class Checkpoints:
         if self.folder is None:
             return
         model = trainer.model
-        tensors = self.group.gathered([*hub_tensors(model), *_moments(trainer)])  # every process gives its parts
+        tensors = self.group.gathered([*_weights(model), *_moments(trainer)])  # every process gives its parts
         if not self.group.is_first:
             return
         check_still_there(self.folder, trainer.progress.step)
@@ -94,6 +96,7 @@ class Checkpoints:
             "batches": trainer.data.batches.state_dict(),
             "scaler": trainer.scaler.state_dict(),
             "config": hub_config(model.config),
+            "lora": _lora_note(model),
         }
         write_safetensors(self.folder / LAST, tensors, {"training": json.dumps(note)})
 
@@ -120,12 +123,18 @@ class Checkpoints:
         if self.folder is not None:
             self._write_best(trainer)
         elif trainer.config.patience:
-            self.best = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+            trained = ((name, weight) for name, weight in trainer.model.named_parameters() if weight.requires_grad)
+            self.best = {name: weight.detach().clone() for name, weight in trained}
 
     def _write_best(self, trainer) -> None:
-        tensors = self.group.gathered(hub_tensors(trainer.model))
-        if self.group.is_first:
-            check_still_there(self.folder, trainer.progress.step)
+        """Write the whole model, or its adapters alone."""
+        tensors = self.group.gathered(_weights(trainer.model))
+        if not self.group.is_first:
+            return
+        check_still_there(self.folder, trainer.progress.step)
+        if adapters(trainer.model):
+            save_lora(trainer.model, self.folder)
+        else:
             write_safetensors(self.folder / BEST, tensors, {})
 
     def finish(self, trainer) -> None:
@@ -136,7 +145,8 @@ class Checkpoints:
         if not trainer.config.patience or trainer.progress.best_loss is None:
             return
         if self.folder is not None:
-            _copy_weights(trainer.model, open_weights(self.folder / BEST))
+            name = WEIGHTS if adapters(trainer.model) else BEST
+            _copy_weights(trainer.model, open_weights(self.folder / name))
         elif self.best is not None:
             trainer.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
 
@@ -158,11 +168,25 @@ def _training_note(path: Path, model: GPT2) -> dict:
     note = json.loads(text)
     if note["config"] != hub_config(model.config):
         raise CourseError(f"{path} was made by a model of another shape: {note['config']}. Resume with that shape.")
+    if note.get("lora") != _lora_note(model):
+        raise CourseError(f"{path} was made with the adapters {note.get('lora')}, this model has {_lora_note(model)}.")
     return note
+
+
+def _lora_note(model: GPT2) -> dict | None:
+    """Return what a checkpoint says about a model's adapters, in JSON's own types."""
+    return json.loads(json.dumps(asdict(lora_settings(model)))) if adapters(model) else None
+
+
+def _weights(model: GPT2) -> list[tuple[str, Tensor]]:
+    """Return what a run of this model learns: all weights, or its adapters."""
+    return list(adapter_tensors(model)) if adapters(model) else hub_tensors(model)
 
 
 @torch.no_grad()
 def _copy_weights(model: GPT2, stored: dict) -> None:
+    if adapters(model):
+        return fill_adapters(model, stored, "the checkpoint")
     for name, parameter in model.named_parameters():
         value = stored[hub_name(name)].read()
         parameter.copy_(part_like(value.T if name.endswith(LINEAR) else value, parameter))

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from utils.errors import CourseError
+
 
 class ProcessGroup:
     """The processes that train together; alone, it does nothing and costs nothing."""
@@ -95,6 +97,10 @@ def spread(model: nn.Module) -> nn.Module:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    from utils.lora import adapters
+
+    if adapters(model):
+        raise CourseError("parallel is fsdp and this model has adapters, expected ddp: they are small enough for it.")
     weights = list(model.parameters())
     for weight in weights:  # they may have begun apart: the first process's weights count
         dist.broadcast(weight.detach(), 0)

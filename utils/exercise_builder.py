@@ -30,7 +30,7 @@ def assigned(master: Path) -> Iterator[tuple[NotebookNode, Path]]:
         shutil.copy(master, work)
         _quietly_assign(work, Path(folder) / "out")
         student = read_notebook(Path(folder) / "out" / "student" / master.name)
-        student = linked(normalise(student), STUDENTS / master.name, read_home())
+        student = linked(normalise(student), ROOT / "exercises" / master.name, read_home())
         yield student, next((Path(folder) / "out" / "autograder").glob("*.zip"))
 
 

@@ -54,6 +54,10 @@ class Weights:
             return str(error)
         return None
 
+    @property
+    def is_adapter(self) -> bool:
+        return any(".lora_A." in name for name in self.tensors)
+
     @cached_property
     def quantization(self) -> tuple[str, int]:
         """How the weights are packed, and how many weights the packed tensors stand for."""
@@ -149,6 +153,8 @@ def _load_gpt2(weights: Weights) -> str:
     for mark, (what, opener) in FOREIGN.items():
         if mark in weights.names:
             return f"no, its weights are packed by {what}: open it with {opener}"
+    if weights.is_adapter:
+        return "yes, its folder, where adapter_config.json names a model; else load_lora beside one"
     return f"no, {weights.problem}" if weights.problem else "yes"
 
 
@@ -159,6 +165,8 @@ def _transformers(weights: Weights) -> str:
         return "no, these codes are this course's own"
     if "q_weight" in weights.names:
         return "no, it reads no EXL2"
+    if weights.is_adapter:
+        return "yes, with peft"
     if not (weights.file.parent / "config.json").is_file():
         return "no, config.json is missing beside it"
     if weights.file.name not in WEIGHT_FILES:

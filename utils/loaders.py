@@ -42,13 +42,8 @@ SAME_NETWORK = {
 }
 CONFIG_NAMES = ("n_layer", "n_embd", "vocab_size", "n_positions")
 MOST_LAYERS = 1000  # the largest GPT-2 has 48; a header may claim millions
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-    "quantized.safetensors",
-)
+SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+WEIGHT_FILES = (SAFE, f"{SAFE}.index.json", PICKLED, f"{PICKLED}.index.json", "quantized.safetensors")
 
 
 def hub_name(name: str) -> str:
@@ -70,7 +65,17 @@ def load_gpt2(
     device: str | torch.device = "cpu",
 ) -> GPT2:
     """Load a GPT-2 by size (nano, small, medium, large, xl), from a folder or from one file of weights."""
-    weights_file = find_weights(find_model(name_or_path))
+    model = _load(find_model(name_or_path), dtype, device)
+    model.origin = str(name_or_path)
+    return model
+
+
+def _load(place: Path, dtype: torch.dtype, device: str | torch.device) -> GPT2:
+    if (place / "adapter_config.json").is_file() and not (place / "model.safetensors").is_file():
+        from utils.lora_files import load_adapted
+
+        return load_adapted(place, dtype, device)
+    weights_file = find_weights(place)
     if is_packed(weights_file):
         from utils.quantized_files import load_quantized
 
@@ -252,6 +257,8 @@ def read_parameter(stored: dict[str, StoredTensor], name: str, target: Tensor) -
 
 def hub_tensors(model: GPT2) -> list[tuple[str, Tensor]]:
     """Return the parameters under the hub's names and in its layout (linear weights in × out)."""
+    if any(name.endswith("lora_A.weight") for name, _ in model.named_parameters()):
+        raise CourseError("This model has adapters: save those with save_lora, or first merge_lora and remove_lora.")
     found = [
         (hub_name(name), weight.detach().T if name.endswith(LINEAR) else weight.detach())
         for name, weight in model.named_parameters()

@@ -117,6 +117,7 @@ class GPT2(nn.Module):
         super().__init__()
         self.config = config
         self.recompute = False  # in training: forget what happened within blocks, and compute it again backwards
+        self.origin = ""  # the size, folder or file that the weights came from
         self.token_embedding = Embedding(config.vocab_size, config.n_embd)
         self.position_embedding = Embedding(config.context, config.n_embd)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))

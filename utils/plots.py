@@ -231,3 +231,21 @@ def next_token_comparison(pieces: Sequence[str], rows: Mapping[str, Sequence[flo
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     plt.close(figure)
     return figure
+
+
+def stacked_bars(rows: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
+    """Draw each row of bytes as one bar, cut into its parts, with its sum at its end; the longest fills the width."""
+    figure, axes = new_axes(8, 0.5 * len(rows) + 1.4)
+    names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
+    left = np.zeros(len(rows))
+    for color, name in zip(cycle(COLORS), names, strict=False):
+        sizes = np.array([parts.get(name, 0) for parts in rows.values()])
+        bars = axes.barh(list(rows), sizes, left=left, color=color, edgecolor="white", label=name)
+        left += sizes
+    axes.bar_label(bars, [f" {format_bytes(total)}" for total in left], padding=3)
+    axes.set(xlim=(0, 1.15 * left.max()), title=title)
+    axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
+    axes.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    plt.close(figure)
+    return figure

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +21,7 @@ EPOCH_COLUMNS = (
     "Generated Sentence",
     "Resource",
 )
-CHAT_COLUMNS = ("Date and Time", "User Query", "GPT Response")
+CHAT_COLUMNS = ("Date and Time", "User Query", "GPT Response", "Model")
 
 
 @dataclass(frozen=True)
@@ -62,33 +64,86 @@ class Evaluation:
 
 
 def append_row(path: Path, columns: Sequence[str], row: Sequence) -> None:
-    """Append one row to a CSV file, with its header if the file is new; it is on disk when this returns."""
+    """Append one row to a CSV file, with its header if the file is new; it is on disk when this returns.
+
+    Each row is written at once, so that several programs may write one file.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists() or path.stat().st_size == 0
+        _begin(path, columns)
         with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if is_new:
-                writer.writerow(columns)
-            writer.writerow(row)
+            file.write(as_line(row))
     except OSError as error:
         reason = error.strerror or error
         raise CourseError(f"{path} could not be written: {reason}. Make room or choose another folder.") from error
 
 
-class RunLog:
-    """Writes steps.csv, evaluations.csv and training_log.csv into a folder and a line to the screen every few steps."""
+def _begin(path: Path, columns: Sequence[str]) -> None:
+    """Write the header if the file is new; one that begins with other columns is refused."""
+    header = as_line(columns)
+    try:
+        with path.open("x", newline="", encoding="utf-8") as file:
+            file.write(header)
+        return
+    except FileExistsError:
+        pass
+    end = time.monotonic() + 1
+    while path.stat().st_size == 0 and time.monotonic() < end:  # somebody else has just made it
+        time.sleep(0.01)
+    with path.open("r", newline="", encoding="utf-8", errors="replace") as file:
+        found = file.readline()
+    if not found:
+        with path.open("a", newline="", encoding="utf-8") as file:
+            file.write(header)
+    elif found.rstrip("\r\n") != header.rstrip("\r\n"):
+        raise CourseError(
+            f"{path} begins with {found.strip()[:120]!r}, expected {header.strip()!r}. "
+            "Move it away or choose another file: rows of two kinds in one table could not be read."
+        )
 
-    def __init__(self, folder: str | Path, every: int = 10, show=print) -> None:
+
+def as_line(row: Sequence) -> str:
+    """Return a row as the line of a CSV file.
+
+    >>> as_line(["a", 1, "x, y"])
+    'a,1,"x, y"\\r\\n'
+    """
+    line = io.StringIO()
+    csv.writer(line).writerow(row)
+    return line.getvalue()
+
+
+class RunLog:
+    """Writes steps.csv, evaluations.csv and training_log.csv into a folder and a line to the screen every few steps.
+
+    `sample` writes the sentence of each epoch's row, `resource` says what the machine was doing; `watchers` are
+    told of each step and each epoch: a live view, TensorBoard.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        every: int = 10,
+        show=print,
+        *,
+        sample: Callable[[], str] | None = None,
+        resource: Callable[[], str] | None = None,
+        watchers: Sequence = (),
+    ) -> None:
         self.folder, self.every, self.show = Path(folder), every, show
+        self.sample, self.resource, self.watchers = sample, resource, list(watchers)
         self.history: list[StepRecord] = []
+        self.moments: list[datetime] = []  # at which the steps were done, on the clock of system_log.csv
         self.evaluations: list[Evaluation] = []
 
     def step(self, record: StepRecord) -> None:
         self.history.append(record)
+        self.moments.append(datetime.now())
         append_row(self.folder / "steps.csv", list(asdict(record)), list(asdict(record).values()))
         if record.step % self.every == 0 or record.step == 1:
             self.show(record.line())
+        for watcher in self.watchers:
+            watcher.step(self)
 
     def evaluation(self, found: Evaluation) -> None:
         self.evaluations.append(found)
@@ -102,12 +157,22 @@ class RunLog:
         return [(step, loss) for step, loss in measured if loss is not None]
 
     def epoch(self, row: Sequence) -> None:
-        append_row(self.folder / "training_log.csv", EPOCH_COLUMNS, row)
+        """Write an epoch's row; its empty sentence and resource are filled where that was asked for."""
+        cells = dict(zip(EPOCH_COLUMNS, row, strict=True))
+        for column, ask in (("Generated Sentence", self.sample), ("Resource", self.resource)):
+            if ask and not cells[column]:
+                cells[column] = ask()
+        append_row(self.folder / "training_log.csv", EPOCH_COLUMNS, list(cells.values()))
+        step, loss = int(cells["Total Steps"]), cells["Avg Validation Loss"]
+        if loss and (not self.evaluations or self.evaluations[-1].step != step):
+            self.evaluations.append(Evaluation(step, float(loss), False))
+        for watcher in self.watchers:
+            watcher.epoch(self, cells)
 
     def say(self, text: str) -> None:
         self.show(text)
 
 
-def log_chat(path: str | Path, query: str, response: str) -> None:
-    """Add one turn of a conversation to chat_log.csv."""
-    append_row(Path(path), CHAT_COLUMNS, (datetime.now().isoformat(" ", "seconds"), query, response))
+def log_chat(path: str | Path, query: str, response: str, model: str = "") -> None:
+    """Add one turn of a conversation, and whose answer it is, to chat_log.csv."""
+    append_row(Path(path), CHAT_COLUMNS, (datetime.now().isoformat(" ", "seconds"), query, response, model))

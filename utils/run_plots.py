@@ -58,7 +58,8 @@ def draw_training_loss(axes: Axes, history: Sequence[StepRecord], window: int = 
     axes.plot(steps, losses, color=COLORS[0], **pale)
     if many:
         label = f"training, mean of {window} steps"
-        axes.plot(steps[window - 1 :], running_mean(losses, window), color=COLORS[0], label=label)
+        middles = steps[window // 2 : -(window // 2)]  # a mean stands at its middle, or it would lag behind
+        axes.plot(middles, running_mean(losses, window), color=COLORS[0], label=label)
 
 
 def running_mean(values: Sequence[float], window: int) -> np.ndarray:

@@ -57,10 +57,11 @@ def train(
 ) -> TrainResult:
     """Train `model` in place and say how it ended; logs are handed in, and nothing is logged without them."""
     group = ProcessGroup()
-    with claimed(config.out, group), group.joined(), system_log or nullcontext(), StopRequest() as stop:
-        trainer = Trainer(model, data, config, group)
+    with claimed(config.out, group), group.joined():
+        trainer = Trainer(model, data, config, group)  # an older run is moved aside before a log begins in its folder
         trainer.log = run_log if group.is_first else None
-        return trainer.run(stop)
+        with system_log or nullcontext(), StopRequest() as stop:
+            return trainer.run(stop)
 
 
 class Trainer:

@@ -1,0 +1,1 @@
+"""Labs: projects that each build one whole system from utils."""
