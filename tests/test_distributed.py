@@ -19,9 +19,10 @@ from torch.testing import assert_close
 
 from utils.batches import Batches
 from utils.checkpoints import LAST
-from utils.distributed import ProcessGroup, is_spread, part_here, whole
+from utils.distributed import ProcessGroup, is_spread, part_here, spread, whole
 from utils.errors import CourseError
 from utils.loaders import load_gpt2
+from utils.lora import add_lora
 from utils.run_log import RunLog
 from utils.training import TrainConfig, Trainer, TrainingData, train
 from utils.weights import open_weights
@@ -211,6 +212,12 @@ def test_parts_are_gathered_into_the_files_that_one_process_writes(folder):
 def test_an_unknown_way_to_be_parallel_is_refused():
     with pytest.raises(CourseError, match="parallel is 'zero', expected one of ddp, fsdp"):
         TrainConfig(parallel="zero")
+
+
+def test_adapters_are_not_spread():
+    model = add_lora(tiny_model(), 2, 4.0)
+    with pytest.raises(CourseError, match="this model has adapters, expected ddp"):
+        spread(model)
 
 
 # Two machines, as far as one can be two

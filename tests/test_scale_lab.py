@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,10 @@ import yaml
 
 from tests.builders import ROOT
 from utils.batches import BinSettings, tokenize_to_bin
+from utils.checkpoints import LAST
 from utils.loaders import load_gpt2
 from utils.tokenizer import Tokenizer
+from utils.weights import read_note
 
 SCALE = ROOT / "labs" / "scale"
 SCRIPTS = sorted([*SCALE.glob("*.sh"), *SCALE.glob("*.slurm")])
@@ -108,12 +112,41 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@distributed
-def test_a_job_of_two_machines_on_slurm_goes_on_as_a_job_of_one_on_kubernetes(tmp_path):
-    poems = tmp_path / "poems.txt"
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
     texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "data" / "poems").glob("*.txt"))[:6]]
-    poems.write_text("\n\n".join(texts), encoding="utf-8")
-    data = tokenize_to_bin(poems, tmp_path / "data", Tokenizer.gpt2(), BinSettings(fraction=0.3)).train.parent
+    (folder / "poems.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    settings = BinSettings(fraction=0.3)
+    return tokenize_to_bin(folder / "poems.txt", folder / "bins", Tokenizer.gpt2(), settings).train.parent
+
+
+@distributed
+def test_a_job_whose_time_is_up_leaves_a_checkpoint_of_its_last_step(data, tmp_path):
+    """A cluster sends SIGTERM; torchrun hands it on, and every process ends after the step at hand."""
+    settings = {"RECIPE": "labs/recipes/nano.yaml", "OUT": str(tmp_path / "run"), "PROCESSES": "2"}
+    settings |= {"ENDPOINT": f"127.0.0.1:{free_port()}", "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+    settings["SETTINGS"] = f"data={data} {TINY} batch_size=2 max_steps=1000000 save_every=1000000 save_minutes=1000"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(["bash", str(SCALE / "node.sh")], env={**os.environ, **settings}, **quiet)
+    try:
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "run" / "steps.csv").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.terminate()
+        process.wait(timeout=100)
+    finally:
+        process.kill()
+    with (tmp_path / "run" / "steps.csv").open(encoding="utf-8") as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    saved = json.loads(read_note(tmp_path / "run" / LAST)["training"])["progress"]["step"]
+    assert saved == steps[-1]
+
+
+@distributed
+def test_a_job_of_two_machines_on_slurm_goes_on_as_a_job_of_one_on_kubernetes(data, tmp_path):
     settings = {"RECIPE": "labs/recipes/nano.yaml", "OUT": str(tmp_path / "run"), "PROCESSES": "1"}
     path = stand_in(tmp_path / "bin", srun=SRUN, scontrol=SCONTROL)
     slurm = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "machines[1-2]"}
