@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from utils.errors import CourseError
-from utils.exercise import Exercise, judge
+from utils.exercise import Exercise, is_blank, judge
 from utils.exercise_builder import MASTERS, STUDENTS, assigned, find_masters, stale
 from utils.notebooks import read_notebook
 
@@ -129,6 +129,15 @@ def test_a_function_with_a_blank_inside_is_not_attempted(tmp_path):
     names = {}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
     assert "not attempted" in judge("q1", SOURCE, names)
+
+
+@pytest.mark.parametrize(("line", "blank"), [("x[..., 0]", False), ("x[..., 0] + ...", True)])
+def test_three_dots_in_an_index_are_no_blank(tmp_path, line, blank):
+    path = tmp_path / "learner.py"
+    path.write_text(f"def answer(x):\n    return {line}\n", encoding="utf-8")
+    names = {}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
+    assert is_blank(names["answer"]) == blank
 
 
 def test_code_that_stops_is_told_with_its_error():

@@ -93,4 +93,6 @@ def is_blank(answer) -> bool:
         tree = ast.parse(dedent(inspect.getsource(answer)))
     except (OSError, TypeError, SyntaxError):  # no source to look at: let the checks decide
         return False
-    return any(isinstance(node, ast.Constant) and node.value is ... for node in ast.walk(tree))
+    indices = [node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
+    used = {part for index in indices for part in ast.walk(index)}  # the dots of x[..., 0] are part of an answer
+    return any(isinstance(node, ast.Constant) and node.value is ... and node not in used for node in ast.walk(tree))
