@@ -19,6 +19,7 @@ NAMES = (  # the quick ones first
     "adapters",
     "finetuning",
     "training",
+    "finetuning",
 )
 
 

@@ -1,7 +1,8 @@
 """Checkpoints: one file that is whole or not there, from which a run goes on as if it had never stopped.
 
 last.safetensors holds the weights under the hub's names, the optimizer's moments and the state of chance;
-model.safetensors holds the best weights alone, ready for `load_gpt2` and for `transformers`.
+model.safetensors holds the best weights alone, ready for `load_gpt2` and for `transformers`. However many processes
+trained, the first one writes whole tensors, so that any other number of them can go on.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from utils.distributed import part_like
 from utils.errors import CourseError
-from utils.loaders import LINEAR, hub_config, hub_name, hub_tensors, save_gpt2
+from utils.loaders import LINEAR, hub_config, hub_name, hub_tensors
 from utils.lora import adapters, lora_settings
 from utils.lora_files import WEIGHTS, adapter_tensors, fill_adapters, save_lora
 from utils.model import GPT2
@@ -23,6 +25,7 @@ from utils.run_folder import check_still_there, move_aside, sweep
 from utils.weights import open_weights, read_note, write_safetensors, write_whole
 
 LAST = "last.safetensors"
+BEST = "model.safetensors"
 
 
 @dataclass
@@ -76,14 +79,13 @@ class Checkpoints:
 
     def save(self, trainer) -> None:
         """Write last.safetensors; killed at any moment, the file is the old one or the new one."""
-        if self.folder is None or not self.group.is_first:
+        if self.folder is None:
+            return
+        model = trainer.model
+        tensors = self.group.gathered([*_weights(model), *_moments(trainer)])  # every process gives its parts
+        if not self.group.is_first:
             return
         check_still_there(self.folder, trainer.progress.step)
-        model, names = trainer.model, _names_by_parameter(trainer)
-        tensors = list(adapter_tensors(model)) if adapters(model) else hub_tensors(model)
-        for parameter, state in trainer.optimizer.state.items():
-            moments = {key: value for key, value in state.items() if key != "step"}
-            tensors += [(f"optimizer.{names[parameter]}.{key}", value) for key, value in moments.items()]
         tensors.append(("random.cpu", torch.get_rng_state()))
         if model.device.type == "cuda":
             tensors.append(("random.cuda", torch.cuda.get_rng_state(model.device)))
@@ -118,26 +120,41 @@ class Checkpoints:
 
     def keep_best(self, trainer) -> None:
         """Remember the weights of the best evaluation so far."""
-        model = trainer.model
         if self.folder is not None:
-            if self.group.is_first:
-                check_still_there(self.folder, trainer.progress.step)
-                _save_weights(model, self.folder)
+            self._write_best(trainer)
         elif trainer.config.patience:
-            trained = ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
+            trained = ((name, weight) for name, weight in trainer.model.named_parameters() if weight.requires_grad)
             self.best = {name: weight.detach().clone() for name, weight in trained}
+
+    def _write_best(self, trainer) -> None:
+        """Write the whole model, or its adapters alone."""
+        tensors = self.group.gathered(_weights(trainer.model))
+        if not self.group.is_first:
+            return
+        check_still_there(self.folder, trainer.progress.step)
+        if adapters(trainer.model):
+            save_lora(trainer.model, self.folder)
+        else:
+            write_safetensors(self.folder / BEST, tensors, {})
 
     def finish(self, trainer) -> None:
         """Leave the best weights in model.safetensors, and in the model if the run may stop early."""
-        if self.folder is not None and trainer.data.validate is None and self.group.is_first:
-            _save_weights(trainer.model, self.folder)
+        if self.folder is not None and trainer.data.validate is None:
+            self._write_best(trainer)
         self.group.barrier()
         if not trainer.config.patience or trainer.progress.best_loss is None:
             return
         if self.folder is not None:
-            _copy_weights(trainer.model, open_weights(self.folder / _weights_name(trainer.model)))
+            name = WEIGHTS if adapters(trainer.model) else BEST
+            _copy_weights(trainer.model, open_weights(self.folder / name))
         elif self.best is not None:
             trainer.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
+
+
+def _moments(trainer) -> list[tuple[str, Tensor]]:
+    names, states = _names_by_parameter(trainer), trainer.optimizer.state.items()
+    moments = [(parameter, key, value) for parameter, state in states for key, value in state.items() if key != "step"]
+    return [(f"optimizer.{names[parameter]}.{key}", value) for parameter, key, value in moments]
 
 
 def _names_by_parameter(trainer) -> dict:
@@ -161,13 +178,9 @@ def _lora_note(model: GPT2) -> dict | None:
     return json.loads(json.dumps(asdict(lora_settings(model)))) if adapters(model) else None
 
 
-def _save_weights(model: GPT2, folder: Path) -> None:
-    """Write the whole model, or its adapters alone."""
-    (save_lora if adapters(model) else save_gpt2)(model, folder)
-
-
-def _weights_name(model: GPT2) -> str:
-    return WEIGHTS if adapters(model) else "model.safetensors"
+def _weights(model: GPT2) -> list[tuple[str, Tensor]]:
+    """Return what a run of this model learns: all weights, or its adapters."""
+    return list(adapter_tensors(model)) if adapters(model) else hub_tensors(model)
 
 
 @torch.no_grad()
@@ -176,7 +189,7 @@ def _copy_weights(model: GPT2, stored: dict) -> None:
         return fill_adapters(model, stored, "the checkpoint")
     for name, parameter in model.named_parameters():
         value = stored[hub_name(name)].read()
-        parameter.copy_(value.T if name.endswith(LINEAR) else value)
+        parameter.copy_(part_like(value.T if name.endswith(LINEAR) else value, parameter))
 
 
 def _restore_parameters(trainer, stored: dict, step: float) -> None:
@@ -185,5 +198,6 @@ def _restore_parameters(trainer, stored: dict, step: float) -> None:
         start = f"optimizer.{name}."
         moments = {key.removeprefix(start): stored[key] for key in stored if key.startswith(start)}
         if moments:
-            state = {key: moment.read().clone().to(parameter.device) for key, moment in moments.items()}
+            values = {key: moment.read().clone().to(parameter.device) for key, moment in moments.items()}
+            state = {key: part_like(value, parameter) for key, value in values.items()}
             trainer.optimizer.state[parameter] = {"step": torch.tensor(step, device=parameter.device), **state}

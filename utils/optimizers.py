@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.devices import has_real_bf16
+from utils.distributed import part_like, whole
 from utils.errors import CourseError
 from utils.train_config import TrainConfig
 
@@ -100,10 +101,10 @@ class Muon(torch.optim.AdamW):
         if not state:
             state["momentum"] = torch.zeros_like(weight)
         average = state["momentum"].lerp_(weight.grad, 1 - self.momentum)
-        ahead = weight.grad.lerp(average, self.momentum)  # Nesterov: look where the momentum leads
+        ahead = whole(weight.grad.lerp(average, self.momentum))  # Nesterov: look where the momentum leads
         rows, columns = weight.shape
         parts = ahead.view(3, -1, columns) if rows == 3 * columns else ahead  # q, k and v are three matrices
-        step = orthogonalize(parts).view_as(weight)
+        step = part_like(orthogonalize(parts).view(rows, columns), weight)
         size = 0.2 * math.sqrt(max(parts.shape[-2:]))  # AdamW's updates have a root mean square of about 0.2
         weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=-group["lr"] * size)
 

@@ -10,6 +10,7 @@ from utils.errors import CourseError
 
 OPTIMIZERS = ("adamw", "muon")
 SCHEDULES = ("cosine", "plateau")
+PARALLEL = ("ddp", "fsdp")
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,11 @@ class TrainConfig:
     log_every: int = 10
     dtype: str = "auto"  # of matrix products: auto, float32, bfloat16 or float16
     gradient_checkpointing: bool = False  # compute blocks twice and keep less: less memory, about a third more work
+    parallel: str = "ddp"  # under torchrun: ddp keeps all of the model everywhere, fsdp parts it among processes
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}.items():
+        for name, known in {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "parallel": PARALLEL}.items():
             if (value := getattr(self, name)) not in known:
                 raise CourseError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
         if self.dtype != "auto":

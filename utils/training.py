@@ -15,7 +15,7 @@ from utils.batches import Batches
 from utils.checkpoints import Checkpoints, Progress
 from utils.config import flops_per_token, peak_flops
 from utils.devices import device_name, parse_dtype, training_dtype
-from utils.distributed import ProcessGroup
+from utils.distributed import ProcessGroup, give_back, inside, whole
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.interrupts import StopRequest
@@ -68,14 +68,15 @@ class Trainer:
     """The state of one run and its parts: a step, an evaluation, the checkpoints."""
 
     def __init__(self, model: GPT2, data: TrainingData, config: TrainConfig, group: ProcessGroup) -> None:
-        self.model, self.data, self.config, self.group = model, data, config, group
+        self.data, self.config, self.group = data, config, group
         self.dtype = training_dtype(model.device) if config.dtype == "auto" else parse_dtype(config.dtype)
         check_measures(data, config)
         self.frozen = freeze_all_but_last(model, config.train_layers)
         model.recompute = config.gradient_checkpointing
-        self.optimizer = make_optimizer(model, config)
+        self.given, self.network = model, group.wrap(model, config.parallel)
+        self.model = inside(self.network)
+        self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(model.device.type, enabled=self.dtype == torch.float16)
-        self.network = group.wrap(model)
         self.progress = Progress()
         self.log: RunLog | None = None
         self.saved_at = time.monotonic()
@@ -92,8 +93,9 @@ class Trainer:
             self.model.train()
             reason = self.steps(stop)
             self.checkpoints.finish(self)
+            give_back(self.model, self.given)
         finally:
-            self.model.eval()
+            self.given.eval()
             for parameter in self.frozen:
                 parameter.requires_grad = True
         return TrainResult(self.progress.step, self.progress.loss, self.progress.best_loss, reason)
@@ -119,6 +121,8 @@ class Trainer:
         """Say whether a checkpoint is due, by steps or by the clock."""
         minutes = self.config.save_minutes
         late = minutes and time.monotonic() - self.saved_at >= 60 * minutes
+        if minutes:  # all of them save together, and their clocks differ
+            late = self.group.agrees(late, self.model.device)
         return bool(late) or self.progress.step % self.config.save_every == 0
 
     def step(self) -> StepRecord:
@@ -174,7 +178,7 @@ class Trainer:
         """Clip and apply the gradients; a loss or norm that is no number stops before it reaches the weights."""
         self.scaler.unscale_(self.optimizer)  # the norm of scaled gradients would mean nothing
         limit = self.config.clip or math.inf
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        norm = float(whole(nn.utils.clip_grad_norm_(self.model.parameters(), limit)))
         bad_norm = not math.isfinite(norm) and not self.scaler.is_enabled()  # float16 meets infinity and skips a step
         if not math.isfinite(loss) or bad_norm:
             raise CourseError(
@@ -248,8 +252,8 @@ class Trainer:
             return f"training loss {progress.loss:.6f} is below the target {config.target_loss:g}"
         if config.patience and progress.waited >= config.patience:
             return f"no better held-out loss in {config.patience} evaluations; best {progress.best_loss:.4f}"
-        asked = self.group.mean(torch.tensor(float(stop.requested), device=self.model.device))
-        return "stopped by hand" if asked > 0 else ""  # one process asked, all of them stop
+        asked = self.group.agrees(stop.requested, self.model.device)
+        return "stopped by hand" if asked else ""  # one process asked, all of them stop
 
 
 def has_measures(data: TrainingData) -> bool:
