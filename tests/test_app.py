@@ -300,7 +300,7 @@ def test_a_stopped_answer_frees_its_place_and_is_kept(shelf, tmp_path):
 def read_log(path: Path) -> list[list[str]]:
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    assert header == ["Date and Time", "User Query", "GPT Response"]
+    assert header == ["Date and Time", "User Query", "GPT Response", "Model"]
     return rows
 
 

@@ -64,7 +64,10 @@ def test_every_recipe_loads_and_takes_a_step_at_a_tiny_shape(path, folders, tmp_
     assert load_gpt2(tmp_path / "run").config.vocab_size == 50257
 
 
-@pytest.mark.parametrize("path", [path for path in RECIPES if path.stem != "nano"], ids=lambda path: path.stem)
+COMPUTED = [path for path in RECIPES if path.stem not in ("nano", "medium_lora")]  # measured; adapters count otherwise
+
+
+@pytest.mark.parametrize("path", COMPUTED, ids=lambda path: path.stem)
 def test_the_memory_in_a_recipes_first_lines_is_what_its_settings_come_to(path):
     text = path.read_text(encoding="utf-8")
     assert all(word in text for word in ("Machine:", "Memory:", "Minutes:", "Loss:")), "say what it takes"

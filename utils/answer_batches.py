@@ -23,6 +23,7 @@ class AnswerBatches(Batches):
     An example that is longer than the context loses the beginning of its question.
     """
 
+    unit = "examples"
     learned: Sequence[int] | np.ndarray = ()
 
     def __post_init__(self) -> None:
