@@ -14,7 +14,9 @@ NAMES = (  # the quick ones first
     "loading",
     "offload",
     "quantization",
+    "watching",
     "generation",
+    "finetuning",
     "training",
 )
 

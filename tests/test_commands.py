@@ -38,12 +38,29 @@ def run(*words: str) -> int:
     return main(["train", "data=bins", *TINY, *words])
 
 
+def watched_events(folder: str) -> tuple[str, str]:
+    """Return the first and the last event of the only run in a folder's system log."""
+    with (pathlib.Path(folder) / "system_log.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["Run"] for row in rows}) == 1
+    return rows[0]["Event"], rows[-1]["Event"]
+
+
+def test_a_second_run_in_a_folder_has_its_own_system_log_whole(prepared):
+    assert run("out=run", "max_steps=1") == 0 and run("out=run", "max_steps=1") == 0
+    (older,) = (path for path in pathlib.Path().glob("run*") if path.name != "run")
+    assert watched_events("run") == watched_events(str(older)) == ("Before", "After")
+    assert run("out=unwatched", "max_steps=1", "watch=0") == 0
+    assert not pathlib.Path("unwatched/system_log.csv").exists()
+
+
 def test_from_texts_to_a_model_that_chats(prepared, capsys, monkeypatch):
     assert run("out=run", "max_steps=3") == 0
     out = capsys.readouterr().out
     assert "held-out loss" in out
     assert "step 1 | loss" in out
     assert "reached max_steps 3; weights and logs are in run" in out
+    assert watched_events("run") == ("Before", "After")
     monkeypatch.setattr(sys, "stdin", io.StringIO("Hello there\nquit\n"))
     assert main(["chat", "run", "max_new=5", "temperature=0", "--log", "talk.csv"]) == 0
     with pathlib.Path("talk.csv").open(encoding="utf-8", newline="") as file:

@@ -84,6 +84,8 @@ class Batches:
     turns of one common order, so that two with batches of 4 see together what one with a batch of 8 sees.
     """
 
+    unit = "windows that begin at tokens"  # how a message speaks of places
+
     tokens: Tokens
     batch_size: int
     context: int
@@ -91,6 +93,7 @@ class Batches:
     rank: int = 0
     world_size: int = 1
     drawn: int = field(default=0, init=False)  # windows that all ranks together have drawn
+    places: list[int] = field(default_factory=list, init=False)  # where the last batch's windows begin
 
     def __post_init__(self) -> None:
         self.tokens = _checked(self.tokens, self.context)
@@ -123,7 +126,7 @@ class Batches:
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets, (batch, context) of int64 each."""
         first = self.drawn + self.rank * self.batch_size
-        starts = [self._start(first + row) for row in range(self.batch_size)]
+        starts = self.places = [self._start(first + row) for row in range(self.batch_size)]
         self.drawn += self.batch_size * self.world_size
         return self._rows(starts)
 

@@ -1,11 +1,12 @@
-"""A conversation in the terminal: the model goes on where the text ends, word by word."""
+"""A conversation in the terminal: a model goes on where the text ends, word by word, or several do side by side."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from utils.devices import pick_device
 from utils.gguf import is_gguf
@@ -40,6 +41,7 @@ class Conversation:
     settings: Sampling
     log: str
     turns: int = field(default=0)
+    name: str = ""
 
     @classmethod
     def open(cls, name: str, words: Sequence[str], log: str) -> Conversation:
@@ -48,20 +50,13 @@ class Conversation:
         settings = Sampling(**vars(wishes), window=True)
         model = load_gpt2(name, device=pick_device())
         place = find_model(name)
-        return cls(model, load_tokenizer(place if place.is_dir() or is_gguf(place) else place.parent), settings, log)
+        tokenizer = load_tokenizer(place if place.is_dir() or is_gguf(place) else place.parent)
+        return cls(model, tokenizer, settings, log, name=name)
 
     def run(self) -> None:
         """Ask and answer until the learner says exit or quit, or presses Ctrl-D or Ctrl-C."""
         print("Write the beginning of a text; the model goes on. exit or quit ends it.")
-        while True:
-            try:
-                query = input("\nyou> ")
-            except (EOFError, KeyboardInterrupt):
-                print()
-                return
-            if query.strip().lower() in GOODBYES:
-                return
-            self.answer(query)
+        talk(self.answer)
 
     def answer(self, query: str) -> str:
         """Print the answer to `query` as it comes, keep it in the log and return it."""
@@ -73,7 +68,7 @@ class Conversation:
         except KeyboardInterrupt:  # enough of this answer, not of the conversation
             print(" …", end="")
         print(f"\n({len(pieces) / (time.perf_counter() - began):.0f} tokens/s)", file=sys.stderr)
-        log_chat(self.log, query, "".join(pieces))
+        log_chat(self.log, query, "".join(pieces), self.name)
         self.turns += 1
         return "".join(pieces)
 
@@ -84,3 +79,51 @@ class Conversation:
         for token in stream(self.model, self.tokenizer.encode(query), settings):
             yield decoder.feed(token)
         yield decoder.end()
+
+
+@dataclass
+class RoundTable:
+    """Several models that answer the same questions, one after the other, always in the same order."""
+
+    seats: list[Conversation]
+
+    @classmethod
+    def open(cls, names: Sequence[str], words: Sequence[str], log: str) -> RoundTable:
+        """Load models in the order of their names; all of them get the same settings."""
+        return cls([Conversation.open(name, words, log) for name in names])
+
+    def run(self) -> None:
+        """Ask everybody until the learner says exit or quit, or presses Ctrl-D or Ctrl-C."""
+        print(f"Write the beginning of a text; {len(self.seats)} models go on, each on its own. exit or quit ends it.")
+        talk(self.answer)
+
+    def answer(self, query: str) -> list[str]:
+        """Print each model's answer under its number and name, keep all in the log and return them in order."""
+        answers = []
+        for number, seat in enumerate(self.seats, 1):
+            print(f"\n[{number}] {seat.name}: ", end="", flush=True)
+            answers.append(seat.answer(query))
+        return answers
+
+
+def talk(answer: Callable[[str], object]) -> None:
+    """Hand each line that is typed to `answer`, until one is a goodbye or the input ends."""
+    while True:
+        try:
+            query = input("\nyou> ")
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+        if query.strip().lower() in GOODBYES:
+            return
+        answer(query)
+
+
+def part_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part the words of a command into models and settings (key=value that is no path).
+
+    >>> part_words(["nano", "top_k=5", "q4"])
+    (['nano', 'q4'], ['top_k=5'])
+    """
+    settings = [word for word in words if "=" in word and not Path(word).exists()]
+    return [word for word in words if word not in settings] or ["nano"], settings

@@ -7,7 +7,7 @@ model.safetensors holds the best weights alone, ready for `load_gpt2` and for `t
 from __future__ import annotations
 
 import json
-import shutil
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from utils.errors import CourseError
 from utils.loaders import LINEAR, hub_config, hub_name, hub_tensors, save_gpt2
 from utils.model import GPT2
+from utils.run_folder import check_still_there, move_aside, sweep
 from utils.weights import open_weights, read_note, write_safetensors, write_whole
 
 LAST = "last.safetensors"
@@ -32,10 +33,22 @@ class Progress:
     best_loss: float | None = None
     evaluated_step: int = -1
     waited: int = 0  # evaluations since the best one
+    stalled: int = 0  # the same, or since the learning rate was last cut
+    cuts: int = 0  # how often it was
     epoch: int = 0
     epoch_loss: float = 0.0  # losses of this epoch so far, each times its tokens
     epoch_tokens: int = 0
     epoch_seconds: float = 0.0
+
+    def judge(self, loss: float) -> bool:
+        """Take in a held-out loss and say whether it is the best so far."""
+        if not math.isfinite(loss):
+            raise CourseError(f"The held-out loss of step {self.step} is {loss}. Look for damage in the held-out text.")
+        better = self.best_loss is None or loss < self.best_loss
+        self.validate_loss = loss
+        self.best_loss = loss if better else self.best_loss
+        self.waited, self.stalled = (0, 0) if better else (self.waited + 1, self.stalled + 1)
+        return better
 
     def start_epoch(self, epoch: int) -> None:
         self.epoch, self.epoch_loss, self.epoch_tokens, self.epoch_seconds = epoch, 0.0, 0, 0.0
@@ -53,7 +66,8 @@ class Checkpoints:
         """Make the folder ready for a new run; an older run in it is moved aside, never overwritten."""
         if self.group.is_first:
             if (self.folder / LAST).exists():
-                shutil.move(self.folder, _free_name(self.folder))
+                move_aside(self.folder)
+            sweep(self.folder)
             text = json.dumps(hub_config(model.config), indent=2) + "\n"
             write_whole(self.folder / "config.json", lambda file: file.write(text.encode()))
         self.group.barrier()
@@ -62,6 +76,7 @@ class Checkpoints:
         """Write last.safetensors; killed at any moment, the file is the old one or the new one."""
         if self.folder is None or not self.group.is_first:
             return
+        check_still_there(self.folder, trainer.progress.step)
         model, names = trainer.model, _names_by_parameter(trainer)
         tensors = hub_tensors(model)
         for parameter, state in trainer.optimizer.state.items():
@@ -85,6 +100,8 @@ class Checkpoints:
         path = self.folder / LAST
         if not path.is_file():
             raise CourseError(f"{path} is not there, so there is nothing to resume. Start with resume=false.")
+        if self.group.is_first:
+            sweep(self.folder)
         note = _training_note(path, trainer.model)
         stored = open_weights(path)
         _restore_parameters(trainer, stored, note["optimizer_step"])
@@ -96,12 +113,14 @@ class Checkpoints:
         if note["scaler"]:
             trainer.scaler.load_state_dict(note["scaler"])
 
-    def keep_best(self, model: GPT2, in_memory: bool) -> None:
+    def keep_best(self, trainer) -> None:
         """Remember the weights of the best evaluation so far."""
+        model = trainer.model
         if self.folder is not None:
             if self.group.is_first:
+                check_still_there(self.folder, trainer.progress.step)
                 save_gpt2(model, self.folder)
-        elif in_memory:
+        elif trainer.config.patience:
             self.best = {name: weight.detach().clone() for name, weight in model.named_parameters()}
 
     def finish(self, trainer) -> None:
@@ -115,14 +134,6 @@ class Checkpoints:
             _copy_weights(trainer.model, open_weights(self.folder / "model.safetensors"))
         elif self.best is not None:
             trainer.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
-
-
-def _free_name(folder: Path) -> Path:
-    """Return the first of folder.1, folder.2, … that is free."""
-    number = 1
-    while (name := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
-    return name
 
 
 def _names_by_parameter(trainer) -> dict:

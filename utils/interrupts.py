@@ -29,3 +29,33 @@ class StopRequest:
     def _restore(self) -> None:
         while self._before:
             signal.signal(*self._before.popitem())
+
+
+class Terminated(SystemExit):
+    """The process was asked to end; what stands in with blocks and finally is still done on the way out."""
+
+
+class TidyEnd:
+    """Within a with block, SIGTERM ends the program by way of its with blocks, instead of at once.
+
+    It acts only where nobody else has taken SIGTERM over: a StopRequest inside goes first.
+    """
+
+    def __init__(self) -> None:
+        self._took = False
+
+    def __enter__(self) -> TidyEnd:
+        alone = threading.current_thread() is threading.main_thread()
+        if alone and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._end)
+            self._took = True
+        return self
+
+    def __exit__(self, *reason) -> None:
+        if self._took and signal.getsignal(signal.SIGTERM) in (self._end, signal.SIG_IGN):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._took = False
+
+    def _end(self, number: int, frame) -> None:
+        signal.signal(number, signal.SIG_IGN)  # asked once is enough; the way out is under way
+        raise Terminated(128 + number)

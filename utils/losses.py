@@ -50,7 +50,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if wants_x:
                 grad_x[part] = (error @ weight16).to(x.dtype)
             if wants_weight:
-                grad_weight += error.T @ x16[part]
+                if dtype == grad_weight.dtype:
+                    grad_weight.addmm_(error.T, x16[part])  # no product as large as the head beside the sum
+                else:
+                    grad_weight += error.T @ x16[part]
         ctx.save_for_backward(divisor, *(g for g in (grad_x, grad_weight) if g is not None))
         return total / divisor
 

@@ -10,6 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from utils.config import GPT2Config
 from utils.cpu_products import cpu_linear, is_imitated
@@ -115,6 +116,7 @@ class GPT2(nn.Module):
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
         self.config = config
+        self.recompute = False  # in training: forget what happened within blocks, and compute it again backwards
         self.token_embedding = Embedding(config.vocab_size, config.n_embd)
         self.position_embedding = Embedding(config.context, config.n_embd)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
@@ -174,7 +176,10 @@ class GPT2(nn.Module):
             mask = attention_mask(past, time, padding, tokens.device)
         x = self.token_embedding(tokens) + self.position_embedding(positions)  # (batch, time, width)
         for block in self.blocks:
-            x = block(x, cache, mask)
+            if self.recompute and torch.is_grad_enabled():
+                x = checkpoint(block, x, cache, mask, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x, cache, mask)
         if cache is not None:
             cache.used += time
         return self.final_norm(x)

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from utils.devices import has_real_bf16
+from utils.errors import CourseError
+from utils.train_config import TrainConfig
 
-if TYPE_CHECKING:
-    from utils.training import TrainConfig
-
-OPTIMIZERS = ("adamw", "muon")
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Keller Jordan's odd polynomial: draws all singular values near 1
 
 
-def learning_rate_at(step: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step (from 0): up in a line, then down along half a cosine.
+def learning_rate_at(step: int, config: TrainConfig, cuts: int = 0) -> float:
+    """Return the learning rate of a step (from 0): up in a line, then down along half a cosine, or by `cuts`.
 
-    >>> from utils.training import TrainConfig
     >>> [round(learning_rate_at(s, TrainConfig(max_steps=20, warmup_steps=10)) * 1e4, 2) for s in (0, 9, 10, 19)]
     [0.6, 6.0, 6.0, 0.73]
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
     low = min(config.min_learning_rate, config.learning_rate)
+    if config.schedule == "plateau":
+        return max(low, config.learning_rate * config.plateau_factor**cuts)
+    done = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
     return low + (config.learning_rate - low) * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+
+
+def freeze_all_but_last(model: nn.Module, layers: int) -> list[nn.Parameter]:
+    """Let only the last so many blocks and the final norm learn, and return what was frozen; 0 freezes nothing."""
+    if layers > len(model.blocks):
+        raise CourseError(f"train_layers is {layers}, this model has {len(model.blocks)} blocks; 0 trains all of it.")
+    if not layers:
+        return []
+    learning = {id(p) for part in (*model.blocks[-layers:], model.final_norm) for p in part.parameters()}
+    frozen = [p for p in model.parameters() if p.requires_grad and id(p) not in learning]
+    for parameter in frozen:
+        parameter.requires_grad = False
+    return frozen
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:

@@ -6,20 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from utils.batches import Batches, load_bin
+from utils.compact_runs import CompactVocabulary
 from utils.config import SIZES, count_parameters
 from utils.devices import pick_device
 from utils.distributed import ProcessGroup
 from utils.errors import CourseError
-from utils.loaders import load_gpt2, save_gpt2
+from utils.loaders import load_gpt2
+from utils.measures import MemorizationMeter, texts_between
+from utils.memorization import Phrases
 from utils.model import GPT2
 from utils.run_log import RunLog
 from utils.settings import read_settings
+from utils.system_log import SystemLog
 from utils.tokenizer import META, load_tokenizer
 from utils.training import TrainConfig, TrainingData, TrainResult, train
-from utils.vocabulary import compact, expand, used_tokens
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Recipe(TrainConfig):
 
     out: str = "runs/latest"
     data: str = "data/prepared"  # a folder with train.bin and validate.bin
+    measure_also: str = ""  # more such folders, parted by commas: how much of other texts is forgotten?
+    memorization_samples: int = 0  # texts written at each evaluation, to see what is known by heart; 0 writes none
     size: str = "nano"  # the shape of a model that starts from zero
     weights: str = ""  # a size, folder or file to start from; empty starts from zero
     n_layer: int = 0  # 0 keeps the size's own figure, here and below
@@ -35,39 +41,34 @@ class Recipe(TrainConfig):
     n_embd: int = 0
     compact: bool = False  # train on the tokens that the data uses, and add the others at the end
     device: str = ""  # empty takes the best there is
+    watch: float = 1.0  # seconds between two rows of system_log.csv; 0 writes none
 
 
 def run_recipe(words: Sequence[str]) -> TrainResult:
     """Train as a recipe and key=value words say, and keep checkpoints and logs in its folder."""
     recipe = read_settings(Recipe, words)
     torch.manual_seed(recipe.seed)
-    group = ProcessGroup()
-    data, tokenizer = open_data(recipe, group), load_tokenizer(recipe.data)
-    used = used_tokens(data.batches.tokens, data.validate) if recipe.compact else None
-    if used is not None:
-        data.batches.tokens = compact(data.batches.tokens, used)
-        data = TrainingData(data.batches, compact(data.validate, used))
-    model = build_model(recipe, tokenizer.vocab_size if used is None else len(used), group.local_rank)
-    log = RunLog(recipe.out, every=recipe.log_every)
+    group, tokenizer = ProcessGroup(), load_tokenizer(recipe.data)
+    data = open_data(recipe, group)
+    vocabulary = CompactVocabulary.of(data, tokenizer.vocab_size) if recipe.compact else None
+    from_zero = vocabulary and not recipe.weights
+    model = build_model(recipe, len(vocabulary.used) if from_zero else tokenizer.vocab_size, group)
+    if vocabulary:
+        model, data = vocabulary.shrink(model), vocabulary.shorten(data)
+        if recipe.resume and group.is_first:
+            vocabulary.shrink_file(Path(recipe.out))
+    watch = SystemLog(Path(recipe.out) / "system_log.csv", recipe.watch) if recipe.watch and group.is_first else None
+    log = RunLog(recipe.out, every=recipe.log_every, resource=watch.resource if watch else None)
     if group.is_first:
         count = sum(count_parameters(model.config).values())
         print(f"{count:,} parameters on {model.device}; {len(data.batches.tokens):,} tokens to learn from")
-    result = train(model, data, loop_settings(recipe), log)
-    if used is not None and group.is_first:
-        save_gpt2(expand(model.cpu(), used, tokenizer.vocab_size, expansion_sample(data, recipe)), recipe.out)
+    result = train(model, data, loop_settings(recipe), log, watch)
     if group.is_first:
+        if vocabulary:
+            vocabulary.expand_file(Path(recipe.out), data, recipe.seed)
         tokenizer.save(Path(recipe.out) / META)  # so that chat knows how to read and write
         print(f"{result.reason}; weights and logs are in {recipe.out}")
     return result
-
-
-def expansion_sample(data: TrainingData, recipe: Recipe) -> torch.Tensor:
-    """Return windows (16, context) that begin anywhere in the text, and as many of tokens drawn by chance."""
-    chance = torch.Generator().manual_seed(recipe.seed)
-    texts = torch.from_numpy(data.validate.astype("int64"))
-    starts = torch.randint(len(texts) - recipe.context, (16,), generator=chance).tolist()
-    windows = torch.stack([texts[start : start + recipe.context] for start in starts])
-    return torch.cat([windows, torch.randint(int(texts.max()), windows.shape, generator=chance)])
 
 
 def loop_settings(recipe: Recipe) -> TrainConfig:
@@ -75,11 +76,11 @@ def loop_settings(recipe: Recipe) -> TrainConfig:
     return TrainConfig(**{field.name: getattr(recipe, field.name) for field in fields(TrainConfig)})
 
 
-def build_model(recipe: Recipe, vocab_size: int = 50257, local_rank: int = 0) -> GPT2:
+def build_model(recipe: Recipe, vocab_size: int, group: ProcessGroup) -> GPT2:
     """Return the model to train: pretrained weights, or new ones in the recipe's shape."""
     device = pick_device(recipe.device or None)
     if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", local_rank)
+        device = torch.device("cuda", group.local_rank)
     shape = {name: getattr(recipe, name) for name in ("n_layer", "n_head", "n_embd") if getattr(recipe, name)}
     if recipe.weights:
         if shape:
@@ -98,12 +99,13 @@ def build_model(recipe: Recipe, vocab_size: int = 50257, local_rank: int = 0) ->
 
 
 def open_data(recipe: Recipe, group: ProcessGroup) -> TrainingData:
-    """Open train.bin and validate.bin of a prepared folder."""
-    folder = Path(recipe.data)
+    """Open train.bin and validate.bin of a prepared folder, and what else is to be measured."""
+    folder, tokenizer = Path(recipe.data), load_tokenizer(recipe.data)
     if not (folder / "train.bin").is_file():
         raise CourseError(f"{folder / 'train.bin'} is not there. Make it: python -m utils prepare TEXTS --out {folder}")
+    tokens = load_bin(folder / "train.bin")
     batches = Batches(
-        load_bin(folder / "train.bin"),
+        tokens,
         recipe.batch_size,
         recipe.context,
         seed=recipe.seed,
@@ -111,4 +113,28 @@ def open_data(recipe: Recipe, group: ProcessGroup) -> TrainingData:
         world_size=group.world_size,
     )
     held_out = folder / "validate.bin"
-    return TrainingData(batches, load_bin(held_out) if held_out.is_file() else None)
+    also = open_others(recipe, tokenizer.vocab_size)
+    meter = memorization_meter(tokens, tokenizer, recipe.memorization_samples) if recipe.memorization_samples else None
+    return TrainingData(batches, load_bin(held_out) if held_out.is_file() else None, also, meter)
+
+
+def open_others(recipe: Recipe, vocab_size: int) -> dict[str, np.ndarray]:
+    """Open validate.bin of each folder in measure_also, by the folder's name."""
+    found = {}
+    for name in filter(None, map(str.strip, recipe.measure_also.split(","))):
+        path = Path(name) / "validate.bin"
+        if not path.is_file():
+            raise CourseError(f"{path} is not there, though measure_also asks for it. Prepare {name}, or leave it out.")
+        if (theirs := load_tokenizer(name).vocab_size) != vocab_size:
+            raise CourseError(
+                f"{name} was made with {theirs:,} tokens and {recipe.data} with {vocab_size:,}, so one model can't "
+                "read both. Prepare one of them again."
+            )
+        found[Path(name).name if Path(name).name not in found else name] = load_bin(path)
+    return found
+
+
+def memorization_meter(tokens: np.ndarray, tokenizer, samples: int) -> MemorizationMeter:
+    """Return the meter for a training text; it keeps eight bytes for each phrase of it."""
+    phrases = Phrases(texts_between(tokens, tokenizer.end_of_text, tokenizer.decode))
+    return MemorizationMeter(phrases, tokenizer.decode, tokenizer.end_of_text, samples)

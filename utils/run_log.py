@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +21,7 @@ EPOCH_COLUMNS = (
     "Generated Sentence",
     "Resource",
 )
-CHAT_COLUMNS = ("Date and Time", "User Query", "GPT Response")
+CHAT_COLUMNS = ("Date and Time", "User Query", "GPT Response", "Model")
 
 
 @dataclass(frozen=True)
@@ -44,41 +46,133 @@ class StepRecord:
         )
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured after a step, beside the loss that it learned from."""
+
+    step: int
+    held_out: float | None  # nats per token; None where nothing is held out
+    best: bool
+    others: Mapping[str, float] = field(default_factory=dict)  # losses on other texts, by name
+    memorized: float | None = None  # share of phrases in samples that stand in the training text
+
+    def line(self) -> str:
+        parts = [] if self.held_out is None else [f"held-out loss {self.held_out:.4f}{' (best)' if self.best else ''}"]
+        parts += [f"{name} loss {loss:.4f}" for name, loss in self.others.items()]
+        parts += [] if self.memorized is None else [f"memorized {self.memorized:.1%}"]
+        return " | ".join([f"step {self.step}", *parts])
+
+
 def append_row(path: Path, columns: Sequence[str], row: Sequence) -> None:
-    """Append one row to a CSV file, with its header if the file is new; it is on disk when this returns."""
+    """Append one row to a CSV file, with its header if the file is new; it is on disk when this returns.
+
+    Each row is written at once, so that several programs may write one file.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists() or path.stat().st_size == 0
+        _begin(path, columns)
         with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if is_new:
-                writer.writerow(columns)
-            writer.writerow(row)
+            file.write(as_line(row))
     except OSError as error:
         reason = error.strerror or error
         raise CourseError(f"{path} could not be written: {reason}. Make room or choose another folder.") from error
 
 
-class RunLog:
-    """Writes steps.csv and training_log.csv into a folder and a line to the screen every few steps."""
+def _begin(path: Path, columns: Sequence[str]) -> None:
+    """Write the header if the file is new; one that begins with other columns is refused."""
+    header = as_line(columns)
+    try:
+        with path.open("x", newline="", encoding="utf-8") as file:
+            file.write(header)
+        return
+    except FileExistsError:
+        pass
+    end = time.monotonic() + 1
+    while path.stat().st_size == 0 and time.monotonic() < end:  # somebody else has just made it
+        time.sleep(0.01)
+    with path.open("r", newline="", encoding="utf-8", errors="replace") as file:
+        found = file.readline()
+    if not found:
+        with path.open("a", newline="", encoding="utf-8") as file:
+            file.write(header)
+    elif found.rstrip("\r\n") != header.rstrip("\r\n"):
+        raise CourseError(
+            f"{path} begins with {found.strip()[:120]!r}, expected {header.strip()!r}. "
+            "Move it away or choose another file: rows of two kinds in one table could not be read."
+        )
 
-    def __init__(self, folder: str | Path, every: int = 10, show=print) -> None:
+
+def as_line(row: Sequence) -> str:
+    """Return a row as the line of a CSV file.
+
+    >>> as_line(["a", 1, "x, y"])
+    'a,1,"x, y"\\r\\n'
+    """
+    line = io.StringIO()
+    csv.writer(line).writerow(row)
+    return line.getvalue()
+
+
+class RunLog:
+    """Writes steps.csv, evaluations.csv and training_log.csv into a folder and a line to the screen every few steps.
+
+    `sample` writes the sentence of each epoch's row, `resource` says what the machine was doing; `watchers` are
+    told of each step and each epoch: a live view, TensorBoard.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        every: int = 10,
+        show=print,
+        *,
+        sample: Callable[[], str] | None = None,
+        resource: Callable[[], str] | None = None,
+        watchers: Sequence = (),
+    ) -> None:
         self.folder, self.every, self.show = Path(folder), every, show
+        self.sample, self.resource, self.watchers = sample, resource, list(watchers)
         self.history: list[StepRecord] = []
+        self.moments: list[datetime] = []  # at which the steps were done, on the clock of system_log.csv
+        self.evaluations: list[Evaluation] = []
 
     def step(self, record: StepRecord) -> None:
         self.history.append(record)
+        self.moments.append(datetime.now())
         append_row(self.folder / "steps.csv", list(asdict(record)), list(asdict(record).values()))
         if record.step % self.every == 0 or record.step == 1:
             self.show(record.line())
+        for watcher in self.watchers:
+            watcher.step(self)
+
+    def evaluation(self, found: Evaluation) -> None:
+        self.evaluations.append(found)
+        row = {"step": found.step, "held_out": found.held_out, "memorized": found.memorized, **found.others}
+        append_row(self.folder / "evaluations.csv", list(row), list(row.values()))
+        self.show(found.line())
+
+    def losses(self, name: str = "") -> list[tuple[int, float]]:
+        """Return (step, loss) of every evaluation, on the held-out text or on the other text of that name."""
+        measured = [(found.step, found.others[name] if name else found.held_out) for found in self.evaluations]
+        return [(step, loss) for step, loss in measured if loss is not None]
 
     def epoch(self, row: Sequence) -> None:
-        append_row(self.folder / "training_log.csv", EPOCH_COLUMNS, row)
+        """Write an epoch's row; its empty sentence and resource are filled where that was asked for."""
+        cells = dict(zip(EPOCH_COLUMNS, row, strict=True))
+        for column, ask in (("Generated Sentence", self.sample), ("Resource", self.resource)):
+            if ask and not cells[column]:
+                cells[column] = ask()
+        append_row(self.folder / "training_log.csv", EPOCH_COLUMNS, list(cells.values()))
+        step, loss = int(cells["Total Steps"]), cells["Avg Validation Loss"]
+        if loss and (not self.evaluations or self.evaluations[-1].step != step):
+            self.evaluations.append(Evaluation(step, float(loss), False))
+        for watcher in self.watchers:
+            watcher.epoch(self, cells)
 
     def say(self, text: str) -> None:
         self.show(text)
 
 
-def log_chat(path: str | Path, query: str, response: str) -> None:
-    """Add one turn of a conversation to chat_log.csv."""
-    append_row(Path(path), CHAT_COLUMNS, (datetime.now().isoformat(" ", "seconds"), query, response))
+def log_chat(path: str | Path, query: str, response: str, model: str = "") -> None:
+    """Add one turn of a conversation, and whose answer it is, to chat_log.csv."""
+    append_row(Path(path), CHAT_COLUMNS, (datetime.now().isoformat(" ", "seconds"), query, response, model))

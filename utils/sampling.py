@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -97,17 +98,20 @@ def choose(logits: Tensor, settings: Sampling, generators: list[torch.Generator]
     return torch.searchsorted(ruler, places * ruler[:, -1:], right=True).squeeze(1)
 
 
-def generate(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling = Sampling()) -> list[list[int]]:
+def generate(
+    model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling = Sampling(), system_log=None
+) -> list[list[int]]:
     """Return the new tokens for each prompt; a row ends at a stop token, which is not part of it."""
     rows: list[list[int]] = [[] for _ in prompts]
     finished = [False] * len(rows)
-    for step in generate_steps(model, prompts, settings):
-        for i, token in enumerate(step):
-            finished[i] = finished[i] or token in settings.stop
-            if not finished[i]:
-                rows[i].append(token)
-        if all(finished):
-            break
+    with system_log or nullcontext():
+        for step in generate_steps(model, prompts, settings):
+            for i, token in enumerate(step):
+                finished[i] = finished[i] or token in settings.stop
+                if not finished[i]:
+                    rows[i].append(token)
+            if all(finished):
+                break
     return rows
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -19,55 +20,22 @@ from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.interrupts import StopRequest
 from utils.losses import IGNORE
+from utils.measures import MemorizationMeter
 from utils.model import GPT2
-from utils.optimizers import OPTIMIZERS, learning_rate_at, make_optimizer
-from utils.run_log import RunLog, StepRecord
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train; every field can stand in a recipe or be given as key=value."""
-
-    out: str = ""  # folder for checkpoints and logs; empty keeps everything in memory
-    resume: bool = False
-    context: int = 256
-    batch_size: int = 8  # sequences in one micro-batch
-    accumulate: int = 1  # micro-batches in one step
-    max_steps: int = 1000
-    optimizer: str = "adamw"  # or muon, for the matrices of the blocks
-    learning_rate: float = 6e-4
-    min_learning_rate: float = 6e-5
-    warmup_steps: int = 100
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    clip: float = 1.0  # largest gradient norm; 0 never clips
-    evaluate_every: int = 100
-    evaluate_tokens: int = 20_000
-    patience: int = 0  # evaluations without a better loss before stopping early; 0 never does
-    target_loss: float = 0.0  # stop when a step's training loss is below; 0 never does
-    save_every: int = 500
-    log_every: int = 10
-    dtype: str = "auto"  # of matrix products: auto, float32, bfloat16 or float16
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise CourseError(f"optimizer is {self.optimizer!r}, expected one of {', '.join(OPTIMIZERS)}.")
-        for name in ("context", "batch_size", "accumulate", "max_steps", "evaluate_every", "save_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise CourseError(f"{name} is {getattr(self, name)}, expected at least 1.")
-        for name in ("learning_rate", "min_learning_rate", "warmup_steps", "weight_decay", "clip", "patience"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise CourseError(f"{name} is {getattr(self, name)}, expected 0 or more.")
+from utils.optimizers import freeze_all_but_last, learning_rate_at, make_optimizer
+from utils.run_folder import claimed
+from utils.run_log import Evaluation, RunLog, StepRecord
+from utils.train_config import TrainConfig as TrainConfig
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Batches to learn from, and held-out tokens (time,) to measure on, if there are any."""
+    """Batches to learn from, and what to measure now and then: held-out tokens (time,), other texts, memorization."""
 
     batches: Batches
     validate: Tensor | None = None
+    also: Mapping[str, Tensor] = field(default_factory=dict)  # texts of another kind by name: what is forgotten?
+    memorization: MemorizationMeter | None = None
 
 
 @dataclass(frozen=True)
@@ -88,10 +56,12 @@ def train(
     system_log=None,
 ) -> TrainResult:
     """Train `model` in place and say how it ended; logs are handed in, and nothing is logged without them."""
-    with ProcessGroup().joined() as group, system_log or nullcontext(), StopRequest() as stop:
-        trainer = Trainer(model, data, config, group)
+    group = ProcessGroup()
+    with claimed(config.out, group), group.joined():
+        trainer = Trainer(model, data, config, group)  # an older run is moved aside before a log begins in its folder
         trainer.log = run_log if group.is_first else None
-        return trainer.run(stop)
+        with system_log or nullcontext(), StopRequest() as stop:
+            return trainer.run(stop)
 
 
 class Trainer:
@@ -100,11 +70,15 @@ class Trainer:
     def __init__(self, model: GPT2, data: TrainingData, config: TrainConfig, group: ProcessGroup) -> None:
         self.model, self.data, self.config, self.group = model, data, config, group
         self.dtype = training_dtype(model.device) if config.dtype == "auto" else parse_dtype(config.dtype)
+        check_measures(data, config)
+        self.frozen = freeze_all_but_last(model, config.train_layers)
+        model.recompute = config.gradient_checkpointing
         self.optimizer = make_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(model.device.type, enabled=self.dtype == torch.float16)
         self.network = group.wrap(model)
         self.progress = Progress()
         self.log: RunLog | None = None
+        self.saved_at = time.monotonic()
         self.checkpoints = Checkpoints(config.out, group)
         self.peak = peak_flops(device_name(model.device), str(self.dtype).removeprefix("torch."))
         if config.out and config.resume:
@@ -114,7 +88,18 @@ class Trainer:
 
     def run(self, stop: StopRequest) -> TrainResult:
         """Step until something says that it is enough, then leave the best weights in the model."""
-        self.model.train()
+        try:
+            self.model.train()
+            reason = self.steps(stop)
+            self.checkpoints.finish(self)
+        finally:
+            self.model.eval()
+            for parameter in self.frozen:
+                parameter.requires_grad = True
+        return TrainResult(self.progress.step, self.progress.loss, self.progress.best_loss, reason)
+
+    def steps(self, stop: StopRequest) -> str:
+        """Step, measure, log and save until there is a reason to stop, and return it."""
         reason = self.reason_to_stop(stop)
         while not reason:
             record = self.step()
@@ -122,20 +107,29 @@ class Trainer:
             if self.log:
                 self.log.step(record)
             self.watch_epoch(record)
-            if self.data.validate is not None and (progress.step % self.config.evaluate_every == 0 or last):
+            if progress.step % self.config.evaluate_every == 0 or last:
                 self.evaluate()
             reason = self.reason_to_stop(stop)
-            if reason or progress.step % self.config.save_every == 0:
+            if reason or self.time_to_save():
                 self.checkpoints.save(self)
-        self.checkpoints.finish(self)
-        self.model.eval()
-        return TrainResult(self.progress.step, self.progress.loss, self.progress.best_loss, reason)
+                self.saved_at = time.monotonic()
+        return reason
+
+    def time_to_save(self) -> bool:
+        """Say whether a checkpoint is due, by steps or by the clock."""
+        minutes = self.config.save_minutes
+        late = minutes and time.monotonic() - self.saved_at >= 60 * minutes
+        return bool(late) or self.progress.step % self.config.save_every == 0
 
     def step(self) -> StepRecord:
         """Learn from `accumulate` micro-batches as if they were one large batch."""
         began, config, progress = time.perf_counter(), self.config, self.progress
-        parts = [self.data.batches.next_batch() for _ in range(config.accumulate)]
-        rate = learning_rate_at(progress.step, config)
+        parts, self.places = [], []
+        for _ in range(config.accumulate):
+            parts.append(self.data.batches.next_batch())
+            self.places += getattr(self.data.batches, "places", [])
+        self.check_tokens(parts)
+        rate = learning_rate_at(progress.step, config, progress.cuts)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.backward(parts)
@@ -145,6 +139,22 @@ class Trainer:
         tokens = sum(inputs.numel() for inputs, _ in parts) * self.group.world_size
         seconds = time.perf_counter() - began
         return StepRecord(progress.step, loss, seconds, samples, tokens, rate, norm, self.mfu(tokens, seconds))
+
+    def check_tokens(self, parts: list[tuple[Tensor, Tensor]]) -> None:
+        """Refuse tokens that the model doesn't know; a GPU would only say that something went wrong somewhere."""
+        known = self.model.config.vocab_size
+        for inputs, targets in parts:
+            low, high = int(inputs.min()), int(torch.maximum(inputs, targets).max())
+            if low < 0 or high >= known:
+                raise CourseError(
+                    f"Step {self.progress.step + 1} met token {low if low < 0 else high}, expected ids from 0 to "
+                    f"{known - 1}. {self.describe_batch()} Prepare the text again, with this model's tokenizer."
+                )
+
+    def describe_batch(self) -> str:
+        """Say which windows of the training text the step at hand learned from."""
+        shown = ", ".join(f"{place:,}" for place in self.places[:8]) + (", …" if len(self.places) > 8 else "")
+        return f"Its batch: {self.data.batches.unit} {shown}." if self.places else ""
 
     def backward(self, parts: list[tuple[Tensor, Tensor]]) -> float:
         """Add up the gradients of all parts, each weighed by its targets, and return the mean loss."""
@@ -170,7 +180,7 @@ class Trainer:
             raise CourseError(
                 f"Step {self.progress.step + 1} gave loss {loss} and gradient norm {norm}, expected numbers. "
                 f"The weights of step {self.progress.step} are untouched. Lower learning_rate "
-                f"({self.config.learning_rate:g}), keep clip at 1, or look for damaged data in this batch."
+                f"({self.config.learning_rate:g}), keep clip at 1, or look for damaged data. {self.describe_batch()}"
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -184,23 +194,35 @@ class Trainer:
         useful = flops_per_token(self.model.config, self.config.context) * tokens / seconds
         return useful / (self.peak * self.group.world_size)
 
-    def evaluate(self) -> float:
-        """Measure the held-out loss, once a step, and remember the best weights."""
-        if self.progress.evaluated_step == self.progress.step:
-            return self.progress.validate_loss
-        tokens = self.data.validate[: self.config.evaluate_tokens]
-        context = min(self.config.context, self.model.config.context)
-        loss = measure_loss(self.model, tokens, Protocol(context, context)).loss
-        progress = self.progress
-        better = progress.best_loss is None or loss < progress.best_loss
-        progress.validate_loss, progress.evaluated_step = loss, progress.step
-        progress.waited = 0 if better else progress.waited + 1
-        if better:
-            progress.best_loss = loss
-            self.checkpoints.keep_best(self.model, in_memory=self.config.patience > 0)
+    def evaluate(self) -> float | None:
+        """Measure all that is to be measured, once a step, remember the best weights, and return the held-out loss."""
+        progress, data = self.progress, self.data
+        if progress.evaluated_step == progress.step or not has_measures(data):
+            return progress.validate_loss
+        progress.evaluated_step = progress.step
+        held_out = None if data.validate is None else self.measure(data.validate)
+        best = held_out is not None and progress.judge(held_out)
+        others = {name: self.measure(tokens) for name, tokens in data.also.items()}
+        memorized = data.memorization(self.model) if data.memorization else None
         if self.log:
-            self.log.say(f"step {progress.step} | held-out loss {loss:.4f}{' (best)' if better else ''}")
-        return loss
+            self.log.evaluation(Evaluation(progress.step, held_out, best, others, memorized))
+        if best:
+            self.checkpoints.keep_best(self)
+        self.cut_rate_on_plateau()
+        return held_out
+
+    def measure(self, tokens: Tensor) -> float:
+        """Return the loss on the first evaluate_tokens of tokens (time,)."""
+        context = min(self.config.context, self.model.config.context)
+        return measure_loss(self.model, tokens[: self.config.evaluate_tokens], Protocol(context, context)).loss
+
+    def cut_rate_on_plateau(self) -> None:
+        """Lower the learning rate when the held-out loss has stood still for plateau_patience evaluations."""
+        progress, config = self.progress, self.config
+        if config.schedule == "plateau" and progress.stalled >= config.plateau_patience:
+            progress.cuts, progress.stalled = progress.cuts + 1, 0
+            if self.log:
+                self.log.say(f"step {progress.step} | learning rate times {config.plateau_factor:g}")
 
     def watch_epoch(self, record: StepRecord) -> None:
         """Add the step to its epoch, and close the epoch when the batches have begun the next one."""
@@ -228,3 +250,24 @@ class Trainer:
             return f"no better held-out loss in {config.patience} evaluations; best {progress.best_loss:.4f}"
         asked = self.group.mean(torch.tensor(float(stop.requested), device=self.model.device))
         return "stopped by hand" if asked > 0 else ""  # one process asked, all of them stop
+
+
+def has_measures(data: TrainingData) -> bool:
+    """Say whether there is anything to evaluate."""
+    return data.validate is not None or bool(data.also) or data.memorization is not None
+
+
+def check_measures(data: TrainingData, config: TrainConfig) -> None:
+    """Refuse at the start what could only fail, or do nothing, hours later."""
+    for name, tokens in {"held-out": data.validate, **data.also}.items():
+        if tokens is not None and len(tokens) < 2:
+            raise CourseError(
+                f"The {name} text has {len(tokens)} tokens, expected at least 2 to measure a loss. "
+                "Hold out a larger share: python -m utils prepare … --held-out 0.2"
+            )
+    if data.validate is None and (config.patience or config.schedule == "plateau"):
+        asked = f"patience={config.patience}" if config.patience else "schedule=plateau"
+        raise CourseError(
+            f"{asked} needs a held-out loss to judge by, and nothing is held out. Give held-out tokens "
+            "(validate.bin), or leave it out."
+        )

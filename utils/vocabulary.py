@@ -30,21 +30,37 @@ def compact(tokens: np.ndarray, used: np.ndarray) -> np.ndarray:
     return np.searchsorted(used, tokens).astype(np.uint16)
 
 
+def shrink(model: GPT2, used: np.ndarray) -> GPT2:
+    """Return the model with the rows of used tokens only, in their order."""
+    rows = model.token_embedding.weight.detach()[torch.from_numpy(used.astype(np.int64))]
+    return with_rows(model, rows)
+
+
+def put_back(model: GPT2, used: np.ndarray, table: Tensor) -> GPT2:
+    """Return the model with all rows of `table` (vocab, width), but its own ones for the used tokens."""
+    rows = table.clone()
+    rows[torch.from_numpy(used.astype(np.int64))] = model.token_embedding.weight.detach().cpu()
+    return with_rows(model.cpu(), rows).eval()
+
+
+def with_rows(model: GPT2, rows: Tensor) -> GPT2:
+    """Return the model with another token table (vocab, width); the rest is the model's own."""
+    other = GPT2(replace(model.config, vocab_size=len(rows))).to(model.device)
+    weights = {name: weight for name, weight in model.state_dict().items() if not name.startswith(("token_", "head"))}
+    other.load_state_dict(weights, strict=False)
+    with torch.no_grad():
+        other.token_embedding.weight.copy_(rows)
+    return other
+
+
 def expand(model: GPT2, used: np.ndarray, vocab_size: int, sample: Tensor) -> GPT2:
     """Return the model with its full vocabulary; `sample` (batch, time) are compact tokens, of texts and of chance.
 
     Unused tokens get one common row, which makes them as unlikely as it can after everything in the sample, and
     a little noise, so that each of them can be learned later.
     """
-    full = GPT2(replace(model.config, vocab_size=vocab_size))
-    weights = {name: weight for name, weight in model.state_dict().items() if not name.startswith(("token_", "head"))}
-    full.load_state_dict(weights, strict=False)
     common = unlikely_row(model, sample, vocab_size - len(used))
-    with torch.no_grad():
-        rows = common + NOISE * torch.randn(vocab_size, len(common))
-        rows[torch.from_numpy(used.astype(np.int64))] = model.token_embedding.weight
-        full.token_embedding.weight.copy_(rows)
-    return full.eval()
+    return put_back(model, used, common + NOISE * torch.randn(vocab_size, len(common)))
 
 
 NOISE = 0.002  # small beside the rows of used tokens, whose values spread by about 0.1

@@ -6,7 +6,18 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 
-KINDS = ("prepare", "texts", "models", "quantizing", "training", "serving", "classroom", "house", "shootout")
+KINDS = (
+    "prepare",
+    "texts",
+    "models",
+    "quantizing",
+    "training",
+    "comparing",
+    "serving",
+    "classroom",
+    "house",
+    "shootout",
+)
 Add = Callable[[str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
 
 

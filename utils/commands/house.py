@@ -25,7 +25,7 @@ def declare(add: Add) -> None:
     command.add_argument("--out", default="build/site", help="folder for the pages (%(default)s)")
 
     command = add("bench", bench, "measure ours beside peers, in one run")
-    command.add_argument("names", nargs="*", help="training, generation, quantization, …; all when none is named")
+    command.add_argument("names", nargs="*", help="startup, loading, generation, …; all when none is named")
 
 
 def notebooks(options: argparse.Namespace) -> int:

@@ -13,9 +13,13 @@ def declare(add: Add) -> None:
         "settings", nargs="*", metavar="key=value", help="for instance data=data/prepared max_steps=100"
     )
 
-    command = add("chat", chat, "talk to a model in the terminal; exit or quit ends it")
-    command.add_argument("model", nargs="?", default="nano", help="a size, a folder or a file (%(default)s)")
-    command.add_argument("settings", nargs="*", metavar="key=value", help="for instance temperature=0.8 top_k=40")
+    command = add("chat", chat, "talk to a model in the terminal, or to several side by side; exit or quit ends it")
+    command.add_argument(
+        "words",
+        nargs="*",
+        metavar="MODEL|key=value",
+        help="sizes, folders or files (nano), and settings such as temperature=0.8 top_k=40",
+    )
     command.add_argument("--log", default="chat_log.csv", help="where the conversation is kept (%(default)s)")
 
 
@@ -26,6 +30,12 @@ def train(options: argparse.Namespace) -> None:
 
 
 def chat(options: argparse.Namespace) -> None:
-    from utils.chat import Conversation
+    from utils.chat import Conversation, RoundTable, part_words
 
-    Conversation.open(options.model, options.settings, options.log).run()
+    models, settings = part_words(options.words)
+    opened = (
+        RoundTable.open(models, settings, options.log)
+        if len(models) > 1
+        else Conversation.open(models[0], settings, options.log)
+    )
+    opened.run()
