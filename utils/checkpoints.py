@@ -131,7 +131,7 @@ class Checkpoints:
         if not trainer.config.patience or trainer.progress.best_loss is None:
             return
         if self.folder is not None:
-            _copy_weights(trainer.model, open_weights(self.folder / "model.safetensors"))
+            copy_weights(trainer.model, open_weights(self.folder / "model.safetensors"))
         elif self.best is not None:
             trainer.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
 
@@ -151,14 +151,15 @@ def _training_note(path: Path, model: GPT2) -> dict:
 
 
 @torch.no_grad()
-def _copy_weights(model: GPT2, stored: dict) -> None:
+def copy_weights(model: GPT2, stored: dict) -> None:
+    """Set a model's parameters to stored tensors, which have the hub's names and layout."""
     for name, parameter in model.named_parameters():
         value = stored[hub_name(name)].read()
         parameter.copy_(value.T if name.endswith(LINEAR) else value)
 
 
 def _restore_parameters(trainer, stored: dict, step: float) -> None:
-    _copy_weights(trainer.model, stored)
+    copy_weights(trainer.model, stored)
     for parameter, name in _names_by_parameter(trainer).items():
         start = f"optimizer.{name}."
         moments = {key.removeprefix(start): stored[key] for key in stored if key.startswith(start)}

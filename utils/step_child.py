@@ -19,6 +19,7 @@ import torch
 from utils.careful_step import careful_memory, careful_step
 from utils.config import SIZES, GPT2Config, Workload, estimate_memory, format_bytes, total_parameters
 from utils.errors import CourseError
+from utils.lab_results import machine_in_words
 from utils.model import GPT2
 from utils.optimizers import make_optimizer
 from utils.peak_memory import peak_memory
@@ -62,6 +63,7 @@ class StepJob:
 class StepReport:
     """What one step did and took; bytes are those above what the process held before it had a model."""
 
+    machine: str
     size: str
     way: str
     parameters: int
@@ -77,8 +79,9 @@ class StepReport:
     def __str__(self) -> str:
         return (
             f"{self.size}, {self.parameters:,} parameters, one {self.way} step on {self.context} tokens: "
-            f"loss {self.loss_before:.2f} before, {self.loss_after:.2f} after; at most {format_bytes(self.peak_bytes)} "
-            f"of memory, {format_bytes(self.estimated_bytes)} were estimated"
+            f"loss {self.loss_before:.2f} before, {self.loss_after:.2f} after; {self.seconds:.0f} s with threads: "
+            f"{self.threads}; at most {format_bytes(self.peak_bytes)} of memory, "
+            f"{format_bytes(self.estimated_bytes)} were estimated"
         )
 
 
@@ -91,7 +94,8 @@ def measure_step(job: StepJob, keep_free: int = 0) -> StepReport:
             "be used. Nothing was allocated. Close other programs, or take a smaller size."
         )
     command = [sys.executable, "-m", "utils.step_child", json.dumps(asdict(job))]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONUTF8": "1"}, capture_output=True, encoding="utf-8")
+    utf8 = os.environ | {"PYTHONUTF8": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=utf8, capture_output=True, encoding="utf-8")
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise CourseError(
@@ -115,10 +119,19 @@ def take_step(job: StepJob) -> StepReport:
     peak = peak_memory() - before
     with torch.no_grad():
         after = float(model(tokens[:, :-1], tokens[:, 1:]))
-    estimated, count = sum(job.estimate().values()), total_parameters(model.config)
-    threads = torch.get_num_threads()
     return StepReport(
-        job.size, job.way, count, job.context, not job.weights, loss, after, seconds, threads, peak, estimated
+        machine=machine_in_words(model.device),
+        size=job.size,
+        way=job.way,
+        parameters=total_parameters(model.config),
+        context=job.context,
+        from_zero=not job.weights,
+        loss_before=loss,
+        loss_after=after,
+        seconds=seconds,
+        threads=torch.get_num_threads(),
+        peak_bytes=peak,
+        estimated_bytes=sum(job.estimate().values()),
     )
 
 
