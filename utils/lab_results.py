@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
-from utils.config import total_parameters
 from utils.errors import CourseError
 from utils.weights import write_whole
 
@@ -85,7 +84,7 @@ def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000
     from utils.batches import load_bin
     from utils.devices import pick_device
     from utils.evaluate import Protocol, measure_loss
-    from utils.last_weights import last_model
+    from utils.last_weights import last_model, learned_text
     from utils.recipes import Recipe
     from utils.settings import read_settings
 
@@ -98,12 +97,13 @@ def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000
     text, held_out = (load_bin(data / f"{side}.bin") for side in ("train", "validate"))
     model = last_model(recipe).to(pick_device(recipe.device or None))
     context = min(recipe.context, model.config.context)
-    loss = measure_loss(model, torch.from_numpy(text[:check_tokens].astype("int64")), Protocol(context, context)).loss
+    known = torch.from_numpy(learned_text(recipe)[:check_tokens].astype("int64"))
+    loss = measure_loss(model, known, Protocol(context, context)).loss
     last = max(steps)
     result = StoredRun(
         machine=machine_in_words(model.device),
         recipe=different_settings(recipe),
-        parameters=total_parameters(model.config),
+        parameters=sum(weight.numel() for weight in model.parameters()),
         text_tokens=len(text),
         held_out_tokens=len(held_out),
         tokens=sum(int(row["tokens"]) for row in steps.values()),
