@@ -158,7 +158,11 @@ def test_a_stored_run_says_what_its_logs_say(run, tmp_path):
     ends = [step for step, _ in stored.held_out]
     assert ends == sorted(set(ends)) and ends[-1] == 12 and 5 in ends
     first = sum(float(row["loss"]) for row in rows[: ends[0]]) / ends[0]
-    assert stored.training[0] == (ends[0], pytest.approx(first, abs=1e-5))
+    second = sum(float(row["loss"]) for row in rows[ends[0] : ends[1]]) / (ends[1] - ends[0])
+    assert stored.training[:2] == [
+        (ends[0], pytest.approx(first, abs=1e-5)),
+        (ends[1], pytest.approx(second, abs=1e-5)),
+    ]
     assert stored.recipe["optimizer"] == "muon" and "resume" not in stored.recipe
     assert read_result(StoredRun, tmp_path / "result.json") == stored
 

@@ -39,7 +39,7 @@ class StoredRun:
         best_step, best = min(self.held_out, key=lambda point: point[1])
         return (
             f"{self.parameters:,} parameters, {self.tokens:,} tokens in {self.steps:,} steps and "
-            f"{self.minutes:.0f} minutes on {self.machine}: a step's loss of {self.step_loss:.4f}, "
+            f"{self.minutes:.1f} minutes on {self.machine}: a step's loss of {self.step_loss:.4f}, "
             f"{self.text_loss:.4f} on the text itself, and {self.held_out[-1][1]:.2f} on held-out text, "
             f"which was best after step {best_step:,} at {best:.2f}"
         )
