@@ -11,15 +11,14 @@ import multiprocessing
 import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
 from utils.errors import CourseError
+from utils.peak_memory import peak_memory
 
 Sample = dict[str, float]  # what one turn of one contestant gave, by the name of the quantity
 
@@ -164,19 +163,6 @@ def _serve(pipe, make: Callable, arguments: tuple, imports: tuple[str, ...]) -> 
         return
     except Exception as error:  # reported by the parent, who knows the contestant's name
         pipe.send(("error", f"{type(error).__name__}: {error}"))
-
-
-def peak_memory() -> int:
-    """Return the most bytes of memory that this process has held at any time."""
-    if sys.platform == "linux":
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 def timed(work: Callable[[], object]) -> float:

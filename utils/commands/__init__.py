@@ -17,6 +17,7 @@ KINDS = (
     "classroom",
     "house",
     "shootout",
+    "labs",
 )
 Add = Callable[[str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser]
 
