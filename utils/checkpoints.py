@@ -145,12 +145,8 @@ class Checkpoints:
         if not trainer.config.patience or trainer.progress.best_loss is None:
             return
         if self.folder is not None:
-<<<<<<< HEAD
             name = WEIGHTS if adapters(trainer.model) else BEST
-            _copy_weights(trainer.model, open_weights(self.folder / name))
-=======
-            copy_weights(trainer.model, open_weights(self.folder / "model.safetensors"))
->>>>>>> refs/heads/labs
+            copy_weights(trainer.model, open_weights(self.folder / name))
         elif self.best is not None:
             trainer.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
 
@@ -188,14 +184,10 @@ def _weights(model: GPT2) -> list[tuple[str, Tensor]]:
 
 
 @torch.no_grad()
-<<<<<<< HEAD
-def _copy_weights(model: GPT2, stored: dict) -> None:
+def copy_weights(model: GPT2, stored: dict) -> None:
+    """Set a model's parameters, or its adapters, to stored tensors with the hub's names and layout."""
     if adapters(model):
         return fill_adapters(model, stored, "the checkpoint")
-=======
-def copy_weights(model: GPT2, stored: dict) -> None:
-    """Set a model's parameters to stored tensors, which have the hub's names and layout."""
->>>>>>> refs/heads/labs
     for name, parameter in model.named_parameters():
         value = stored[hub_name(name)].read()
         parameter.copy_(part_like(value.T if name.endswith(LINEAR) else value, parameter))
