@@ -30,7 +30,7 @@ class Limits:
 
     seconds: int = 120
     memory: int = 6 * 2**30  # bytes of address space; torch alone takes two or three times 2**30
-    output: int = 20 * 2**20  # bytes of the largest file, what is printed included
+    output: int = 200 * 2**20  # bytes of the largest file, what is printed included; nano in float32 takes 72
 
 
 class _Ruleset(ctypes.Structure):
