@@ -339,7 +339,7 @@ def test_markup_is_shown_as_text_and_kept_as_it_was_said(running, client, shelf)
     _, talk = client.predict(MARKUP, [], True, 10, 0, None, "tiny", api_name="/chat")
     shown = talk[0]["content"][0]["text"]
     assert "<" not in shown and ">" not in shown and spoken(talk)[0] == MARKUP
-    assert read_log(running.log)[-1][1:] == [MARKUP, greedy(shelf["tiny"], MARKUP, 10)]
+    assert read_log(running.log)[-1][1:] == [MARKUP, greedy(shelf["tiny"], MARKUP, 10), "tiny"]
     _, more = client.predict("b", talk, True, 10, 0, None, "tiny", api_name="/chat")  # and it is read as it was said
     before = f"{MARKUP}{greedy(shelf['tiny'], MARKUP, 10)} b"
     assert read_log(running.log)[-1][2] == greedy(shelf["tiny"], before, 10)
@@ -359,7 +359,7 @@ def test_many_people_chat_into_one_log_row_by_row(running):
     with ThreadPoolExecutor(20) as people:
         list(people.map(lambda q: ask(running.url, q, [], False, 5, 0, None, "tiny", name="chat"), queries))
     rows = read_log(running.log)[before:]
-    assert sorted(row[1] for row in rows) == sorted(queries) and {len(row) for row in rows} == {3}
+    assert sorted(row[1] for row in rows) == sorted(queries) and {len(row) for row in rows} == {4}
 
 
 # Nothing leaves this machine

@@ -162,10 +162,10 @@ def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
     """Add the chat: the model goes on where the conversation ends; what is said is shown as text and kept."""
     lock = threading.Lock()
 
-    def keep(query: str, response: str) -> None:
+    def keep(query: str, response: str, model: str) -> None:
         if chat_log:
             with lock:  # two rows at the same moment would mix
-                log_chat(chat_log, query, response)
+                log_chat(chat_log, query, response, model)
 
     def chat(
         query: str,
@@ -185,7 +185,7 @@ def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
                 yield "", [*turn, as_message("assistant", said)]
         finally:  # a stopped answer was said as well
             if said:
-                keep(query, said)
+                keep(query, said, model)
 
     kept = f"What is said is kept in {chat_log.name}, beside this server." if chat_log else "Nothing is kept."
     talk = gr.Chatbot(
