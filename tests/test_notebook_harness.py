@@ -98,8 +98,8 @@ def test_a_kernel_that_dies_fails_soon(tmp_path):
     assert done.returncode == 1, done.stdout
 
 
-def test_the_cell_timeout_of_the_course_is_120_seconds(pytestconfig):
-    assert float(pytestconfig.getoption("nbval_cell_timeout")) == 120
+def test_the_cell_timeout_of_the_course_is_five_minutes(pytestconfig):
+    assert float(pytestconfig.getoption("nbval_cell_timeout")) == 300
     assert pytestconfig.getoption("nbval") and pytestconfig.getoption("nbval_current_env")
     assert Path(pytestconfig.getoption("nbval_sanitize_with")).is_absolute()
 

@@ -37,6 +37,8 @@ def has_real_bf16(device_type: str) -> bool:
     if device_type == "mps":
         return False
     able = torch.cpu.get_capabilities()
+    if torch.backends.cpu.get_cpu_capability() == "AVX2":  # the processor can't do more, or was told not to
+        return False
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 

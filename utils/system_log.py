@@ -53,7 +53,7 @@ class SystemLog:
     def __enter__(self) -> SystemLog:
         if self._thread is not None:
             raise CourseError(f"{self.path} is being written by this log already; make a SystemLog for each run.")
-        self.run = f"{datetime.now().isoformat(' ', 'milliseconds')}, process {os.getpid()}"
+        self.run = f"{datetime.now().isoformat(' ', 'microseconds')}, process {os.getpid()}"
         self._averages = {name: Average() for name in AVERAGED}
         self._failed, self._lost = None, 0
         self._started, self._stop = threading.Event(), threading.Event()
