@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 from benchmarks.measure import (
@@ -12,11 +11,10 @@ from benchmarks.measure import (
     Rounds,
     Sample,
     compare,
-    interleave,
     machine_description,
-    timed,
+    race,
 )
-from benchmarks.training import SPEED, TRANSFORMERS, dtypes, plain_peer
+from benchmarks.training import SPEED, TRANSFORMERS, dtypes, our_steps, peer_steps, plain_peer
 from utils.config import SIZES, GPT2Config
 
 FULL, LORA, QLORA, PEFT = "ours, all weights", "ours, LoRA", "ours, QLoRA at 4 bits", "peft, LoRA"
@@ -41,7 +39,7 @@ def measure(settings: Settings = Settings()) -> Report:
     samples: dict[str, list[Sample]] = {}
     with OthersWatch() as others:
         for dtype in settings.dtypes or dtypes():
-            samples |= race(settings, dtype)
+            samples |= race_in(settings, dtype)
     notes = [
         f"Random weights and tokens, {settings.batch} × {settings.context} of them a step; adapters of rank "
         f"{settings.rank} beside all four layers of every block; no dropout, fused AdamW, clipped gradients.",
@@ -52,16 +50,12 @@ def measure(settings: Settings = Settings()) -> Report:
     return Report("adapters", title, asdict(settings), samples, ratios(samples, settings), notes, machine_description())
 
 
-def race(settings: Settings, dtype: str) -> dict[str, list[Sample]]:
+def race_in(settings: Settings, dtype: str) -> dict[str, list[Sample]]:
     """Return the samples of all contestants for one dtype of matrix products."""
-    with ExitStack() as stack:
-        turns = {
-            f"{name} {dtype}": stack.enter_context(Child(ours, settings, dtype, *kind, imports=IMPORTS)).turn
-            for name, kind in {FULL: (0, 0), LORA: (settings.rank, 0), QLORA: (settings.rank, 4)}.items()
-        }
-        child = Child(peer, settings, dtype, imports=(*IMPORTS, TRANSFORMERS, "peft"))
-        turns[f"{PEFT} {dtype}"] = stack.enter_context(child).turn
-        return interleave(turns, settings.rounds)
+    kinds = {FULL: (0, 0), LORA: (settings.rank, 0), QLORA: (settings.rank, 4)}
+    children = {f"{name} {dtype}": Child(ours, settings, dtype, *kind, imports=IMPORTS) for name, kind in kinds.items()}
+    children[f"{PEFT} {dtype}"] = Child(peer, settings, dtype, imports=(*IMPORTS, TRANSFORMERS, "peft"))
+    return race(children, settings.rounds)
 
 
 IMPORTS = ("torch.distributed.tensor", "utils.training")  # the first is what clipping gradients imports
@@ -82,23 +76,16 @@ def ours(settings: Settings, dtype: str, rank: int, bits: int):
     """Take steps of the course's own loop; rank 0 trains all weights, bits 0 packs none."""
     import torch
 
-    from utils.batches import Batches
-    from utils.distributed import ProcessGroup
     from utils.lora import add_lora, pack_base
     from utils.model import GPT2
-    from utils.training import TrainConfig, Trainer, TrainingData
 
     torch.manual_seed(0)
-    model, tokens = GPT2(settings.config), settings.batch * settings.context
+    model = GPT2(settings.config)
     if bits:
         pack_base(model, bits)
     if rank:
         add_lora(model, rank, 2 * rank)
-    text = torch.randint(settings.config.vocab_size, (20 * tokens,))
-    data = TrainingData(Batches(text, settings.batch, settings.context))
-    how = TrainConfig(context=settings.context, batch_size=settings.batch, dtype=dtype)
-    trainer = Trainer(model.train(), data, how, ProcessGroup())
-    return lambda: {SPEED: tokens / timed(trainer.step)}
+    return our_steps(model, settings.batch, settings.context, dtype)
 
 
 def peer(settings: Settings, dtype: str):
@@ -109,7 +96,6 @@ def peer(settings: Settings, dtype: str):
     from peft import LoraConfig, get_peft_model
 
     warnings.simplefilter("ignore")  # peft uses a name that transformers is about to change
-    shape, config = (settings.batch, settings.context), settings.config
     torch.manual_seed(0)
     adapters = LoraConfig(
         task_type="CAUSAL_LM",
@@ -118,17 +104,5 @@ def peer(settings: Settings, dtype: str):
         target_modules=ALL_LAYERS,
         fan_in_fan_out=True,
     )
-    model = get_peft_model(plain_peer(config), adapters).train()
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-
-    def step() -> None:
-        tokens = torch.randint(config.vocab_size, shape)
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
-            loss = model(input_ids=tokens, labels=tokens).loss
-        loss.backward()
-        float(torch.nn.utils.clip_grad_norm_(learned, 1.0))
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return lambda: {SPEED: shape[0] * shape[1] / timed(step)}
+    model = get_peft_model(plain_peer(settings.config), adapters)
+    return peer_steps(model, settings.batch, settings.context, dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 from benchmarks.measure import (
@@ -12,11 +11,11 @@ from benchmarks.measure import (
     Rounds,
     Sample,
     compare,
-    interleave,
     machine_description,
+    race,
     timed,
 )
-from benchmarks.training import SPEED, TRANSFORMERS, dtypes, ours
+from benchmarks.training import SPEED, TRANSFORMERS, dtypes, ours, plain_peer
 from utils.config import SIZES, GPT2Config
 
 OURS, TRAINER, SIMPLE = "ours", "transformers' Trainer", "gpt-2-simple"
@@ -35,9 +34,8 @@ class Settings:
 
 def measure(settings: Settings = Settings()) -> Report:
     """Let all of them take steps from random weights on random tokens, in turns."""
-    with OthersWatch() as others, ExitStack() as stack:
-        children = {name: stack.enter_context(child) for name, child in contestants(settings).items()}
-        samples = interleave({name: child.turn for name, child in children.items()}, settings.rounds)
+    with OthersWatch() as others:
+        samples = race(contestants(settings), settings.rounds)
     notes = [
         "All weights learn, with AdamW and clipping; gpt-2-simple has Adam, no clipping and float32 only.",
         "Random weights and tokens: values don't change how long a product takes. A turn is the mean of its steps.",
@@ -79,8 +77,7 @@ def trainer(config: GPT2Config, batch: int, context: int, dtype: str, steps: int
     import time
 
     import torch
-    from transformers import GPT2Config as PeerConfig
-    from transformers import GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
+    from transformers import Trainer, TrainerCallback, TrainingArguments
 
     class Clock(TrainerCallback):
         ends: list[float] = []
@@ -97,9 +94,6 @@ def trainer(config: GPT2Config, batch: int, context: int, dtype: str, steps: int
             return {"input_ids": tokens, "labels": tokens}
 
     torch.manual_seed(0)
-    quiet = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "use_cache": False}
-    shape = {"n_layer": config.n_layer, "n_head": config.n_head, "n_embd": config.n_embd}
-    sizes = {"vocab_size": config.vocab_size, "n_positions": config.context}
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(),
         per_device_train_batch_size=batch,
@@ -113,8 +107,7 @@ def trainer(config: GPT2Config, batch: int, context: int, dtype: str, steps: int
         disable_tqdm=True,
     )
     clock = Clock()
-    model = GPT2LMHeadModel(PeerConfig(**shape, **sizes, **quiet))
-    peer = Trainer(model, arguments, train_dataset=Rows(), callbacks=[clock])
+    peer = Trainer(plain_peer(config), arguments, train_dataset=Rows(), callbacks=[clock])
 
     def turn() -> Sample:
         clock.ends.clear()

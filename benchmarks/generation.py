@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measure import Child, OthersWatch, Report, Rounds, Sample, compare, interleave, machine_description
+from benchmarks.measure import Child, OthersWatch, Report, Rounds, Sample, compare, machine_description, race
 from utils.config import SIZES, GPT2Config, total_parameters
 from utils.hardware import usable_cores
 
@@ -35,8 +34,8 @@ def measure(settings: Settings = Settings()) -> Report:
 
     with TemporaryDirectory() as folder, OthersWatch() as others:
         write_weights(settings, Path(folder))
-        samples = _race(single_contestants(settings, Path(folder)), settings)
-        samples |= _race(batch_contestants(settings, Path(folder)), settings)
+        samples = race(single_contestants(settings, Path(folder)), settings.rounds)
+        samples |= race(batch_contestants(settings, Path(folder)), settings.rounds)
     add_bandwidth_share(samples, settings.config)
     notes = [
         "Decode counts the tokens after the first one, prompt the time until the first one.",
@@ -139,13 +138,6 @@ def batch_contestants(settings: Settings, folder: Path) -> dict[str, Child]:
     return found
 
 
-def _race(contestants: dict[str, Child], settings: Settings) -> dict[str, list[Sample]]:
-    with ExitStack() as stack:
-        for child in contestants.values():
-            stack.enter_context(child)
-        return interleave({name: child.turn for name, child in contestants.items()}, settings.rounds)
-
-
 def reading():
     """Measure how fast this machine reads memory: the sum of an array that no cache can hold."""
     import torch
@@ -232,7 +224,7 @@ def peer(folder: Path, dtype: str, prompt: int, max_new: int, batch: int):
 
 def llama_cpp(path: Path, prompt: int, max_new: int):
     """Generate with llama.cpp, which keeps the time of prompt and decoding itself."""
-    from benchmarks.gguf_peer import LlamaCpp
+    from utils.llama_cpp import LlamaCpp
 
     model = LlamaCpp(path, usable_cores())
 

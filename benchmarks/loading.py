@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.measure import (
-    Child,
     OthersWatch,
     Report,
     Rounds,
     Sample,
     compare,
+    fresh_turn,
     interleave,
     machine_description,
     timed,
@@ -37,9 +37,7 @@ def measure(settings: Settings = Settings()) -> Report:
         write_weights(settings.config, Path(folder))
         samples = interleave(contestants(Path(folder)), settings.rounds)
     weights = 4 * total_parameters(settings.config)
-    for turns in samples.values():
-        for sample in turns:
-            sample["peak over weights"] = sample["peak bytes"] / weights
+    add_peak_over_weights(samples, weights)
     ratios = [compare(samples, other, OURS, "load seconds") for other in (PEER, BARE, FILLED)]
     notes = [
         f"The weights take {weights / 1e6:,.0f} MB; the file is in the system's cache; every weight is read once.",
@@ -48,6 +46,12 @@ def measure(settings: Settings = Settings()) -> Report:
     ]
     title = "Loading float32 weights: seconds and peak memory"
     return Report("loading", title, asdict(settings), samples, ratios, notes, machine_description())
+
+
+def add_peak_over_weights(samples: Mapping[str, list[Sample]], weights: int) -> None:
+    """Add to each sample its peak memory as a multiple of the weights' bytes."""
+    for sample in (sample for turns in samples.values() for sample in turns):
+        sample["peak over weights"] = sample["peak bytes"] / weights
 
 
 def write_weights(config: GPT2Config, folder: Path) -> None:
@@ -65,21 +69,9 @@ def write_weights(config: GPT2Config, folder: Path) -> None:
 
 def contestants(folder: Path) -> dict[str, Callable[[], Sample]]:
     """Return one turn for each contestant, a new process every time."""
-    ours = ("utils.loaders",)
-
-    def turn(make: Callable, imports: tuple[str, ...]) -> Callable[[], Sample]:
-        def start() -> Sample:
-            with Child(make, folder, imports=imports) as child:
-                return child.turn()
-
-        return start
-
-    return {
-        OURS: turn(load_ours, ours),
-        PEER: turn(load_peer, ("transformers.models.gpt2.modeling_gpt2", "transformers.generation")),
-        BARE: turn(load_bare, ours),
-        FILLED: turn(load_filled, ours),
-    }
+    ours, theirs = ("utils.loaders",), ("transformers.models.gpt2.modeling_gpt2", "transformers.generation")
+    makes = {OURS: (load_ours, ours), PEER: (load_peer, theirs), BARE: (load_bare, ours), FILLED: (load_filled, ours)}
+    return {name: fresh_turn(make, folder, imports=imports) for name, (make, imports) in makes.items()}
 
 
 def _measured(load: Callable[[], list]) -> Sample:

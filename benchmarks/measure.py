@@ -13,6 +13,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import psutil
@@ -146,6 +147,22 @@ class Child:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def fresh_turn(make: Callable[..., Callable[[], Sample]], *arguments, imports: Sequence[str] = ()) -> Callable:
+    """Return the turn of a contestant that gets a new process every time."""
+
+    def turn() -> Sample:
+        with Child(make, *arguments, imports=imports) as child:
+            return child.turn()
+
+    return turn
+
+
+def race(contestants: Mapping[str, Child], rounds: Rounds) -> dict[str, list[Sample]]:
+    """Let contestants take turns, each in its one process, and end the processes."""
+    with ExitStack() as stack:
+        return interleave({name: stack.enter_context(child).turn for name, child in contestants.items()}, rounds)
 
 
 def _serve(pipe, make: Callable, arguments: tuple, imports: tuple[str, ...]) -> None:

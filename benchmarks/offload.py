@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.generation import DECODE, WHOLE, rates
-from benchmarks.loading import write_weights
-from benchmarks.measure import Child, OthersWatch, Report, Rounds, Sample, compare, interleave, machine_description
+from benchmarks.loading import add_peak_over_weights, write_weights
+from benchmarks.measure import (
+    OthersWatch,
+    Report,
+    Rounds,
+    Sample,
+    compare,
+    fresh_turn,
+    interleave,
+    machine_description,
+)
 from utils.config import SIZES, GPT2Config, Workload, total_parameters
 
 HERE, HALF, BLOCKS, ALL = (
@@ -35,11 +43,14 @@ def measure(settings: Settings = Settings()) -> Report:
     """Write the weights once, then load and generate under each plan in turns, a new process every time."""
     with TemporaryDirectory() as folder, OthersWatch() as others:
         write_weights(settings.config, Path(folder))
-        turns = {name: turn(Path(folder), settings, number) for number, name in enumerate(places(settings.config))}
+        imports = ("utils.offload", "utils.sampling")
+        turns = {
+            name: fresh_turn(generate_under, Path(folder), settings, number, imports=imports)
+            for number, name in enumerate(places(settings.config))
+        }
         samples = interleave(turns, settings.rounds)
     weights = 4 * total_parameters(settings.config)
-    for sample in (sample for found in samples.values() for sample in found):
-        sample["peak over weights"] = sample["peak bytes"] / weights
+    add_peak_over_weights(samples, weights)
     ratios = [compare(samples, HERE, other, DECODE) for other in (HALF, BLOCKS, ALL)]
     ratios += [compare(samples, other, HERE, "peak bytes") for other in (HALF, BLOCKS, ALL)]
     notes = [
@@ -61,17 +72,6 @@ def places(config: GPT2Config) -> dict[str, tuple[str, tuple[str, ...]]]:
         BLOCKS: ("cpu", ("disk",) * n),
         ALL: ("disk", ("disk",) * n),
     }
-
-
-def turn(folder: Path, settings: Settings, number: int) -> Callable[[], Sample]:
-    """Return one contestant's turn: a process that loads under its plan and generates."""
-
-    def start() -> Sample:
-        imports = ("utils.offload", "utils.sampling")
-        with Child(generate_under, folder, settings, number, imports=imports) as child:
-            return child.turn()
-
-    return start
 
 
 def generate_under(folder: Path, settings: Settings, number: int):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +16,10 @@ from benchmarks.measure import (
     Rounds,
     Sample,
     compare,
+    fresh_turn,
     interleave,
     machine_description,
+    race,
     timed,
 )
 from utils.config import SIZES, GPT2Config
@@ -115,11 +116,7 @@ def quantizers(settings: Settings, folder: Path, peer: bool) -> dict[str, Callab
     """Return one turn for each way to quantize the shape, a new process every time."""
 
     def turn(make: Callable) -> Callable[[], Sample]:
-        def start() -> Sample:
-            with Child(make, folder / "16-bit", settings, imports=("utils.gptq", "utils.loaders")) as child:
-                return child.turn()
-
-        return start
+        return fresh_turn(make, folder / "16-bit", settings, imports=("utils.gptq", "utils.loaders"))
 
     found = {ROUND: turn(rounding), GPTQ: turn(our_gptq)}
     return found | ({PEER: lambda: their_gptq(settings, folder)} if peer else {})
@@ -176,14 +173,6 @@ def generators(settings: Settings, folder: Path) -> dict[str, Child]:
     return found
 
 
-def race(contestants: dict[str, Child], rounds: Rounds) -> dict[str, list[Sample]]:
-    """Let contestants that stay alive take turns."""
-    with ExitStack() as stack:
-        for child in contestants.values():
-            stack.enter_context(child)
-        return interleave({name: child.turn for name, child in contestants.items()}, rounds)
-
-
 def judged(settings: Settings, folder: Path, peer: bool) -> dict[str, Sample]:
     """Return the perplexity of a trained model in 16 bits, quantized by us, and by gptqmodel with the same text."""
     from utils.evaluate import Protocol, measure_loss
@@ -208,8 +197,7 @@ def judged(settings: Settings, folder: Path, peer: bool) -> dict[str, Sample]:
 
 def loaded_once(folder: Path, warm_up: Path) -> Sample:
     """Load a quantized folder in a new process and return its memory; loading another one first warms it up."""
-    with Child(loading, folder, warm_up, imports=("utils.quantized_files",)) as child:
-        return child.turn()
+    return fresh_turn(loading, folder, warm_up, imports=("utils.quantized_files",))()
 
 
 def loading(folder: Path, warm_up: Path):

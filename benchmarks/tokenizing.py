@@ -9,12 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.measure import (
-    Child,
     OthersWatch,
     Report,
     Rounds,
     Sample,
     compare,
+    fresh_turn,
     interleave,
     machine_description,
     timed,
@@ -67,19 +67,9 @@ def write_texts(folder: Path, settings: Settings) -> int:
 
 def contestants(folder: Path, size: int) -> dict[str, Callable[[], Sample]]:
     """Return one turn for each contestant, a new process every time."""
-
-    def turn(make: Callable, *imports: str) -> Callable[[], Sample]:
-        def start() -> Sample:
-            with Child(make, folder, size, imports=imports) as child:
-                return child.turn()
-
-        return start
-
-    return {
-        OURS: turn(make_ours, "utils.bins", "tokenizers"),
-        CLEANED: turn(make_cleaned, "utils.bins", "tokenizers"),
-        DIRECT: turn(make_direct, "numpy", "tokenizers", "utils.bpe"),
-    }
+    ours, theirs = ("utils.bins", "tokenizers"), ("numpy", "tokenizers", "utils.bpe")
+    makes = {OURS: (make_ours, ours), CLEANED: (make_cleaned, ours), DIRECT: (make_direct, theirs)}
+    return {name: fresh_turn(make, folder, size, imports=imports) for name, (make, imports) in makes.items()}
 
 
 def make_ours(folder: Path, size: int, **choices):

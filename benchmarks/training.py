@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 from benchmarks.measure import (
@@ -12,8 +11,8 @@ from benchmarks.measure import (
     Rounds,
     Sample,
     compare,
-    interleave,
     machine_description,
+    race,
     timed,
 )
 from utils.config import SIZES, GPT2Config, flops_per_token
@@ -36,7 +35,7 @@ def measure(settings: Settings = Settings()) -> Report:
     samples: dict[str, list[Sample]] = {}
     with OthersWatch() as others:
         for batch, context in settings.shapes:
-            samples |= race(settings, batch, context)
+            samples |= race_at(settings, batch, context)
     notes = [
         "Random weights and tokens, no dropout, fused AdamW and clipped gradients for everyone.",
         "Ours is the course's own loop; the matrix peak is a 2048 × 2048 product in the same dtype and round.",
@@ -63,19 +62,17 @@ def dtypes() -> list[str]:
     return ["float32", "bfloat16"] if has_real_bf16("cpu") else ["float32"]
 
 
-def race(settings: Settings, batch: int, context: int) -> dict[str, list[Sample]]:
+def race_at(settings: Settings, batch: int, context: int) -> dict[str, list[Sample]]:
     """Return the samples of all contestants for one shape of batch."""
     shape, arguments = f"{batch} × {context}", (settings.config, batch, context)
-    with ExitStack() as stack:
-        turns = {}
-        for dtype in dtypes():
-            for who, child in (
-                ("matrix product", Child(matrix_product, dtype, imports=("torch",))),
-                ("ours", Child(ours, *arguments, dtype, imports=("utils.training",))),
-                ("transformers", Child(peer, *arguments, dtype, imports=(TRANSFORMERS,))),
-            ):
-                turns[f"{who} {dtype}, {shape}"] = stack.enter_context(child).turn
-        samples = interleave(turns, settings.rounds)
+    contestants = {}
+    for dtype in dtypes():
+        contestants |= {
+            f"matrix product {dtype}, {shape}": Child(matrix_product, dtype, imports=("torch",)),
+            f"ours {dtype}, {shape}": Child(ours, *arguments, dtype, imports=("utils.training",)),
+            f"transformers {dtype}, {shape}": Child(peer, *arguments, dtype, imports=(TRANSFORMERS,)),
+        }
+    samples = race(contestants, settings.rounds)
     add_share_of_peak(samples, flops_per_token(settings.config, context))
     return samples
 
@@ -121,16 +118,24 @@ def ours(config: GPT2Config, batch: int, context: int, dtype: str):
     """Take steps of the course's own training loop."""
     import torch
 
-    from utils.batches import Batches
-    from utils.distributed import ProcessGroup
     from utils.model import GPT2
-    from utils.training import TrainConfig, Trainer, TrainingData
 
     torch.manual_seed(0)
-    tokens = torch.randint(config.vocab_size, (20 * batch * context,))
+    return our_steps(GPT2(config), batch, context, dtype)
+
+
+def our_steps(model, batch: int, context: int, dtype: str):
+    """Return a turn that is one step of a model in the course's own loop, on random tokens."""
+    import torch
+
+    from utils.batches import Batches
+    from utils.distributed import ProcessGroup
+    from utils.training import TrainConfig, Trainer, TrainingData
+
+    tokens = torch.randint(model.config.vocab_size, (20 * batch * context,))
     data = TrainingData(Batches(tokens, batch, context))
     settings = TrainConfig(context=context, batch_size=batch, dtype=dtype)
-    trainer = Trainer(GPT2(config).train(), data, settings, ProcessGroup())
+    trainer = Trainer(model.train(), data, settings, ProcessGroup())
     return lambda: {SPEED: batch * context / timed(trainer.step)}
 
 
@@ -139,16 +144,22 @@ def peer(config: GPT2Config, batch: int, context: int, dtype: str):
     import torch
 
     torch.manual_seed(0)
-    model = plain_peer(config).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    mixed = dtype == "bfloat16"
+    return peer_steps(plain_peer(config), batch, context, dtype)
+
+
+def peer_steps(model, batch: int, context: int, dtype: str):
+    """Return a turn that is one step of transformers' model, or peft's around it, in a loop of the usual form."""
+    import torch
+
+    learned = [parameter for parameter in model.train().parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
 
     def step() -> None:
-        tokens = torch.randint(config.vocab_size, (batch, context))
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        tokens = torch.randint(model.config.vocab_size, (batch, context))
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
             loss = model(input_ids=tokens, labels=tokens).loss
         loss.backward()
-        float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
+        float(torch.nn.utils.clip_grad_norm_(learned, 1.0))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

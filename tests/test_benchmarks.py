@@ -25,7 +25,6 @@ from benchmarks import (
     training,
     watching,
 )
-from benchmarks.gguf_peer import LlamaCpp
 from benchmarks.gptqmodel_peer import gptqmodel_python, quantize_there, with_tokenizer
 from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
@@ -33,6 +32,7 @@ from utils.errors import CourseError
 from utils.evaluate import compare_logits
 from utils.gguf_writer import save_gguf
 from utils.gptq import gptq_model
+from utils.llama_cpp import LlamaCpp
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.quantize import Grid

@@ -14,7 +14,6 @@ from gguf import GGMLQuantizationType as Type
 from gguf import quants
 from torch.testing import assert_close
 
-from benchmarks.gguf_peer import LlamaCpp
 from utils.__main__ import main
 from utils.chat import Conversation
 from utils.config import GPT2Config
@@ -24,6 +23,7 @@ from utils.gguf import open_gguf
 from utils.gguf_gpt2 import describe_gguf, gguf_name
 from utils.gguf_writer import save_gguf
 from utils.inspect_model import inspect_file
+from utils.llama_cpp import LlamaCpp
 from utils.loaders import hub_name, load_gpt2
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
