@@ -8,6 +8,7 @@ runs every notebook once more with two threads and with the processor limited to
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 from utils.notebooks import SETTINGS
@@ -15,16 +16,22 @@ from utils.notebooks import SETTINGS
 ROOT = Path(__file__).resolve().parent
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 THREADS = str(max(1, 2 // WORKERS))
+SET_HERE = "COURSE_THREADS_SET_BY_CONFTEST"  # workers inherit what their parent, which runs no test, has set
 
 os.environ.update(SETTINGS)
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
-    os.environ.setdefault(name, THREADS)
+    if name not in os.environ or name in os.environ.get(SET_HERE, ""):
+        os.environ[name] = THREADS
+        os.environ[SET_HERE] = f"{os.environ.get(SET_HERE, '')} {name}"
 for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS", "DO_NOT_TRACK"):
     os.environ[name] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["IPYTHONDIR"] = str(ROOT / ".pytest_cache" / "ipython")  # nobody's own start-up files
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that what we start hears Ctrl-C
 
 
 def pytest_configure(config) -> None:

@@ -178,6 +178,14 @@ def test_what_is_no_notebook_is_refused_by_name(tmp_path):
 COMPUTING = [path for path in find_notebooks() if path.parent.name != "exercises"]
 
 
+def test_workers_share_two_threads_and_do_not_take_two_each():
+    """With two threads in each of two workers on two cores, small steps waited for each other 300 times as long."""
+    if "OMP_NUM_THREADS" not in os.environ.get("COURSE_THREADS_SET_BY_CONFTEST", ""):
+        pytest.skip("OMP_NUM_THREADS was set by whoever started pytest")
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    assert {os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {str(max(1, 2 // workers))}
+
+
 @pytest.mark.variants
 @pytest.mark.parametrize("path", COMPUTING, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_notebook_prints_the_same_with_avx2_only_and_two_threads(path):

@@ -68,13 +68,15 @@ class CompactVocabulary:
         return compact(np.asarray(tokens), self.used)
 
 
-def expansion_sample(data: TrainingData, seed: int, count: int = 16) -> Tensor:
-    """Return windows (count, context) that begin anywhere in a text, and as many of tokens drawn by chance."""
+def expansion_sample(data: TrainingData, seed: int) -> Tensor:
+    """Return windows (count, context) that begin anywhere in the text, and 16 more of tokens drawn by chance."""
     chance = torch.Generator().manual_seed(seed)
-    tokens, context = data.validate, data.batches.context
-    if tokens is None or len(tokens) <= context:
-        tokens = data.batches.tokens
-    texts = torch.from_numpy(np.asarray(tokens).astype(np.int64))
-    starts = torch.randint(len(texts) - context, (count,), generator=chance).tolist()
-    windows = torch.stack([texts[start : start + context] for start in starts])
-    return torch.cat([windows, torch.randint(int(texts.max()), windows.shape, generator=chance)])
+    tokens, context = data.batches.tokens, data.batches.context
+    count = min(MOST_WINDOWS, len(tokens) // context + 1)
+    starts = torch.randint(len(tokens) - context, (count,), generator=chance).tolist()
+    windows = np.stack([tokens[start : start + context] for start in starts]).astype(np.int64)
+    by_chance = torch.randint(int(windows.max()) + 1, (16, context), generator=chance)
+    return torch.cat([torch.from_numpy(windows), by_chance])
+
+
+MOST_WINDOWS = 96  # with 16, what fits the sample fits little else: ten times the leak on other texts

@@ -19,8 +19,6 @@ from utils.tokenizer import META, load_tokenizer
 from utils.vocabulary import compact, expand
 from utils.weights import open_weights
 
-WINDOWS = 64  # of the learned text, on which tokens that never came are made unlikely
-
 
 def last_model(recipe: Recipe) -> GPT2:
     """Return the model as the last step of a recipe's run left it: a compact one knows the used tokens only."""
@@ -47,8 +45,7 @@ def keep_last(words: Sequence[str], folder: str | Path) -> Path:
     if recipe.compact:
         data = open_data(recipe, ProcessGroup())
         vocabulary = CompactVocabulary.of(data, tokenizer.vocab_size)
-        learned = replace(vocabulary.shorten(data), validate=None)  # these weights are at home there
-        sample = expansion_sample(learned, recipe.seed, WINDOWS)
+        sample = expansion_sample(vocabulary.shorten(data), recipe.seed)
         model = expand(model, vocabulary.used, tokenizer.vocab_size, sample)
     save_gpt2(model, folder)
     tokenizer.save(folder / META)

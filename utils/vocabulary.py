@@ -69,17 +69,17 @@ NOISE = 0.002  # small beside the rows of used tokens, whose values spread by ab
 def unlikely_row(model: GPT2, sample: Tensor, count: int, steps: int = 300) -> Tensor:
     """Return the row (width,) that `count` tokens can share and take the least probability on the sample."""
     with torch.no_grad():
-        states = model.residual_stream(sample).flatten(0, 1)  # (tokens, width), what the head reads
+        states = torch.cat([model.residual_stream(part).flatten(0, 1) for part in sample.split(4)])
         total = torch.cat([model.head(part).logsumexp(-1) for part in states.split(1024)])  # (tokens,)
     row = torch.zeros(states.shape[1], requires_grad=True)
-    optimizer = torch.optim.Adam([row], lr=0.05)
+    optimizer = torch.optim.Adam([row], lr=0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         odds = states @ row + math.log(count) - total  # log of unused to used probability
-        loss = torch.nn.functional.softplus(odds + MARGIN).mean() + 1e-3 * row.square().sum()
+        # What their presence adds to the loss; its log, so that the last thousandth is fought for like the first.
+        loss = torch.nn.functional.softplus(odds).mean().log() + 1e-2 * row.square().sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
     return row.detach()
-
-
-MARGIN = 10.0  # push until unused tokens hold about e⁻¹⁰ of the probability
