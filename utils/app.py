@@ -6,7 +6,7 @@ import html
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,12 +160,28 @@ def add_form(server: Server, settings: list) -> None:
 
 def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
     """Add the chat: the model goes on where the conversation ends; what is said is shown as text and kept."""
-    lock = threading.Lock()
+    kept = f"What is said is kept in {chat_log.name}, beside this server." if chat_log else "Nothing is kept."
+    talk = gr.Chatbot(
+        label="Conversation",
+        height=380,
+        render_markdown=False,
+        feedback_options=None,
+        buttons=[],
+        elem_id="conversation",
+    )
+    query = gr.Textbox(label="You", info=kept, lines=1, submit_btn=True, elem_id="query")
+    with gr.Row():
+        together = gr.Checkbox(True, label="Write one text together: the model reads the whole conversation")
+        stop = gr.Button("Stop", size="sm")
+        gr.ClearButton([talk, query], value="Begin anew", size="sm", api_visibility="private")
+    asked, shown = [query, talk, together, *settings], [query, talk]
+    running = query.submit(chat_turns(server, chat_log), asked, shown, api_name="chat", concurrency_id="model")
+    stop.click(None, cancels=[running], api_visibility="private")
 
-    def keep(query: str, response: str, model: str) -> None:
-        if chat_log:
-            with lock:  # two rows at the same moment would mix
-                log_chat(chat_log, query, response, model)
+
+def chat_turns(server: Server, chat_log: Path | None) -> Callable[..., Iterator[tuple]]:
+    """Return what answers one query, step by step, and keeps what was said in the log."""
+    lock = threading.Lock()
 
     def chat(
         query: str,
@@ -184,27 +200,11 @@ def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
                 said = answer.text
                 yield "", [*turn, as_message("assistant", said)]
         finally:  # a stopped answer was said as well
-            if said:
-                keep(query, said, model)
+            if said and chat_log:
+                with lock:  # two rows at the same moment would mix
+                    log_chat(chat_log, query, said, model)
 
-    kept = f"What is said is kept in {chat_log.name}, beside this server." if chat_log else "Nothing is kept."
-    talk = gr.Chatbot(
-        label="Conversation",
-        height=380,
-        render_markdown=False,
-        feedback_options=None,
-        buttons=[],
-        elem_id="conversation",
-    )
-    query = gr.Textbox(label="You", info=kept, lines=1, submit_btn=True, elem_id="query")
-    with gr.Row():
-        together = gr.Checkbox(True, label="Write one text together: the model reads the whole conversation")
-        stop = gr.Button("Stop", size="sm")
-        gr.ClearButton([talk, query], value="Begin anew", size="sm", api_visibility="private")
-    running = query.submit(
-        chat, [query, talk, together, *settings], [query, talk], api_name="chat", concurrency_id="model"
-    )
-    stop.click(None, cancels=[running], api_visibility="private")
+    return chat
 
 
 def answers(server: Server, wish: Wish) -> Iterator[Answer]:

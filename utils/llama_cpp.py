@@ -22,6 +22,8 @@ class LlamaCpp:
         params.n_gpu_layers = gpu_layers
         params.verbosity = -1  # errors only
         self.server = xllamacpp.Server(params)
+        # A server that is given up before its loop has begun never hears of it, and waits for its loop for ever.
+        self.generate([0], 1)
 
     def generate(self, prompt: Sequence[int], max_new: int) -> dict[str, float]:
         """Generate greedily and return llama.cpp's own timings: prompt_ms, and predicted_ms for predicted_n tokens."""
