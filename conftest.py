@@ -1,7 +1,7 @@
 """What every run of pytest stands on, tests and notebooks alike; set before anything imports torch.
 
 Notebooks run in kernels of their own, which inherit these settings: the embedded model on the CPU, no hub,
-and one thread in each of the two processes of `python course.py test`. tests/test_notebook_harness.py
+and one thread in each of the two processes of `python course.py test`. tests/test_other_processors.py
 runs every notebook once more with two threads and with the processor limited to AVX2.
 """
 

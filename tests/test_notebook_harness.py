@@ -1,15 +1,14 @@
-"""The strict run of notebooks itself: it fails on a wrong output, and notebooks hold on other processors."""
+"""The strict run of notebooks itself: it fails on a wrong output, and stores the same file every time."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import v4
+from strict_run import strict_run
 
 from utils.errors import CourseError
 from utils.notebooks import (
@@ -23,25 +22,6 @@ from utils.notebooks import (
 )
 
 CANARY = ROOT / "tests" / "canary"
-# Two threads where the run that stands beside this one has one, and nothing newer than AVX2.
-OTHER_PROCESSOR = {
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    "OMP_NUM_THREADS": "2",
-    "MKL_NUM_THREADS": "2",
-    "OMP_WAIT_POLICY": "PASSIVE",  # other tests run beside it
-}
-
-
-def strict_run(*words: str | Path, **settings: str) -> subprocess.CompletedProcess:
-    """Run pytest as `python course.py test` does, in a process of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "OMP_", "MKL_"))}
-    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "--color=no"]
-    command += ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}", *map(str, words)]
-    return subprocess.run(
-        command, cwd=ROOT, env={**kept, **settings}, capture_output=True, encoding="utf-8", errors="replace"
-    )
 
 
 def save(path: Path, *sources: str) -> Path:
@@ -174,20 +154,9 @@ def test_what_is_no_notebook_is_refused_by_name(tmp_path):
         read_notebook(path)
 
 
-# Students' copies compute nothing that their masters in exercises/solutions/ don't.
-COMPUTING = [path for path in find_notebooks() if path.parent.name != "exercises"]
-
-
 def test_workers_share_two_threads_and_do_not_take_two_each():
     """With two threads in each of two workers on two cores, small steps waited for each other 300 times as long."""
     if "OMP_NUM_THREADS" not in os.environ.get("COURSE_THREADS_SET_BY_CONFTEST", ""):
         pytest.skip("OMP_NUM_THREADS was set by whoever started pytest")
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     assert {os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {str(max(1, 2 // workers))}
-
-
-@pytest.mark.variants
-@pytest.mark.parametrize("path", COMPUTING, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_notebook_prints_the_same_with_avx2_only_and_two_threads(path):
-    done = strict_run(path, **OTHER_PROCESSOR)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
