@@ -234,7 +234,7 @@ def test_the_form_starts_with_the_promised_settings(running):
 
 def test_text_streams(client):
     job = client.submit("A fox", 600, 0, None, "tiny", api_name="/generate")
-    job.result(timeout=60)
+    job.result(timeout=300)
     texts = [text for text, _ in job.outputs()]
     assert len(texts) > 2 and all(b.startswith(a) for a, b in zip(texts, texts[1:], strict=False))
 

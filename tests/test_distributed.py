@@ -229,7 +229,7 @@ def two_hosts():
     names = [f"course{os.getpid()}{side}" for side in "ab"]
 
     def ip(*words: str) -> None:
-        subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=60)
+        subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=300)
 
     if sys.platform != "linux" or not shutil.which("ip"):
         pytest.skip("network namespaces need Linux and the command ip")

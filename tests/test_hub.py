@@ -326,7 +326,7 @@ def test_a_disk_without_enough_room_is_noticed_before_the_first_byte(server, tar
 def test_a_disk_that_fills_up_ends_in_a_sentence_and_can_go_on_later(server, target):
     server.serve(FILE, Reply(BODY))
     with child(target, "150000") as process:
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 1 and "CourseError: Could not write" in said and "COURSE_CACHE" in said
     assert not target.exists() and part_of(target).read_bytes() == BODY[:150_000]
     download(FILE, target, PIN, QUICK)
@@ -347,7 +347,7 @@ def test_ctrl_c_in_the_middle_leaves_a_part_that_goes_on(server, target):
         while not part_of(target).exists() or part_of(target).stat().st_size < 65_536:
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=300)
     assert process.returncode != 0 and "the same command goes on there" in said and not target.exists()
     kept = part_of(target).stat().st_size
     download(FILE, target, PIN, QUICK)

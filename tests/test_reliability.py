@@ -44,7 +44,7 @@ def saved_step():
     return json.loads(read_note(last)["training"])["progress"]["step"] if last.exists() else 0
 
 def wait_for_a_step_after(step):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while saved_step() <= step:
         assert time.monotonic() < deadline, "the run did not get going"
         time.sleep(0.01)
