@@ -30,18 +30,31 @@ from test_training import QUICK, tiny_data, tiny_model
 from utils.run_log import RunLog
 from utils.training import train
 settings = dict(item.split("=") for item in sys.argv[2:])
-config = replace(QUICK, out=sys.argv[1] + "/run", max_steps=int(settings.get("max_steps", 100000)),
+config = replace(QUICK, out=sys.argv[1] + "/run", max_steps=int(settings.get("max_steps", 20000)),
                  save_every=1, evaluate_every=10**6, resume=settings.get("resume") == "yes")
 result = train(tiny_model(), tiny_data(), config, RunLog(sys.argv[1], show=lambda line: None))
 print("ended:", result.steps, result.reason)
 """
 
 
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def nobody_runs_on():
+    """End what a failed test left running."""
+    yield
+    for child in STARTED:
+        child.kill()
+    STARTED.clear()
+
+
 def start(folder: Path, *settings: str, before: str = "") -> subprocess.Popen:
     places = [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places)}
     words = [sys.executable, "-c", before + RUN, str(folder), *settings]
-    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    STARTED.append(subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    return STARTED[-1]
 
 
 def wait_for_step(child: subprocess.Popen, folder: Path, step: int) -> None:
