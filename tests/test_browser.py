@@ -38,10 +38,15 @@ class Visit:
     outside: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
 
+    def hear(self, said) -> None:
+        """Note an error of the page, with the address that it is about."""
+        if said.type == "error":
+            self.errors.append(f"{said.text} {said.location.get('url', '')}")
+
     def watch(self) -> Visit:
         self.page.set_default_timeout(PATIENCE)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on("console", self.hear)
         self.page.on("websocket", lambda socket: self.note(socket.url))
         self.page.route("**/*", self.keep_inside)
         return self
@@ -183,7 +188,7 @@ def test_markup_does_nothing_in_form_and_chat(form, tmp_path):
 def lab(tmp_path_factory):
     """Start JupyterLab as `python course.py lab` does, in a copy of the course; return its address with its token."""
     folder = tmp_path_factory.mktemp("course")
-    for part in ("utils", "lessons", "data"):
+    for part in ("utils", "lessons", "data", "docs"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     names += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
