@@ -69,7 +69,7 @@ NOISE = 0.002  # small beside the rows of used tokens, whose values spread by ab
 def unlikely_row(model: GPT2, sample: Tensor, count: int, steps: int = 300) -> Tensor:
     """Return the row (width,) that `count` tokens can share and take the least probability on the sample."""
     with torch.no_grad():
-        states = torch.cat([model.residual_stream(part).flatten(0, 1) for part in sample.split(4)])
+        states = torch.cat([model.residual_stream(part).flatten(0, 1) for part in sample.split(4)])  # (tokens, width)
         total = torch.cat([model.head(part).logsumexp(-1) for part in states.split(1024)])  # (tokens,)
     row = torch.zeros(states.shape[1], requires_grad=True)
     optimizer = torch.optim.Adam([row], lr=0.1)
