@@ -219,7 +219,7 @@ def wait_for_lab(server: subprocess.Popen, output: Path) -> str:
 
 def run_all(page, address: str, lesson: str) -> None:
     """Open a lesson and run all of its cells, as the menu does."""
-    page.goto(re.sub(r"00_\w+", lesson, address))
+    page.goto(re.sub(r"00_\w+", lesson, address) + "&reset")  # no tab that an earlier visit has left open
     page.wait_for_selector(".jp-NotebookPanel-toolbar >> text=Python 3 (ipykernel)")
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
     page.get_by_role("menuitem", name="Run", exact=True).click()
