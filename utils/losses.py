@@ -27,39 +27,44 @@ def chunked_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, divisor: T
     return _ChunkedCrossEntropy.apply(x, weight, targets, divisor, dtype)
 
 
+def loss_and_error(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the summed loss of logits (chunk, vocab) and its gradient, softmax − one-hot, in the logits' own place."""
+    counts = (targets != IGNORE)[:, None]
+    ids = targets[:, None].where(counts, 0)
+    right, top = logits.gather(1, ids), logits.amax(-1, keepdim=True)
+    shares = logits.sub_(top).exp_()  # of a softmax, not yet divided by their sum
+    sums = shares.sum(-1, keepdim=True)
+    loss = ((sums.log() + top - right) * counts).sum()
+    return loss, shares.mul_(counts / sums).scatter_add_(1, ids, -counts.to(shares.dtype))
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, targets: Tensor, divisor: Tensor, dtype: torch.dtype) -> Tensor:
         wants_x, wants_weight = ctx.needs_input_grad[:2]
         grad_x = torch.empty_like(x) if wants_x else None
-        grad_weight = torch.zeros_like(weight) if wants_weight else None
+        grad_weight = None  # the first chunk's part becomes the sum
         x16, weight16 = x.to(dtype), weight.to(dtype)  # no copy when the dtype is already right
         total = torch.zeros((), dtype=torch.float32, device=x.device)
         for rows in torch.arange(len(x), device="cpu").split(LOSS_CHUNK):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            logits = (x16[part] @ weight16.T).float()  # (chunk, vocab)
-            counts = targets[part] != IGNORE
-            ids = targets[part].where(counts, 0)[:, None]
-            log_total = logits.logsumexp(-1, keepdim=True)
-            total += ((log_total - logits.gather(1, ids)).squeeze(1) * counts).sum()
-            if not (wants_x or wants_weight):
-                continue
-            # the gradient of the summed loss with respect to the logits is softmax − one-hot
-            error = logits.sub_(log_total).exp_().scatter_add_(1, ids, torch.full_like(log_total, -1))
-            error = error.mul_(counts[:, None]).to(dtype)
+            loss, error = loss_and_error((x16[part] @ weight16.T).float(), targets[part])
+            total += loss
+            error = error.to(dtype)
             if wants_x:
                 grad_x[part] = (error @ weight16).to(x.dtype)
-            if wants_weight:
-                if dtype == grad_weight.dtype:
-                    grad_weight.addmm_(error.T, x16[part])  # no product as large as the head beside the sum
-                else:
-                    grad_weight += error.T @ x16[part]
-        ctx.save_for_backward(divisor, *(g for g in (grad_x, grad_weight) if g is not None))
+            if wants_weight and grad_weight is None:
+                grad_weight = (error.T @ x16[part]).to(weight.dtype)
+            elif wants_weight and dtype == weight.dtype:
+                grad_weight.addmm_(error.T, x16[part])  # no product as large as the head beside the sum
+            elif wants_weight:
+                grad_weight += error.T @ x16[part]
+        ctx.grads = [divisor, grad_x, grad_weight]  # not saved_tensors: who holds them alone need not copy them
         return total / divisor
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        divisor, *saved = ctx.saved_tensors
+        divisor, *grads = ctx.grads
+        del ctx.grads
         scale = grad / divisor  # not before: a softmax over thousands of targets is 0 in float16
-        grads = [saved.pop(0).mul_(scale) if wanted else None for wanted in ctx.needs_input_grad[:2]]
-        return (*grads, None, None, None)
+        return (*(None if part is None else part.mul_(scale) for part in grads), None, None, None)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from utils.config import GPT2Config
-from utils.cpu_products import cpu_linear, is_imitated
+from utils.cpu_products import cpu_linear, looks_back_in_float32
 from utils.errors import CourseError
 from utils.losses import chunked_cross_entropy
 
@@ -71,7 +71,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cache: KeyValueCache | None = None, mask: Tensor | None = None) -> Tensor:
         batch, time, width = x.shape
         qkv = self.qkv(x).view(batch, time, 3, self.n_head, width // self.n_head).permute(2, 0, 3, 1, 4)
-        if is_imitated(qkv):
+        if looks_back_in_float32(qkv):
             qkv = qkv.float()
         if qkv.stride(-1) != 1:  # attention without a (time, time) matrix wants each head's numbers side by side
             qkv = qkv.contiguous()

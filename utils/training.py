@@ -18,6 +18,7 @@ from utils.devices import device_name, parse_dtype, training_dtype
 from utils.distributed import ProcessGroup, give_back, inside, whole
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
+from utils.freed_memory import KeepFreedMemory
 from utils.interrupts import StopRequest
 from utils.losses import IGNORE
 from utils.measures import MemorizationMeter
@@ -57,7 +58,7 @@ def train(
 ) -> TrainResult:
     """Train `model` in place and say how it ended; logs are handed in, and nothing is logged without them."""
     group = ProcessGroup()
-    with claimed(config.out, group), group.joined():
+    with claimed(config.out, group), group.joined(), KeepFreedMemory():
         trainer = Trainer(model, data, config, group)  # an older run is moved aside before a log begins in its folder
         trainer.log = run_log if group.is_first else None
         with system_log or nullcontext(), StopRequest() as stop:
