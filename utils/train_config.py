@@ -44,6 +44,7 @@ class TrainConfig:
     log_every: int = 10
     dtype: str = "auto"  # of matrix products: auto, float32, bfloat16 or float16
     gradient_checkpointing: bool = False  # compute blocks twice and keep less: less memory, about a third more work
+    keep_memory: bool = True  # what a step frees is kept for the next one (on Linux), which saves time
     parallel: str = "ddp"  # under torchrun: ddp keeps all of the model everywhere, fsdp parts it among processes
     seed: int = 0
 

@@ -58,7 +58,8 @@ def train(
 ) -> TrainResult:
     """Train `model` in place and say how it ended; logs are handed in, and nothing is logged without them."""
     group = ProcessGroup()
-    with claimed(config.out, group), group.joined(), KeepFreedMemory():
+    memory = KeepFreedMemory() if config.keep_memory else nullcontext()
+    with claimed(config.out, group), group.joined(), memory:
         trainer = Trainer(model, data, config, group)  # an older run is moved aside before a log begins in its folder
         trainer.log = run_log if group.is_first else None
         with system_log or nullcontext(), StopRequest() as stop:
