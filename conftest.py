@@ -11,7 +11,7 @@ import os
 import signal
 from pathlib import Path
 
-from utils.notebooks import SETTINGS
+from utils.house.notebooks import SETTINGS
 
 ROOT = Path(__file__).resolve().parent
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

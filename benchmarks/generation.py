@@ -91,7 +91,7 @@ def write_weights(settings: Settings, folder: Path) -> None:
     """Write the same random weights as a folder for transformers and us, and as GGUF files for llama.cpp."""
     import torch
 
-    from utils.gguf_writer import save_gguf
+    from utils.formats.gguf_writer import save_gguf
     from utils.loaders import save_gpt2
     from utils.model import GPT2
 
@@ -109,8 +109,8 @@ def single_contestants(settings: Settings, folder: Path) -> dict[str, Child]:
     size = (settings.prompt, settings.max_new)
     found = {
         "reading memory": Child(reading, imports=("torch",)),
-        "ours float32": Child(ours, folder, "float32", *size, 1, imports=("torch", "utils.packed")),
-        "ours 16-bit": Child(ours, folder, "16-bit", *size, 1, imports=("torch", "utils.packed")),
+        "ours float32": Child(ours, folder, "float32", *size, 1, imports=("torch", "utils.machine.packed")),
+        "ours 16-bit": Child(ours, folder, "16-bit", *size, 1, imports=("torch", "utils.machine.packed")),
         "transformers float32": Child(peer, folder, "float32", *size, 1, imports=(TRANSFORMERS,)),
     }
     if has_real_bf16("cpu"):
@@ -128,8 +128,8 @@ def batch_contestants(settings: Settings, folder: Path) -> dict[str, Child]:
     found = {
         f"{who} {dtype} {times}": Child(make, folder, dtype, *size, imports=imports)
         for who, make, dtype, imports in (
-            ("ours", ours, "float32", ("torch", "utils.packed")),
-            ("ours", ours, "16-bit", ("torch", "utils.packed")),
+            ("ours", ours, "float32", ("torch", "utils.machine.packed")),
+            ("ours", ours, "16-bit", ("torch", "utils.machine.packed")),
             ("transformers", peer, "float32", (TRANSFORMERS,)),
         )
     }
@@ -174,7 +174,7 @@ def ours(folder: Path, dtype: str, prompt: int, max_new: int, batch: int):
     import torch
 
     from utils.loaders import load_gpt2
-    from utils.packed import for_generation
+    from utils.machine.packed import for_generation
     from utils.sampling import Sampling, generate_steps
 
     model = load_gpt2(folder) if dtype == "float32" else for_generation(load_gpt2(folder, torch.float16))

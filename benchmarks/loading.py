@@ -102,8 +102,8 @@ def load_filled(folder: Path):
     """Load the way most tutorials do: a model with random weights first, then a state dict beside it."""
     import torch
 
+    from utils.formats.weights import read_json
     from utils.model import GPT2
-    from utils.weights import read_json
 
     raw = read_json(folder / "config.json")
     config = GPT2Config(raw["n_layer"], raw["n_head"], raw["n_embd"], raw["vocab_size"], raw["n_positions"])

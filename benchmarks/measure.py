@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from utils.errors import CourseError
-from utils.peak_memory import peak_memory
+from utils.machine.peak_memory import peak_memory
 
 Sample = dict[str, float]  # what one turn of one contestant gave, by the name of the quantity
 

@@ -67,14 +67,14 @@ def write_texts(folder: Path, settings: Settings) -> int:
 
 def contestants(folder: Path, size: int) -> dict[str, Callable[[], Sample]]:
     """Return one turn for each contestant, a new process every time."""
-    ours, theirs = ("utils.bins", "tokenizers"), ("numpy", "tokenizers", "utils.bpe")
+    ours, theirs = ("utils.texts.bins", "tokenizers"), ("numpy", "tokenizers", "utils.bpe")
     makes = {OURS: (make_ours, ours), CLEANED: (make_cleaned, ours), DIRECT: (make_direct, theirs)}
     return {name: fresh_turn(make, folder, size, imports=imports) for name, (make, imports) in makes.items()}
 
 
 def make_ours(folder: Path, size: int, **choices):
-    from utils.bins import tokenize_to_bin
-    from utils.corpus import BinSettings
+    from utils.texts.bins import tokenize_to_bin
+    from utils.texts.corpus import BinSettings
     from utils.tokenizer import Tokenizer
 
     tokenizer, settings = Tokenizer.gpt2(), BinSettings(**choices)

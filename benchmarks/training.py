@@ -130,7 +130,7 @@ def our_steps(model, batch: int, context: int, dtype: str):
 
     from utils.batches import Batches
     from utils.distributed import ProcessGroup
-    from utils.freed_memory import KeepFreedMemory
+    from utils.machine.freed_memory import KeepFreedMemory
     from utils.training import TrainConfig, Trainer, TrainingData
 
     tokens = torch.randint(model.config.vocab_size, (20 * batch * context,))

@@ -73,7 +73,7 @@ def training(config: GPT2Config, batch: int, steps: int, every: float, watched: 
 
 def one_row(every: float):
     """Read the sensors and write rows, on a processor clock that counts only this process."""
-    from utils.sensors import Sensors
+    from utils.machine.sensors import Sensors
     from utils.system_log import SystemLog
 
     log = SystemLog(Path(tempfile.mkdtemp()) / "system_log.csv", 3600)

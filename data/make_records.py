@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 
 from utils.errors import CourseError
 from utils.text import read_records
-from utils.tfrecord import to_tfrecord
+from utils.texts.tfrecord import to_tfrecord
 
 DATA = Path(__file__).resolve().parent
 ROW = 4.6  # millimetres from one line of a table to the next

@@ -30,11 +30,11 @@ from gradio_client import Client
 from utils.app import Address, as_message, read_together, start_app
 from utils.app_export import export_app, needed_modules
 from utils.errors import CourseError
+from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2, KeyValueCache
+from utils.quantization.quantized_linear import quantize_model
 from utils.quantize import Grid
-from utils.quantized_files import save_quantized
-from utils.quantized_linear import quantize_model
 from utils.sampling import Sampling, complete
 from utils.serving import Limits, Server, Shelf, Wish, find_choices, name_choices
 from utils.tokenizer import CharTokenizer, load_tokenizer
@@ -443,8 +443,9 @@ ALONE = """
 import importlib, pathlib, runpy, sys
 folder = pathlib.Path(sys.argv[1])
 sys.path.insert(0, str(folder))
-for module in sorted((folder / "utils").glob("*.py")):
-    found = importlib.import_module(f"utils.{module.stem}" if module.stem != "__init__" else "utils")
+for module in sorted((folder / "utils").rglob("*.py")):
+    name = ".".join(module.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+    found = importlib.import_module(name)
     assert pathlib.Path(found.__file__).is_relative_to(folder), found
 runpy.run_path(str(folder / "app.py"))
 """
@@ -486,7 +487,7 @@ def test_an_exported_folder_holds_weights_code_pins_and_nothing_else(tmp_path):
     model = load_gpt2(folder / "model")
     assert all(torch.equal(weight, model.get_parameter(name)) for name, weight in loaded("nano").named_parameters())
     assert load_tokenizer(folder / "model").encode("Hello world") == [15496, 995]
-    assert {path.suffix for path in (folder / "utils").iterdir()} == {".py"}
+    assert {path.suffix for path in (folder / "utils").rglob("*") if path.is_file()} == {".py"}
 
 
 def names_in(folder: Path) -> list[str]:
@@ -510,9 +511,8 @@ def test_the_pins_are_what_runs_here_and_cover_every_import(shelf, tmp_path):
 
 def test_the_code_that_goes_along_is_all_that_is_imported():
     modules = needed_modules("utils.app")
-    assert {"utils", "utils.app", "utils.serving", "utils.model", "utils.tokenizer", "utils.quantized_files"} <= set(
-        modules
-    )
+    assert {"utils", "utils.app", "utils.serving", "utils.model", "utils.tokenizer"} <= set(modules)
+    assert {"utils.formats", "utils.formats.quantized_files"} <= set(modules)
     assert not {"utils.training", "utils.widgets", "utils.commands", "utils.app_export"} & set(modules)
 
 

@@ -7,10 +7,10 @@ import torch
 from builders import random_tokens, tiny_model
 from trained import cost_to_rounding, divergence_to_rounding
 
-from utils.awq import FOLDABLE, attention_loss, awq_model, find_clips, find_input_scales, fold, output_loss
-from utils.calibration import Calibration, Seen, energy, output_error
+from utils.quantization.awq import FOLDABLE, attention_loss, awq_model, find_clips, find_input_scales, fold, output_loss
+from utils.quantization.calibration import Calibration, Seen, energy, output_error
+from utils.quantization.quantized_linear import plan_for, plan_of
 from utils.quantize import Grid, quantize
-from utils.quantized_linear import plan_for, plan_of
 
 
 def seen_with_outliers(width: int = 64) -> Seen:

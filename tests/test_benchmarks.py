@@ -30,14 +30,14 @@ from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, i
 from utils.config import GPT2Config, flops_per_token, total_parameters
 from utils.errors import CourseError
 from utils.evaluate import compare_logits
-from utils.gguf_writer import save_gguf
-from utils.gptq import gptq_model
+from utils.formats.gguf_writer import save_gguf
+from utils.formats.quantized_files import save_quantized
 from utils.llama_cpp import LlamaCpp
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
+from utils.quantization.gptq import gptq_model
+from utils.quantization.quantized_linear import plan_for, quantize_model
 from utils.quantize import Grid
-from utils.quantized_files import save_quantized
-from utils.quantized_linear import plan_for, quantize_model
 from utils.sampling import Sampling, generate
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,10 +15,10 @@ import pytest
 from test_course import BACKEND, COMMANDS, PYPROJECT
 from wheels import make_wheel
 
-from utils import class_pack
-from utils.class_pack import make_pack, pack_problems, serve_pack
+from utils.classroom import class_pack
+from utils.classroom.class_pack import make_pack, pack_problems, serve_pack
 from utils.errors import CourseError
-from utils.notebooks import ROOT
+from utils.house.notebooks import ROOT
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="a pack is made from a clone, with git")
 
@@ -44,8 +44,7 @@ def pack(tmp_path_factory) -> Path:
     }
     for name, text in files.items():
         (course / name).write_text(text, encoding="utf-8")
-    for name in ("course.py", "utils/pack_start.py"):
-        shutil.copy(ROOT / name, course / name)
+    shutil.copy(ROOT / "course.py", course)
     subprocess.run(["git", "init", "-q"], cwd=course, check=True)
     make_wheel(index, "extra", "1.0", {"extra.py": ""})
     make_wheel(index, "torch", version("torch"), {"torch.py": "BUILD = 'from the pack'"})

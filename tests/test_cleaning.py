@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.cleaning import ALL, CLEANING, GENTLE, clean
-from utils.duplicates import WORDS, Duplicates, find_leaks, minhash
 from utils.errors import CourseError
 from utils.manifest import DATA
-from utils.records import Document, ReadReport
 from utils.text import read_documents
+from utils.texts.cleaning import ALL, CLEANING, GENTLE, clean
+from utils.texts.duplicates import WORDS, Duplicates, find_leaks, minhash
+from utils.texts.records import Document, ReadReport
 
 MARKS = [f"\n*** {kind} OF THE PROJECT GUTENBERG EBOOK X ***\n" for kind in ("START", "END")]
 PIECES = [

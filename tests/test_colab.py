@@ -15,8 +15,8 @@ import pytest
 from wheels import make_wheel
 
 from utils.colab import NEEDED, pinned
-from utils.course_map import read_home
-from utils.notebooks import ROOT
+from utils.house.course_map import read_home
+from utils.house.notebooks import ROOT
 
 LESSON = ROOT / "lessons" / "00_set_up_and_choose_a_size.ipynb"
 # What IPython would do with the cell: its line that begins with ! goes to the shell.

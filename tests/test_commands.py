@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from utils.__main__ import main
-from utils.bins import load_bin
 from utils.config import GPT2Config
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.stories import corpus
+from utils.texts.bins import load_bin
 from utils.tokenizer import Tokenizer
 
 TINY = ["n_layer=1", "n_head=2", "n_embd=16", "context=16", "batch_size=2", "warmup_steps=1", "device=cpu"]

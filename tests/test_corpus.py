@@ -14,17 +14,17 @@ from tests.builders import child, tiny_model
 from utils.__main__ import main
 from utils.answer_batches import AnswerBatches, open_batches
 from utils.batches import Batches
-from utils.bins import load_bin, load_learned, tokenize_to_bin
 from utils.config import GPT2Config
-from utils.corpus import BinSettings, Corpus
 from utils.errors import CourseError
-from utils.instructions import as_instruction, prompt_of
 from utils.losses import IGNORE
 from utils.manifest import DATA
-from utils.records import Document, ReadReport, Record
-from utils.splitting import chunks
 from utils.text import read_records, stream_records
-from utils.tfrecord import to_tfrecord
+from utils.texts.bins import load_bin, load_learned, tokenize_to_bin
+from utils.texts.corpus import BinSettings, Corpus
+from utils.texts.instructions import as_instruction, prompt_of
+from utils.texts.records import Document, ReadReport, Record
+from utils.texts.splitting import chunks
+from utils.texts.tfrecord import to_tfrecord
 from utils.tokenizer import Tokenizer
 
 GPT2 = Tokenizer.gpt2()
@@ -272,8 +272,8 @@ def test_of_ten_thousand_damaged_rows_all_are_reported_and_no_other_is_lost(tmp_
 PEAK = """
 import resource, sys
 from pathlib import Path
-from utils.bins import tokenize_to_bin
-from utils.corpus import BinSettings
+from utils.texts.bins import tokenize_to_bin
+from utils.texts.corpus import BinSettings
 from utils.tokenizer import Tokenizer
 tokenize_to_bin(sys.argv[1], sys.argv[2], Tokenizer.gpt2(), BinSettings(clean=True, dedupe=sys.argv[3]))
 lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()

@@ -16,10 +16,10 @@ from pathlib import Path
 import pypdf
 import pytest
 
-from utils.crc32c import crc32c
 from utils.errors import CourseError
+from utils.formats.crc32c import crc32c
 from utils.manifest import DATA, check_manifest, read_manifest, write_manifest
-from utils.tfrecord import encode_example
+from utils.texts.tfrecord import encode_example
 
 SETS = {"letters": 12, "recipes": 15, "quiz": 60}
 READ_WITH_TENSORFLOW = """

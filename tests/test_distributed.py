@@ -18,14 +18,14 @@ from test_training import QUICK, tiny_data, tiny_model, tiny_tokens, weights
 from torch.testing import assert_close
 
 from utils.batches import Batches
-from utils.checkpoints import LAST
 from utils.distributed import ProcessGroup, is_spread, part_here, spread, whole
 from utils.errors import CourseError
+from utils.formats.weights import open_weights
 from utils.loaders import load_gpt2
 from utils.lora import add_lora
 from utils.run_log import RunLog
+from utils.runs.checkpoints import LAST
 from utils.training import TrainConfig, Trainer, TrainingData, train
-from utils.weights import open_weights
 
 pytestmark = [
     pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed part"),

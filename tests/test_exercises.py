@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from utils.classroom.exercise_builder import MASTERS, STUDENTS, assigned, find_masters, stale
 from utils.errors import CourseError
 from utils.exercise import Exercise, is_blank, judge
-from utils.exercise_builder import MASTERS, STUDENTS, assigned, find_masters, stale
-from utils.notebooks import read_notebook
+from utils.house.notebooks import read_notebook
 
 NAMES = [master.stem for master in find_masters()]
 OWN_KERNEL = ("00",)  # gpt-2-simple turns eager mode off for its whole process: see test_exercise_00.py
@@ -164,7 +164,7 @@ def test_unknown_tasks_and_exercises_end_in_a_sentence():
 
 def test_a_stale_copy_is_noticed(tmp_path, monkeypatch):
     master = find_masters(["02"])[0]
-    monkeypatch.setattr("utils.exercise_builder.STUDENTS", tmp_path)
+    monkeypatch.setattr("utils.classroom.exercise_builder.STUDENTS", tmp_path)
     assert "is missing" in stale(master)
     text = (STUDENTS / master.name).read_text(encoding="utf-8")
     (tmp_path / master.name).write_text(text.replace("about one line", "about two lines"), encoding="utf-8")

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from test_training import QUICK, tiny_data, tiny_model
 
-from utils.checkpoints import LAST
 from utils.errors import CourseError
+from utils.formats.weights import open_weights, read_note, write_whole
 from utils.loaders import load_gpt2
+from utils.runs.checkpoints import LAST
 from utils.training import train
-from utils.weights import open_weights, read_note, write_whole
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9, SIGINT to a child or file size limit")
 

@@ -14,15 +14,15 @@ from torch.testing import assert_close
 from tests.builders import peak_bytes
 from tests.test_training import QUICK, TINY, make_trainer, tiny_data, tiny_model, tiny_tokens, weights
 from utils.batches import Batches
-from utils.checkpoints import LAST, Progress
 from utils.config import GPT2Config
 from utils.distributed import ProcessGroup
 from utils.errors import CourseError
-from utils.measures import MemorizationMeter
 from utils.memorization import Phrases
 from utils.model import GPT2
 from utils.optimizers import freeze_all_but_last, learning_rate_at
 from utils.run_log import RunLog
+from utils.runs.checkpoints import LAST, Progress
+from utils.runs.measures import MemorizationMeter
 from utils.training import TrainConfig, Trainer, TrainingData, train
 
 PLATEAU = replace(QUICK, schedule="plateau", warmup_steps=0, learning_rate=1.0, min_learning_rate=0.02)

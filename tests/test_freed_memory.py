@@ -8,7 +8,7 @@ import platform
 import psutil
 import pytest
 
-from utils.freed_memory import KeepFreedMemory
+from utils.machine.freed_memory import KeepFreedMemory
 
 LARGE = 200 * 2**20
 

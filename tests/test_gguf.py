@@ -18,11 +18,11 @@ from utils.__main__ import main
 from utils.chat import Conversation
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.ggml_blocks import FORMATS, writable
-from utils.gguf import open_gguf
-from utils.gguf_gpt2 import describe_gguf, gguf_name
-from utils.gguf_writer import save_gguf
-from utils.inspect_model import inspect_file
+from utils.formats.ggml_blocks import FORMATS, writable
+from utils.formats.gguf import open_gguf
+from utils.formats.gguf_gpt2 import describe_gguf, gguf_name
+from utils.formats.gguf_writer import save_gguf
+from utils.formats.inspect_model import inspect_file
 from utils.llama_cpp import LlamaCpp
 from utils.loaders import hub_name, load_gpt2
 from utils.model import GPT2
@@ -353,7 +353,7 @@ def test_every_type_of_value_is_read_as_the_library_wrote_it(tmp_path):
 
 
 def test_a_model_comes_back_whole_when_each_tensor_goes_in_hundreds_of_parts(tmp_path, monkeypatch):
-    for module in ("utils.gguf", "utils.gguf_writer"):
+    for module in ("utils.formats.gguf", "utils.formats.gguf_writer"):
         monkeypatch.setattr(f"{module}.CHUNK", 40)  # one row of 32 at a time
     model = tiny_model(TINY)
     assert same_weights(load_gpt2(save_gguf(model, tmp_path / "a.gguf", "F32", ONE_MERGE)), model)
@@ -369,7 +369,7 @@ def test_a_model_comes_back_as_it_was_in_any_dtype(tmp_path, dtype):
 
 def test_reading_in_small_parts_changes_nothing(tiny, monkeypatch):
     path, model = tiny
-    monkeypatch.setattr("utils.gguf.CHUNK", 100)  # three rows of 32
+    monkeypatch.setattr("utils.formats.gguf.CHUNK", 100)  # three rows of 32
     assert same_weights(load_gpt2(path), model)
 
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.gguf import open_gguf
-from utils.gguf_gpt2 import describe_gguf
-from utils.gguf_writer import save_gguf
-from utils.inspect_model import inspect_file
+from utils.formats.gguf import open_gguf
+from utils.formats.gguf_gpt2 import describe_gguf
+from utils.formats.gguf_writer import save_gguf
+from utils.formats.inspect_model import inspect_file
+from utils.formats.weights import open_weights
 from utils.loaders import load_gpt2
 from utils.tokenizer import Tokenizer, build_vocab, load_tokenizer
-from utils.weights import open_weights
 
 TINY = GPT2Config(n_layer=2, n_head=2, n_embd=32, vocab_size=257, context=8)
 

@@ -10,12 +10,12 @@ import torch
 from builders import random_tokens, tiny_model
 from trained import cost_to_rounding, divergence_to_rounding
 
-from utils.calibration import Calibration, Seen, draw_rows, output_error
 from utils.errors import CourseError
-from utils.gptq import GPTQ, gptq, gptq_model, inverse_factor
 from utils.model import record_activations
+from utils.quantization.calibration import Calibration, Seen, draw_rows, output_error
+from utils.quantization.gptq import GPTQ, gptq, gptq_model, inverse_factor
+from utils.quantization.quantized_linear import LAYERS, plan_for, plan_of
 from utils.quantize import Grid, quantize
-from utils.quantized_linear import LAYERS, plan_for, plan_of
 
 
 def layer(out: int = 12, columns: int = 40, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,9 +80,9 @@ def test_act_order_rounds_the_largest_inputs_first(grid):
 def test_more_columns_than_a_block_has_are_rounded_the_same(monkeypatch):
     weight, hessian = layer(6, 90, seed=2)
     for grid in (Grid(4, "row"), Grid(4, 64), Grid(3, "tensor"), Grid(4, 64, "nf4")):
-        monkeypatch.setattr("utils.gptq.BLOCK", 7)
+        monkeypatch.setattr("utils.quantization.gptq.BLOCK", 7)
         small = gptq(weight, hessian, grid)
-        monkeypatch.setattr("utils.gptq.BLOCK", 1000)
+        monkeypatch.setattr("utils.quantization.gptq.BLOCK", 1000)
         assert float((small.codes == gptq(weight, hessian, grid).codes).float().mean()) > 0.98
         assert small.scales.shape == grid.scale_shape(6, 90)
 
@@ -156,7 +156,7 @@ def test_calibration_sees_what_the_layers_get():
 
 
 def test_sums_of_wide_inputs_are_whole(monkeypatch):
-    monkeypatch.setattr("utils.calibration.PANEL", 5)
+    monkeypatch.setattr("utils.quantization.calibration.PANEL", 5)
     x = torch.randn(30, 17)
     seen = Seen.nothing(17, x.device)
     seen.add(x[:10])

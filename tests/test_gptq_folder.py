@@ -19,7 +19,7 @@ from torch.testing import assert_close
 from benchmarks.gptqmodel_peer import with_tokenizer
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.gptq_folder import BITS, LayerCodes, pack_words, save_gptq_folder, unpack_words
+from utils.formats.gptq_folder import BITS, LayerCodes, pack_words, save_gptq_folder, unpack_words
 from utils.loaders import LINEAR, load_gpt2, save_gpt2
 
 CONFIG = GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=97, context=24)

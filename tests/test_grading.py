@@ -13,13 +13,13 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from utils import exercise_builder, grading
 from utils.__main__ import main
+from utils.classroom import exercise_builder, grading
+from utils.classroom.gradebook import best_grades, page, write_grades
+from utils.classroom.grading import Grade, Submission, find_submissions, grade
 from utils.errors import CourseError
-from utils.gradebook import best_grades, page, write_grades
-from utils.grading import Grade, Submission, find_submissions, grade
-from utils.notebooks import KERNEL
-from utils.sandbox import Limits, landlock_version
+from utils.house.notebooks import KERNEL
+from utils.machine.sandbox import Limits, landlock_version
 
 CONFIG = """# ASSIGNMENT CONFIG
 init_cell: false

@@ -25,14 +25,14 @@ from test_gptq_folder import quantize_all
 
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.gptq_folder import save_gptq_folder
-from utils.inspect_model import inspect_file
+from utils.formats.gptq_folder import save_gptq_folder
+from utils.formats.inspect_model import inspect_file
+from utils.formats.pickle_machine import Damaged, PickleMachine, Unsafe, pickle_requests
+from utils.formats.sstable import read_table, write_table
+from utils.formats.tf_checkpoint import save_tf_checkpoint
+from utils.formats.torch_files import read_zip
+from utils.formats.weights import open_weights, read_json, read_note
 from utils.loaders import hub_tensors, load_gpt2, save_gpt2
-from utils.pickle_machine import Damaged, PickleMachine, Unsafe, pickle_requests
-from utils.sstable import read_table, write_table
-from utils.tf_checkpoint import save_tf_checkpoint
-from utils.torch_files import read_zip
-from utils.weights import open_weights, read_json, read_note
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALLEST = GPT2Config(n_layer=1, n_head=1, n_embd=4, vocab_size=5, context=3)
@@ -444,9 +444,9 @@ import resource, sys
 from pathlib import Path
 import torch
 from utils.errors import CourseError
-from utils.inspect_model import inspect_file
+from utils.formats.inspect_model import inspect_file
 from utils.loaders import load_gpt2
-from utils import gptq_folder, sstable, tf_bundle, tf_checkpoint, torch_files
+from utils.formats import gptq_folder, sstable, tf_bundle, tf_checkpoint, torch_files
 used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
 for name in sys.argv[1:]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from nbformat import from_dict, v4
 
-from utils.notebook_rules import problems
-from utils.notebooks import ROOT, check_notebook, find_notebooks, read_notebook
+from utils.house.notebook_rules import problems
+from utils.house.notebooks import ROOT, check_notebook, find_notebooks, read_notebook
 
 CODE_FOLDERS = ("utils", "tests", "benchmarks", "labs", "data")
 PICTURE = {

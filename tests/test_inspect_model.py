@@ -21,13 +21,13 @@ from test_loaders import Hostile
 from utils.__main__ import main
 from utils.config import total_parameters
 from utils.errors import CourseError
-from utils.gptq_folder import save_gptq_folder
-from utils.inspect_model import LOADERS, inspect_file
+from utils.formats.gptq_folder import save_gptq_folder
+from utils.formats.inspect_model import LOADERS, inspect_file
+from utils.formats.quantized_files import save_quantized
+from utils.formats.tf_checkpoint import save_tf_checkpoint
 from utils.loaders import hub_tensors, save_gpt2
+from utils.quantization.quantized_linear import computed_bytes, plan_for, plan_of, quantize_model
 from utils.quantize import Grid
-from utils.quantized_files import save_quantized
-from utils.quantized_linear import computed_bytes, plan_for, plan_of, quantize_model
-from utils.tf_checkpoint import save_tf_checkpoint
 
 COUNT = total_parameters(TINY)
 
@@ -260,7 +260,7 @@ def large(path: Path, kind: str) -> None:
     else:
         from test_tf_checkpoint import make_bundle
 
-        from utils.sstable import write_varint
+        from utils.formats.sstable import write_varint
 
         number = write_varint(size // 4)
         shape = b"\x12" + bytes([len(number) + 1]) + b"\x08" + number

@@ -13,20 +13,20 @@ from builders import ROOT, peak_bytes, random_tokens
 from safetensors.torch import load_file
 
 from utils.__main__ import main
-from utils.bins import BinSettings, tokenize_to_bin
-from utils.careful_step import careful_memory, careful_step
 from utils.config import SIZES, GPT2Config, Workload, total_parameters
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.hub import TEXTS
 from utils.lab_results import RESULTS, StoredRun, in_words, read_result, read_steps, store_run, write_result
-from utils.last_weights import keep_last, last_model, learned_text
 from utils.loaders import load_gpt2, save_gpt2
+from utils.machine.careful_step import careful_memory, careful_step
+from utils.machine.step_child import StepJob, StepReport, measure_step
 from utils.model import GPT2
-from utils.recipes import Recipe, run_recipe
-from utils.records import Document
+from utils.runs.last_weights import keep_last, last_model, learned_text
+from utils.runs.recipes import Recipe, run_recipe
 from utils.settings import read_settings
-from utils.step_child import StepJob, StepReport, measure_step
+from utils.texts.bins import BinSettings, tokenize_to_bin
+from utils.texts.records import Document
 from utils.tokenizer import Tokenizer
 from utils.transfer import Pin
 

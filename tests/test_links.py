@@ -8,10 +8,10 @@ import shutil
 
 import pytest
 
-from utils import course_map
-from utils.course_map import Home, linked, opening_of, problems, read_home, with_map, write_home
 from utils.errors import CourseError
-from utils.notebooks import ROOT, find_notebooks, read_notebook
+from utils.house import course_map
+from utils.house.course_map import Home, linked, opening_of, problems, read_home, with_map, write_home
+from utils.house.notebooks import ROOT, find_notebooks, read_notebook
 
 FORK = Home("ada/gpt2-course", "spring-2027")
 NOTEBOOKS = [path.relative_to(ROOT).as_posix() for path in find_notebooks()]

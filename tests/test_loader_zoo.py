@@ -14,11 +14,13 @@ from torch.testing import assert_close
 
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.gptq_folder import PackedMatrix
-from utils.inspect_model import inspect_file
-from utils.loader_adapters import Llama, held_bytes, quiet_libraries, use_linear_layers
-from utils.loader_child import Children, Job
-from utils.loader_zoo import (
+from utils.formats.gptq_folder import PackedMatrix
+from utils.formats.inspect_model import inspect_file
+from utils.loaders import open_model
+from utils.sampling import Sampling, generate
+from utils.shootout.loader_adapters import Llama, held_bytes, quiet_libraries, use_linear_layers
+from utils.shootout.loader_child import Children, Job
+from utils.shootout.loader_zoo import (
     LOADERS,
     WRITERS,
     Loader,
@@ -30,9 +32,7 @@ from utils.loader_zoo import (
     write_file,
     write_tokenizer,
 )
-from utils.loaders import open_model
-from utils.sampling import Sampling, generate
-from utils.shootout import expected_logits, relative_error
+from utils.shootout.race import expected_logits, relative_error
 from utils.tokenizer import Tokenizer
 
 SHAPE = GPT2Config(n_layer=2, n_head=2, n_embd=64)  # GPT-2's vocabulary, which llama.cpp gets a tokenizer for
@@ -272,7 +272,7 @@ SIMPLE = """
 import sys
 from pathlib import Path
 import torch
-from utils.loader_adapters import Simple
+from utils.shootout.loader_adapters import Simple
 opened = Simple(Path(sys.argv[1]))
 import tensorflow
 torch.save(torch.stack([opened.logits(prompt) for prompt in %r]), sys.argv[2])

@@ -18,10 +18,10 @@ from torch.testing import assert_close
 
 from utils.config import SIZES
 from utils.errors import CourseError
+from utils.formats.weights import open_weights, read_note, write_safetensors, write_whole
 from utils.loaders import hub_tensors, load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
-from utils.weights import open_weights, read_note, write_safetensors, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 GREEDY = Sampling(max_new=12, temperature=0, stop=())
@@ -603,7 +603,7 @@ FULL_DISK = """
 import resource, sys, torch
 from pathlib import Path
 from utils.errors import CourseError
-from utils.weights import write_safetensors
+from utils.formats.weights import write_safetensors
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
     write_safetensors(Path(sys.argv[1]), [("a", torch.zeros(10_000))], {})

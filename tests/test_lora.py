@@ -16,8 +16,8 @@ from utils.batches import Batches
 from utils.config import SIZES, Workload, total_parameters
 from utils.distributed import ProcessGroup
 from utils.errors import CourseError
-from utils.inspect_model import inspect_file
-from utils.interrupts import StopRequest
+from utils.formats.inspect_model import inspect_file
+from utils.formats.weights import open_weights, write_safetensors
 from utils.loaders import load_gpt2, save_gpt2
 from utils.lora import (
     adapters,
@@ -32,13 +32,13 @@ from utils.lora import (
 )
 from utils.lora_files import CONFIG, WEIGHTS, adapter_tensors, load_lora, save_lora
 from utils.model import GPT2
+from utils.quantization.quantized_linear import LAYERS, QuantizedLinear, layer_names, quantize_model
 from utils.quantize import Grid
-from utils.quantized_linear import LAYERS, QuantizedLinear, layer_names, quantize_model
-from utils.recipes import Recipe, build_model
 from utils.run_log import RunLog
+from utils.runs.interrupts import StopRequest
+from utils.runs.recipes import Recipe, build_model
 from utils.sampling import Sampling, generate
 from utils.training import TrainConfig, Trainer, TrainingData, train
-from utils.weights import open_weights, write_safetensors
 
 TOKENS = random_tokens(3, 12)
 QUICK = TrainConfig(

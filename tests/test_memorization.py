@@ -13,7 +13,7 @@ from utils.errors import CourseError
 from utils.memorization import Phrases
 from utils.model import GPT2
 from utils.stories import corpus, log_probability
-from utils.story_judge import document_loss, tell_stories
+from utils.story.judge import document_loss, tell_stories
 from utils.tokenizer import Tokenizer
 
 

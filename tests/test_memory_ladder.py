@@ -14,7 +14,7 @@ from builders import child, random_tokens, tiny_model
 from utils.batches import Batches
 from utils.errors import CourseError
 from utils.hardware import cpu_memory_cap, gpu_memory_cap
-from utils.memory_ladder import (
+from utils.machine.memory_ladder import (
     Effort,
     efforts,
     freeze_below,
@@ -32,7 +32,7 @@ ALLOCATE = """
 import json, sys
 import numpy as np, torch
 from utils.hardware import cpu_memory_cap
-from utils.memory_ladder import Effort, is_out_of_memory, step_down
+from utils.machine.memory_ladder import Effort, is_out_of_memory, step_down
 MB, kind, said, errors = 10**6, sys.argv[1], [], []
 def run(effort):
     count = effort.batch * effort.context * effort.layers * MB
@@ -69,7 +69,7 @@ import json, sys
 from utils.config import GPT2Config
 from utils.hardware import cpu_memory_cap
 from utils.loaders import load_gpt2
-from utils.memory_ladder import generate_within_memory
+from utils.machine.memory_ladder import generate_within_memory
 from utils.sampling import Sampling, generate
 model, said = load_gpt2(sys.argv[1]), []
 prompts = [[i, i + 1, i + 2] * 40 for i in range(24)]
@@ -98,7 +98,7 @@ from contextlib import nullcontext
 from utils.batches import Batches
 from utils.config import GPT2Config
 from utils.hardware import cpu_memory_cap
-from utils.memory_ladder import train_within_memory
+from utils.machine.memory_ladder import train_within_memory
 from utils.model import GPT2
 from utils.training import TrainConfig, TrainingData
 class Log:

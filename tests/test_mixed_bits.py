@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trained import SHAPE, trained_model
 
-from utils.calibration import draw_rows
 from utils.config import SIZES
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
-from utils.mixed_bits import CHOICES, choose_bits, measure_sensitivity, mixed_plan, output_gradients
 from utils.model import GPT2
+from utils.quantization.calibration import draw_rows
+from utils.quantization.mixed_bits import CHOICES, choose_bits, measure_sensitivity, mixed_plan, output_gradients
+from utils.quantization.quantized_linear import layer_names, layer_shapes, quantize_model
 from utils.quantize import Grid, quantize
-from utils.quantized_linear import layer_names, layer_shapes, quantize_model
 
 PROTOCOL = Protocol(SHAPE.context, SHAPE.context, 64)
 

@@ -10,7 +10,7 @@ from utils.config import SIZES
 from utils.loaders import load_gpt2
 from utils.manifest import DATA
 from utils.stories import coherence, corpus, exact_entropy
-from utils.story_judge import FRESH, document_loss, tell_stories
+from utils.story.judge import FRESH, document_loss, tell_stories
 
 FOLDER = DATA / "nano"
 

@@ -11,7 +11,7 @@ from nbformat import v4
 from strict_run import strict_run
 
 from utils.errors import CourseError
-from utils.notebooks import (
+from utils.house.notebooks import (
     ROOT,
     check_notebook,
     find_notebooks,

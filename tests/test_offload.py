@@ -14,9 +14,9 @@ from utils.config import GPT2Config, Workload
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.loaders import load_gpt2, save_gpt2
+from utils.machine.offload import VisitingBlock, keep_blocks, load_with_plan
+from utils.machine.placement import Caps, Plan, block_bytes, plan_placement
 from utils.model import GPT2
-from utils.offload import VisitingBlock, keep_blocks, load_with_plan
-from utils.placement import Caps, Plan, block_bytes, plan_placement
 from utils.sampling import Sampling, generate
 
 SHAPE = GPT2Config(n_layer=5, n_head=2, n_embd=32, vocab_size=5003, context=40)  # the table visits in two parts
@@ -103,8 +103,8 @@ from pathlib import Path
 from benchmarks.measure import peak_memory
 import psutil
 from utils.loaders import load_gpt2
-from utils.offload import load_with_plan
-from utils.placement import Caps, plan_placement
+from utils.machine.offload import load_with_plan
+from utils.machine.placement import Caps, plan_placement
 from utils.config import GPT2Config, Workload
 from utils.sampling import Sampling, generate
 whole, folder, cap = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -156,9 +156,9 @@ def test_a_plan_with_a_disk_asks_for_a_folder(saved):
 
 
 def test_quantized_files_are_refused(saved, tmp_path):
+    from utils.formats.quantized_files import save_quantized
+    from utils.quantization.quantized_linear import quantize_model
     from utils.quantize import Grid
-    from utils.quantized_files import save_quantized
-    from utils.quantized_linear import quantize_model
 
     packed = save_quantized(quantize_model(load_gpt2(saved), Grid(8)), tmp_path / "packed")
     with pytest.raises(CourseError, match="quantized layers"):
@@ -173,7 +173,7 @@ def test_a_plan_made_by_the_planner_loads_and_runs(saved, tmp_path):
 
 
 def test_layers_on_the_gpu_never_change_the_text_of_llama_cpp(tmp_path):
-    from utils.gguf_writer import save_gguf
+    from utils.formats.gguf_writer import save_gguf
     from utils.llama_cpp import LlamaCpp
 
     model = tiny_model(GPT2Config(n_layer=3, n_head=2, n_embd=64, context=64))  # the vocabulary that llama.cpp wants

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from strict_run import strict_run
 
-from utils.notebooks import ROOT, find_notebooks
+from utils.house.notebooks import ROOT, find_notebooks
 
 # Two threads where the run that stands beside this one has one, and nothing newer than AVX2.
 OTHER_PROCESSOR = {

@@ -7,8 +7,8 @@ import torch
 
 from utils.config import GPT2Config, total_parameters
 from utils.evaluate import compare_logits
+from utils.machine.packed import PackedLinear, can_pack, for_generation, pack
 from utils.model import GPT2
-from utils.packed import PackedLinear, can_pack, for_generation, pack
 from utils.sampling import Sampling, generate
 
 SHAPE = GPT2Config(n_layer=2, n_head=2, n_embd=64, vocab_size=500, context=64)

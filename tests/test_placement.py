@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 
 from utils.config import SIZES, GPT2Config, Workload, estimate_memory
 from utils.errors import CourseError
+from utils.machine.placement import (
+    PLACES,
+    VISITING_ROWS,
+    Caps,
+    Plan,
+    block_bytes,
+    caps_here,
+    plan_placement,
+    table_bytes,
+)
 from utils.model import GPT2
-from utils.placement import PLACES, VISITING_ROWS, Caps, Plan, block_bytes, caps_here, plan_placement, table_bytes
 
 MB, GB = 10**6, 10**9
 SHORT = Workload(1, 64)

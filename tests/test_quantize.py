@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.bit_packing import pack_bits, unpack_bits
 from utils.errors import CourseError
+from utils.quantization.bit_packing import pack_bits, unpack_bits
 from utils.quantize import Grid, find_scales, nf4_values, normal_values, quantize, relative_error, to_groups
 
 LINEAR = st.builds(

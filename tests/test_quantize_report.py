@@ -15,8 +15,7 @@ from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
-from utils.quantize import Grid, quantize
-from utils.quantize_plots import (
+from utils.pictures.quantization import (
     costs_and_gains,
     error_histogram,
     error_map,
@@ -26,9 +25,18 @@ from utils.quantize_plots import (
     layer_map,
     rounding_ruler,
 )
-from utils.quantize_readme import END, ROOT, START, TABLE, update_readme
-from utils.quantize_recipe import HEAD_GRID, METHODS, Recipe, apply_recipe, calibration_rows, read_tokens, story_tokens
-from utils.quantize_report import (
+from utils.quantization.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_for, plan_of
+from utils.quantization.readme_table import END, ROOT, START, TABLE, update_readme
+from utils.quantization.recipe import (
+    HEAD_GRID,
+    METHODS,
+    Recipe,
+    apply_recipe,
+    calibration_rows,
+    read_tokens,
+    story_tokens,
+)
+from utils.quantization.report import (
     HEADER,
     RECIPES,
     Row,
@@ -42,7 +50,7 @@ from utils.quantize_report import (
     tokens_per_second,
     write_csv,
 )
-from utils.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_for, plan_of
+from utils.quantize import Grid, quantize
 
 SHAPE = GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=97, context=24)
 TEXTS = Texts(random_tokens(4, 24), random_tokens(1, 100, seed=1)[0].numpy(), context=24)
@@ -257,7 +265,7 @@ def test_the_command_writes_a_model_that_loads(folder, words, capsys):
 
 
 def test_the_command_writes_the_table(folder, capsys, monkeypatch):
-    monkeypatch.setattr("utils.quantize_report.RECIPES", (Recipe("rtn", 4, 32), Recipe("gptq", 4, 32)))
+    monkeypatch.setattr("utils.quantization.report.RECIPES", (Recipe("rtn", 4, 32), Recipe("gptq", 4, 32)))
     words = ["--calibration", "text.bin", "--held-out", "text.bin", "--tokens", "100", "--rows", "4", "--out", "t"]
     assert main(["quantize-table", "model", *words]) == 0
     assert [row.method for row in read_csv(folder / "t" / "table.csv")] == ["none", "rtn", "gptq"]

@@ -6,8 +6,8 @@ import ipywidgets
 import pytest
 import torch
 
+from utils.pictures.quantization_widgets import chosen_grid, describe_grid, grid_controls, quantization_slider
 from utils.quantize import Grid, quantize, relative_error
-from utils.quantize_widgets import chosen_grid, describe_grid, grid_controls, quantization_slider
 
 WEIGHT = torch.randn(24, 64, generator=torch.Generator().manual_seed(6))
 

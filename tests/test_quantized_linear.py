@@ -15,13 +15,13 @@ from trained import trained_model
 from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError
 from utils.evaluate import Protocol, compare_logits, measure_loss
-from utils.fast_products import FastInt4, FastInt8, fast_form
+from utils.formats.quantized_files import FILE, save_quantized
+from utils.formats.weights import read_note
 from utils.loaders import load_gpt2, save_gpt2
+from utils.machine.fast_products import FastInt4, FastInt8, fast_form
+from utils.machine.packed import for_generation
 from utils.model import GPT2
-from utils.packed import for_generation
-from utils.quantize import Grid, quantize
-from utils.quantized_files import FILE, save_quantized
-from utils.quantized_linear import (
+from utils.quantization.quantized_linear import (
     CHUNK,
     QuantizedEmbedding,
     QuantizedLinear,
@@ -35,8 +35,8 @@ from utils.quantized_linear import (
     quantize_model,
     weight_bytes,
 )
+from utils.quantize import Grid, quantize
 from utils.sampling import Sampling, generate
-from utils.weights import read_note
 
 GRIDS = [
     Grid(8, "row"),
@@ -61,7 +61,7 @@ def packed_layer(grid: Grid, out: int = 40, width: int = 48) -> tuple[QuantizedL
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("rows", [1, 30])
 def test_a_packed_layer_multiplies_like_its_expanded_weights(grid, rows, monkeypatch):
-    monkeypatch.setattr("utils.quantized_linear.CHUNK", 7 * 48)  # several parts, the last one shorter
+    monkeypatch.setattr("utils.quantization.quantized_linear.CHUNK", 7 * 48)  # several parts, the last one shorter
     layer, weight, bias = packed_layer(grid)
     x = torch.randn(rows, 2, 48, requires_grad=True)
     expected = torch.nn.functional.linear(x, weight, bias)

@@ -17,8 +17,8 @@ from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
-from utils.recipe_memory import learning_parameters, recipe_memory
-from utils.recipes import Recipe, run_recipe
+from utils.runs.recipe_memory import learning_parameters, recipe_memory
+from utils.runs.recipes import Recipe, run_recipe
 from utils.settings import read_settings
 from utils.stories import corpus
 from utils.text import Document

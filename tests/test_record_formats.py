@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_data import SETS, jsonl_records
-from utils import csv_records, json_records, tfrecord, xml_records
 from utils.errors import CourseError
 from utils.manifest import DATA
-from utils.records import ReadReport, fields_of, text_of
 from utils.text import read_documents, read_records, stream_records
-from utils.tfrecord import decode_example, encode_example, to_tfrecord
+from utils.texts import csv_records, json_records, tfrecord, xml_records
+from utils.texts.records import ReadReport, fields_of, text_of
+from utils.texts.tfrecord import decode_example, encode_example, to_tfrecord
 
 values = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from('",\n\t;<&|{}[]'), min_size=1)
 tables = st.lists(st.fixed_dictionaries({"a": values, "b": values}), min_size=1, max_size=6)

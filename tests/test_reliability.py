@@ -16,10 +16,10 @@ import pytest
 
 from tests.builders import ROOT
 from tests.test_training import QUICK, make_trainer, tiny_data, tiny_model, weights
-from utils.checkpoints import LAST
 from utils.errors import CourseError
 from utils.loaders import load_gpt2
 from utils.run_log import RunLog
+from utils.runs.checkpoints import LAST
 from utils.training import train
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no fork, kill -9 or folder without write permission")
@@ -31,10 +31,10 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 from tests.test_training import QUICK, tiny_data, tiny_model
-from utils.checkpoints import LAST
+from utils.runs.checkpoints import LAST
 from utils.run_log import RunLog
 from utils.training import train
-from utils.weights import open_weights, read_note
+from utils.formats.weights import open_weights, read_note
 
 folder, rounds, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(0)
 last, half_written = folder / "run" / LAST, 0

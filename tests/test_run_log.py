@@ -15,7 +15,7 @@ from test_training import QUICK, TINY, tiny_data, tiny_model
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.run_log import CHAT_COLUMNS, Evaluation, RunLog, append_row, log_chat
-from utils.run_watchers import TensorBoard, epoch_sentence
+from utils.runs.run_watchers import TensorBoard, epoch_sentence
 from utils.sampling import Sampling, complete
 from utils.tokenizer import CharTokenizer
 from utils.training import train

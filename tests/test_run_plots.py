@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from utils.errors import CourseError
+from utils.pictures.runs import plot_losses, save_figure
 from utils.run_log import StepRecord
-from utils.run_plots import plot_losses, save_figure
 
 
 def records(count: int, tokens: int = 1000, first: int = 1) -> list[StepRecord]:

@@ -19,10 +19,10 @@ import yaml
 
 from tests.builders import ROOT
 from utils.batches import BinSettings, tokenize_to_bin
-from utils.checkpoints import LAST
+from utils.formats.weights import read_note
 from utils.loaders import load_gpt2
+from utils.runs.checkpoints import LAST
 from utils.tokenizer import Tokenizer
-from utils.weights import read_note
 
 SCALE = ROOT / "labs" / "scale"
 SCRIPTS = sorted([*SCALE.glob("*.sh"), *SCALE.glob("*.slurm")])

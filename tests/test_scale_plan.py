@@ -9,9 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.builders import TINY, random_tokens, tiny_model
 from utils.config import SIZES, count_parameters, total_parameters
 from utils.evaluate import next_token_loss
+from utils.pictures.scale import who_holds_what
 from utils.plots import COLORS
 from utils.scale_plan import Cluster, best_split, held_bytes, sent_bytes, step_seconds, training_flops
-from utils.scale_plots import who_holds_what
 
 
 def test_six_operations_for_each_weight_and_token_are_what_pytorch_counts():

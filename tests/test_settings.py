@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from utils.errors import CourseError
-from utils.recipes import Recipe
+from utils.runs.recipes import Recipe
 from utils.settings import read_settings
 from utils.training import TrainConfig
 

@@ -11,10 +11,10 @@ from builders import TINY, tiny_model
 from utils.__main__ import main
 from utils.config import GPT2Config, total_parameters
 from utils.errors import CourseError
-from utils.loader_plots import HARDWARE, SUITS, hardware_chart, size_against_error
-from utils.loader_zoo import write_file
-from utils.shootout import Row, Shootout, line_of, recommend, run_shootout, to_markdown, write_csv
-from utils.shootout_report import FILES, report_text, write_report
+from utils.pictures.loaders import HARDWARE, SUITS, hardware_chart, size_against_error
+from utils.shootout.loader_zoo import write_file
+from utils.shootout.race import Row, Shootout, line_of, recommend, run_shootout, to_markdown, write_csv
+from utils.shootout.report import FILES, report_text, write_report
 
 EXACT = Row("ours, safetensors", "ours", "safetensors", 40, 80, 0.5, 100, 20.0, 2e-6)
 QUICK = Row("llama.cpp, Q8_0", "llama.cpp", "GGUF Q8_0", 22, 20, 0.1, 60, 90.0, 0.014)

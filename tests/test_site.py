@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from utils.errors import CourseError
-from utils.notebooks import ROOT, read_notebook
-from utils.site import build_site, dead_links, page_link, page_name, published_notebooks, published_texts
+from utils.house.notebooks import ROOT, read_notebook
+from utils.house.site import build_site, dead_links, page_link, page_name, published_notebooks, published_texts
 
 
 @pytest.fixture(scope="module")

@@ -33,11 +33,11 @@ from utils.stories import (
     steps_with_sizes,
     tokens_of,
 )
-from utils.story_parser import parse
-from utils.story_reader import examine
-from utils.story_source import FOLDER, Source, read_line, read_source
-from utils.story_units import everybody, sentences, vocabulary
-from utils.story_world import Compiler, Pick, Plot, Sequence, Slot, Step, load_world
+from utils.story.parser import parse
+from utils.story.reader import examine
+from utils.story.source import FOLDER, Source, read_line, read_source
+from utils.story.units import everybody, sentences, vocabulary
+from utils.story.world import Compiler, Pick, Plot, Sequence, Slot, Step, load_world
 from utils.tokenizer import Tokenizer
 
 SAMPLE = list(generate_stories(1500, seed=11))

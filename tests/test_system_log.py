@@ -21,9 +21,9 @@ from psutil._ntuples import shwtemp
 from test_training import QUICK, tiny_data, tiny_model
 
 from utils.errors import CourseError
-from utils.interrupts import Terminated, TidyEnd
+from utils.machine.sensors import Reading, Sensors, known, nvml_celsius, nvml_handle, processor_celsius, processor_name
+from utils.runs.interrupts import Terminated, TidyEnd
 from utils.sampling import Sampling, generate
-from utils.sensors import Reading, Sensors, known, nvml_celsius, nvml_handle, processor_celsius, processor_name
 from utils.system_log import AVERAGED, COLUMNS, READINGS, SystemLog, describe, list_runs, read_system_log
 from utils.training import train
 

@@ -14,11 +14,11 @@ from test_system_log import BARE, FULL, Script
 from test_training import QUICK, tiny_data, tiny_model
 
 from utils.errors import CourseError
-from utils.live_view import LiveView
+from utils.machine.sensors import Reading
+from utils.pictures.live_view import LiveView
+from utils.pictures.system import before_and_after_spikes, find_spikes, plot_run, swings, trace_run
 from utils.run_log import Evaluation, RunLog, StepRecord, append_row
-from utils.sensors import Reading
 from utils.system_log import COLUMNS, SystemLog, to_cells
-from utils.system_plots import before_and_after_spikes, find_spikes, plot_run, swings, trace_run
 from utils.training import train
 
 BEGAN = datetime(2026, 1, 1, 12)

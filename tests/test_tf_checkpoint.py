@@ -17,12 +17,12 @@ from builders import TINY, random_tokens, tiny_model
 from torch.testing import assert_close
 
 from utils.bpe import GPT2_FILES
-from utils.crc32c import crc32c, mask
 from utils.errors import CourseError
+from utils.formats.crc32c import crc32c, mask
+from utils.formats.sstable import read_table, write_table
+from utils.formats.tf_bundle import read_bundle, write_bundle
+from utils.formats.tf_checkpoint import hub_name_of, save_tf_checkpoint, variable_name_of
 from utils.loaders import hub_shapes, hub_tensors, load_gpt2
-from utils.sstable import read_table, write_table
-from utils.tf_bundle import read_bundle, write_bundle
-from utils.tf_checkpoint import hub_name_of, save_tf_checkpoint, variable_name_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -300,7 +300,7 @@ def test_the_checksum_of_any_length_is_that_of_its_bits():
 
 def test_chunks_of_the_checksum_join(monkeypatch):
     data = np.random.default_rng(0).integers(0, 256, 1000, dtype=np.uint8).tobytes()
-    monkeypatch.setattr("utils.crc32c.CHUNK", 6)
+    monkeypatch.setattr("utils.formats.crc32c.CHUNK", 6)
     assert crc32c(data) == slow_crc32c(data) and crc32c(data[:960]) == slow_crc32c(data[:960])
 
 
@@ -317,7 +317,7 @@ def block_with(content: bytes, kind: int = 0) -> bytes:
 
 def table_of(content: bytes, kind: int = 0, offset: int = 0, size: int | None = None) -> bytes:
     """Return a table of one block with these bytes; the checksums are right."""
-    from utils.sstable import MAGIC, _pack_block, write_varint
+    from utils.formats.sstable import MAGIC, _pack_block, write_varint
 
     block = block_with(content, kind)
     handle = write_varint(offset) + write_varint(len(content) if size is None else size)

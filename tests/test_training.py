@@ -14,11 +14,11 @@ from utils.batches import Batches
 from utils.config import SIZES, GPT2Config
 from utils.distributed import ProcessGroup
 from utils.errors import CourseError
-from utils.interrupts import StopRequest
 from utils.loaders import load_gpt2
 from utils.model import GPT2
 from utils.optimizers import learning_rate_at, parameter_groups
 from utils.run_log import RunLog
+from utils.runs.interrupts import StopRequest
 from utils.training import TrainConfig, Trainer, TrainingData, train
 
 TINY = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=50, context=32)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from utils.batches import Batches, check_integers
-from utils.bins import load_bin, load_learned
 from utils.errors import CourseError
 from utils.losses import IGNORE
+from utils.texts.bins import load_bin, load_learned
 
 
 @dataclass(eq=False)

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 
 from utils.errors import CourseError
+from utils.formats.quantized_files import save_quantized
+from utils.formats.weights import write_whole
 from utils.loaders import save_gpt2
 from utils.model import GPT2
-from utils.quantized_files import save_quantized
-from utils.quantized_linear import plan_of
+from utils.quantization.quantized_linear import plan_of
 from utils.serving import load_with_tokenizer
-from utils.weights import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 START = '''"""Serves the model beside this file: python app.py. GRADIO_SERVER_NAME and _PORT set where."""
@@ -105,6 +105,7 @@ def needed_modules(start: str) -> dict[str, Path]:
         if name not in found and path.is_file():
             found[name] = path
             names += [one for one in imported_names(path) if one.split(".")[0] == package]
+            names.append(name.rpartition(".")[0] or package)  # the package that it lies in
     return found
 
 

@@ -9,11 +9,11 @@ from numbers import Integral
 import numpy as np
 import torch
 
-from utils.bins import Bins as Bins
-from utils.bins import BinSettings as BinSettings
-from utils.bins import load_bin as load_bin
-from utils.bins import tokenize_to_bin as tokenize_to_bin
 from utils.errors import CourseError
+from utils.texts.bins import Bins as Bins
+from utils.texts.bins import BinSettings as BinSettings
+from utils.texts.bins import load_bin as load_bin
+from utils.texts.bins import tokenize_to_bin as tokenize_to_bin
 
 Tokens = Sequence[int] | np.ndarray | torch.Tensor
 

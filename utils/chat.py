@@ -10,7 +10,7 @@ from pathlib import Path
 
 from utils.console import Spinner, model_of, question
 from utils.devices import pick_device
-from utils.gguf import is_gguf
+from utils.formats.gguf import is_gguf
 from utils.loaders import find_model, load_gpt2
 from utils.model import GPT2
 from utils.run_log import log_chat

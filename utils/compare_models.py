@@ -12,10 +12,10 @@ from utils.errors import CourseError
 from utils.evaluate import Protocol, Score, measure_loss
 from utils.memorization import Phrases
 from utils.model import GPT2
-from utils.quantized_linear import weight_bytes
+from utils.quantization.quantized_linear import weight_bytes
 from utils.sampling import VOCAB, Sampling, generate
 
-STORY_ROOM = 401  # positions that a story of utils.story_judge may need
+STORY_ROOM = 401  # positions that a story of utils.story.judge may need
 COLUMNS = ("model", "bytes", "loss", "perplexity", "bits per byte", "coherence", "in training text")
 
 
@@ -103,7 +103,7 @@ def encode_documents(tokenizer, exam: Exam) -> list[int]:
 def mean_coherence(model: GPT2, exam: Exam) -> float:
     """Return the mean coherence of stories that the model tells, by the reader of our story world."""
     from utils.stories import read_story
-    from utils.story_judge import tell_stories
+    from utils.story.judge import tell_stories
 
     told = tell_stories(model, exam.stories, exam.seed)
     return sum(read_story(text).score for text in told) / len(told)

@@ -49,7 +49,7 @@ def model_of(name: str) -> str:
     """Return what to load for a name: for a recipe the folder that it trains into, for all else the name itself."""
     if Path(name).suffix not in (".yaml", ".yml"):
         return name
-    from utils.recipes import Recipe
+    from utils.runs.recipes import Recipe
 
     folder = read_settings(Recipe, recipe=name).out
     if not Path(folder).is_dir():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from utils.errors import CourseError
-from utils.weights import write_whole
+from utils.formats.weights import write_whole
 
 RESULTS = Path(__file__).resolve().parent.parent / "labs" / "results"
 Result = TypeVar("Result")
@@ -84,8 +84,8 @@ def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000
     from utils.batches import load_bin
     from utils.devices import pick_device
     from utils.evaluate import Protocol, measure_loss
-    from utils.last_weights import last_model, learned_text
-    from utils.recipes import Recipe
+    from utils.runs.last_weights import last_model, learned_text
+    from utils.runs.recipes import Recipe
     from utils.settings import read_settings
 
     recipe = read_settings(Recipe, words)

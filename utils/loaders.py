@@ -11,11 +11,11 @@ from torch import Tensor
 
 from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError, show
-from utils.gguf import is_gguf
-from utils.gguf_gpt2 import gpt2_from_gguf
+from utils.formats.gguf import is_gguf
+from utils.formats.gguf_gpt2 import gpt2_from_gguf
+from utils.formats.tf_checkpoint import latest_checkpoint
+from utils.formats.weights import StoredTensor, open_weights, read_json, write_safetensors, write_whole
 from utils.model import GPT2
-from utils.tf_checkpoint import latest_checkpoint
-from utils.weights import StoredTensor, open_weights, read_json, write_safetensors, write_whole
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -77,7 +77,7 @@ def _load(place: Path, dtype: torch.dtype, device: str | torch.device) -> GPT2:
         return load_adapted(place, dtype, device)
     weights_file = find_weights(place)
     if is_packed(weights_file):
-        from utils.quantized_files import load_quantized
+        from utils.formats.quantized_files import load_quantized
 
         return load_quantized(weights_file, dtype, device)
     stored, config = open_with_config(weights_file)
@@ -113,7 +113,7 @@ def open_model(weights_file: Path) -> dict[str, StoredTensor]:
         twice = next(name for name in opened if f"transformer.{name}" in opened)
         raise CourseError(f"{weights_file} holds {show(twice)} with and without the prefix transformer. Save it again.")
     if any(name.endswith(".qweight") for name in stored):
-        from utils.gptq_folder import unpack_layers
+        from utils.formats.gptq_folder import unpack_layers
 
         return unpack_layers(stored, weights_file.parent)
     return stored

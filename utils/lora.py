@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from utils.config import BYTES, GPT2Config, Workload, estimate_memory
 from utils.errors import CourseError
 from utils.model import GPT2, Linear
-from utils.quantize import Grid
-from utils.quantized_linear import (
+from utils.quantization.quantized_linear import (
     LAYERS,
     QuantizedLinear,
     computed_bytes,
@@ -25,6 +24,7 @@ from utils.quantized_linear import (
     put_layer,
     quantize_model,
 )
+from utils.quantize import Grid
 
 
 class LoRALinear(nn.Module):

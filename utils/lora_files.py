@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from utils.errors import CourseError, show
+from utils.formats.weights import StoredTensor, open_weights, read_json, read_note, write_safetensors, write_whole
 from utils.loaders import HUB_NAMES, hub_name, load_gpt2
 from utils.lora import add_lora, chosen_layers, lora_settings, merge_lora, need_adapters, remove_lora
 from utils.model import GPT2
+from utils.quantization.quantized_linear import QuantizedLinear, layer_names, plan_of, quantize_model
 from utils.quantize import Grid
-from utils.quantized_linear import QuantizedLinear, layer_names, plan_of, quantize_model
-from utils.weights import StoredTensor, open_weights, read_json, read_note, write_safetensors, write_whole
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 GRIDS = "grids"  # how the weights under the adapters were packed while they were trained

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from utils.config import GPT2Config
-from utils.cpu_products import cpu_linear, looks_back_in_float32
 from utils.errors import CourseError
 from utils.losses import chunked_cross_entropy
+from utils.machine.cpu_products import cpu_linear, looks_back_in_float32
 
 
 class Linear(nn.Linear):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from utils.devices import has_real_bf16
 from utils.distributed import part_like, whole
 from utils.errors import CourseError
-from utils.train_config import TrainConfig
+from utils.runs.train_config import TrainConfig
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Keller Jordan's odd polynomial: draws all singular values near 1
 

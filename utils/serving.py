@@ -15,7 +15,7 @@ import psutil
 from utils.config import SIZES, format_bytes, total_parameters
 from utils.devices import pick_device
 from utils.errors import CourseError, show
-from utils.gguf import is_gguf
+from utils.formats.gguf import is_gguf
 from utils.hardware import usable_cores
 from utils.hub import is_downloaded
 from utils.loaders import WEIGHT_FILES, find_model, find_weights, load_gpt2

@@ -1,7 +1,7 @@
 """Small stories from a world whose probabilities are known: generator, exact entropy, reader.
 
 Every choice is a fair die: a plot, an option of a step, a word in brackets, a name. A text tells which
-choices made it (utils.story_parser reads them back). So a story's surprise is the sum of log k over its
+choices made it (utils.story.parser reads them back). So a story's surprise is the sum of log k over its
 choices, k being the number of options, and the entropy is the mean surprise of all stories.
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from utils.story_parser import parse
-from utils.story_reader import Fault, Reading, coherence, read_story
-from utils.story_world import Pick, Plot, Sequence, Slot, Step, load_world
+from utils.story.parser import parse
+from utils.story.reader import Fault, Reading, coherence, read_story
+from utils.story.world import Pick, Plot, Sequence, Slot, Step, load_world
 
 __all__ = [
     "Entropy",

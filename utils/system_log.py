@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 
 from utils.errors import CourseError
-from utils.interrupts import TidyEnd
+from utils.machine.sensors import Reading, Sensors
 from utils.run_log import append_row
-from utils.sensors import Reading, Sensors
+from utils.runs.interrupts import TidyEnd
 
 READINGS = (
     "Event",

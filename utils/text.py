@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from utils.cleaning import clean as clean
-from utils.cleaning import text_key as text_key
 from utils.errors import CourseError
-from utils.record_formats import READERS
-from utils.records import Document as Document
-from utils.records import Errors, Record, Source, text_of, used_columns
-from utils.records import ReadReport as ReadReport
-from utils.splitting import Split as Split
-from utils.splitting import plan_split as plan_split
-from utils.splitting import split_documents as split_documents
-from utils.splitting import split_inside as split_inside
+from utils.texts.cleaning import clean as clean
+from utils.texts.cleaning import text_key as text_key
+from utils.texts.record_formats import READERS
+from utils.texts.records import Document as Document
+from utils.texts.records import Errors, Record, Source, text_of, used_columns
+from utils.texts.records import ReadReport as ReadReport
+from utils.texts.splitting import Split as Split
+from utils.texts.splitting import plan_split as plan_split
+from utils.texts.splitting import split_documents as split_documents
+from utils.texts.splitting import split_inside as split_inside
 
 Found = TypeVar("Found")
 

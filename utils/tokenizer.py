@@ -215,7 +215,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer | CharTokenizer:
     """Return the tokenizer that a folder names or holds (meta.json, or a vocabulary, else GPT-2's), or a GGUF file."""
     folder = Path(folder)
     if folder.is_file():
-        from utils.gguf import is_gguf
+        from utils.formats.gguf import is_gguf
 
         if is_gguf(folder):
             return _from_gguf(folder)
@@ -234,7 +234,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer | CharTokenizer:
 
 
 def _from_gguf(path: Path) -> Tokenizer:
-    from utils.gguf_gpt2 import read_tokenizer  # it stands on this module
+    from utils.formats.gguf_gpt2 import read_tokenizer  # it stands on this module
 
     return read_tokenizer(path)
 

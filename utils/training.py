@@ -12,21 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from utils.batches import Batches
-from utils.checkpoints import Checkpoints, Progress
 from utils.config import flops_per_token, peak_flops
 from utils.devices import device_name, parse_dtype, training_dtype
 from utils.distributed import ProcessGroup, give_back, inside, whole
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
-from utils.freed_memory import KeepFreedMemory
-from utils.interrupts import StopRequest
 from utils.losses import IGNORE
-from utils.measures import MemorizationMeter
+from utils.machine.freed_memory import KeepFreedMemory
 from utils.model import GPT2
 from utils.optimizers import freeze_all_but_last, learning_rate_at, make_optimizer
-from utils.run_folder import claimed
 from utils.run_log import Evaluation, RunLog, StepRecord
-from utils.train_config import TrainConfig as TrainConfig
+from utils.runs.checkpoints import Checkpoints, Progress
+from utils.runs.interrupts import StopRequest
+from utils.runs.measures import MemorizationMeter
+from utils.runs.run_folder import claimed
+from utils.runs.train_config import TrainConfig as TrainConfig
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 file="${FILE:-runs/served.gguf}" at_once="${AT_ONCE:-8}" context="${CONTEXT:-1024}"
 "${PYTHON:-python}" -c "
 import sys
-from utils.gguf_writer import save_gguf
+from utils.formats.gguf_writer import save_gguf
 from utils.loaders import load_gpt2
 save_gguf(load_gpt2(sys.argv[1]), *sys.argv[2:])" "$MODEL" "$file" "${KIND:-Q8_0}"
 # the server parts its whole context among those who talk at once

@@ -39,7 +39,7 @@ def declare(add: Add) -> None:
 def pack(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from utils.class_pack import make_pack, pack_problems
+    from utils.classroom.class_pack import make_pack, pack_problems
 
     out = Path(options.out)
     if not options.check:
@@ -55,7 +55,7 @@ def serve(options: argparse.Namespace) -> None:
     import socket
     from pathlib import Path
 
-    from utils.class_pack import serve_pack
+    from utils.classroom.class_pack import serve_pack
 
     server = serve_pack(Path(options.pack), options.port)
     address = f"http://{socket.gethostname()}:{server.server_address[1]}"
@@ -66,8 +66,8 @@ def serve(options: argparse.Namespace) -> None:
 def grade(options: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from utils.gradebook import grade_folder
-    from utils.sandbox import Limits
+    from utils.classroom.gradebook import grade_folder
+    from utils.machine.sandbox import Limits
 
     limits = Limits(options.seconds, int(options.memory * 1e9))
     grades = grade_folder(Path(options.folder), Path(options.out), limits)

@@ -25,11 +25,11 @@ def compare(options: argparse.Namespace) -> None:
     from utils.compare_models import Candidate, Exam, compare_models, join_rows, to_table
     from utils.devices import pick_device
     from utils.evaluate import Protocol
-    from utils.gguf import is_gguf
+    from utils.formats.gguf import is_gguf
     from utils.loaders import find_model, load_gpt2
     from utils.memorization import Phrases
     from utils.stories import corpus
-    from utils.story_judge import FRESH
+    from utils.story.judge import FRESH
     from utils.text import read_documents
     from utils.tokenizer import load_tokenizer
 

@@ -29,19 +29,19 @@ def declare(add: Add) -> None:
 
 
 def notebooks(options: argparse.Namespace) -> int:
-    from utils.notebooks import main
+    from utils.house.notebooks import main
 
     return main(options.paths, check=options.check)
 
 
 def exercises(options: argparse.Namespace) -> int:
-    from utils.exercise_builder import main
+    from utils.classroom.exercise_builder import main
 
     return main(options.names, check=options.check)
 
 
 def links(options: argparse.Namespace) -> int:
-    from utils.course_map import Home, problems, read_home, write_home, write_links
+    from utils.house.course_map import Home, problems, read_home, write_home, write_links
 
     home = read_home()
     home = Home(options.repository or home.repository, options.branch or home.branch)
@@ -57,7 +57,7 @@ def links(options: argparse.Namespace) -> int:
 def site(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from utils.site import build_site, dead_links
+    from utils.house.site import build_site, dead_links
 
     pages = build_site(Path(options.out))
     found = list(dead_links(Path(options.out)))

@@ -30,9 +30,9 @@ def declare(add: Add) -> None:
 
 
 def shakespeare(options: argparse.Namespace) -> None:
-    from utils.bins import BinSettings
     from utils.commands.prepare import write_bins
     from utils.hub import fetch_text
+    from utils.texts.bins import BinSettings
 
     write_bins(fetch_text("tinyshakespeare"), options.out, BinSettings())
 
@@ -44,14 +44,14 @@ def store(options: argparse.Namespace) -> None:
 
 
 def keep(options: argparse.Namespace) -> None:
-    from utils.last_weights import keep_last
+    from utils.runs.last_weights import keep_last
 
     print(f"{keep_last(options.settings, options.to)} is ready")
 
 
 def step(options: argparse.Namespace) -> None:
     from utils.lab_results import write_result
-    from utils.step_child import StepJob, measure_step
+    from utils.machine.step_child import StepJob, measure_step
 
     job = StepJob(options.size, options.context, options.way, options.weights)
     report = measure_step(job, keep_free=int(options.keep_free * 1e9))

@@ -28,7 +28,7 @@ def declare(add: Add) -> None:
 
 
 def inspect(options: argparse.Namespace) -> None:
-    from utils.inspect_model import inspect_file
+    from utils.formats.inspect_model import inspect_file
 
     print("\n".join(inspect_file(options.path)))
 
@@ -50,7 +50,7 @@ def prefetch(options: argparse.Namespace) -> None:
 
 def judge(options: argparse.Namespace) -> None:
     from utils.loaders import load_gpt2
-    from utils.story_judge import judge
+    from utils.story.judge import judge
 
     verdict, told = judge(load_gpt2(options.model), options.documents, options.stories, options.seed)
     print(verdict)

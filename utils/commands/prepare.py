@@ -28,8 +28,8 @@ def declare(add: Add) -> None:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    from utils.cleaning import ALL, GENTLE
-    from utils.corpus import BinSettings
+    from utils.texts.cleaning import ALL, GENTLE
+    from utils.texts.corpus import BinSettings
 
     named = _names(options.steps)
     settings = BinSettings(
@@ -49,7 +49,7 @@ def prepare(options: argparse.Namespace) -> None:
 
 def write_bins(source, out: str, settings) -> None:
     """Write token files and say what became of the texts."""
-    from utils.bins import tokenize_to_bin
+    from utils.texts.bins import tokenize_to_bin
     from utils.tokenizer import Tokenizer
 
     bins = tokenize_to_bin(source, out, Tokenizer.gpt2(), settings)

@@ -1,4 +1,4 @@
-"""Commands for fewer bits: quantize, quantize-table, quantize-readme; their work is in utils.quantize_commands."""
+"""Commands for fewer bits: quantize, quantize-table, quantize-readme; their work is in utils.quantization.commands."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def declare(add: Add) -> None:
 
 
 def quantize(options: argparse.Namespace) -> None:
-    from utils.quantize_commands import quantize
+    from utils.quantization.commands import quantize
 
     quantize(options)
 
 
 def quantize_table(options: argparse.Namespace) -> None:
-    from utils.quantize_commands import quantize_table
+    from utils.quantization.commands import quantize_table
 
     quantize_table(options)
 
 
 def quantize_readme(options: argparse.Namespace) -> int:
-    from utils.quantize_commands import quantize_readme
+    from utils.quantization.commands import quantize_readme
 
     return quantize_readme(options)

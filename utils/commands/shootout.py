@@ -1,4 +1,4 @@
-"""The command that compares all loaders: shootout; its work is in utils.shootout_report."""
+"""The command that compares all loaders: shootout; its work is in utils.shootout.report."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def declare(add: Add) -> None:
 
 
 def shootout(options: argparse.Namespace) -> None:
-    from utils.shootout_report import shootout
+    from utils.shootout.report import shootout
 
     shootout(options)

@@ -20,9 +20,9 @@ def declare(add: Add) -> None:
 
 def stories(options: argparse.Namespace) -> None:
     from utils.commands.prepare import write_bins
-    from utils.corpus import BinSettings
-    from utils.records import Document
     from utils.stories import corpus
+    from utils.texts.corpus import BinSettings
+    from utils.texts.records import Document
 
     told = [Document(f"story {i}", text) for i, text in enumerate(corpus(options.count, options.seed))]
     write_bins(told, options.out, BinSettings(fraction=options.held_out, seed=options.seed))

@@ -24,7 +24,7 @@ def declare(add: Add) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    from utils.recipes import run_recipe
+    from utils.runs.recipes import run_recipe
 
     run_recipe(options.settings)
 

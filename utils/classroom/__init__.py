@@ -1,0 +1,1 @@
+"""For teachers: packs for a class without network, exercises made and graded."""

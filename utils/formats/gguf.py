@@ -1,0 +1,133 @@
+"""GGUF, the file of llama.cpp: open one, read its metadata and tensors; what is not asked for stays on the disk."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.errors import CourseError
+from utils.formats.ggml_blocks import BlockFormat
+from utils.formats.gguf_header import MAGIC, Value, Walk, read_header
+
+CHUNK = 2**18  # values that are turned into floats at a time, so that a cache can hold them
+
+
+def is_gguf(path: Path) -> bool:
+    """Say whether a file begins like GGUF."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == MAGIC
+
+
+@dataclass(frozen=True)
+class GGUFTensor:
+    """One tensor in a GGUF file; it becomes float32, or what it is copied into, a few rows at a time."""
+
+    path: Path
+    format: BlockFormat
+    stored: tuple[int, ...]  # its shape in the file; rows are packed, so the last dimension is
+    offset: int  # bytes from the start of the file
+    turned: bool = False  # whether it is to be seen transposed
+
+    dtype = torch.float32  # what it becomes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stored[::-1] if self.turned else self.stored
+
+    @property
+    def nbytes(self) -> int:
+        return self.format.bytes_of(math.prod(self.stored))
+
+    def read(self) -> Tensor:
+        """Return all of it as float32."""
+        target = torch.empty(self.stored)
+        target = target.T if self.turned else target
+        self.read_into(target)
+        return target
+
+    def read_into(self, target: Tensor) -> None:
+        """Fill `target`, which has this shape, without ever holding a second copy of the whole."""
+        rows = (target.T if self.turned else target).view(-1, self.width)
+        step = max(1, CHUNK // self.width)
+        for first in range(0, len(rows), step):
+            part = rows[first : first + step]
+            part.copy_(self.rows(first, len(part)))
+
+    @property
+    def width(self) -> int:
+        """Values in a row as it is stored."""
+        return self.stored[-1] if self.stored else 1
+
+    def rows(self, first: int, count: int) -> Tensor:
+        """Return stored rows (count, width) as float32; only their bytes are mapped."""
+        row = self.format.bytes_of(self.width)
+        start = self.offset + first * row
+        try:
+            data = np.memmap(self.path, np.uint8, mode="c", offset=start, shape=(count, row))
+        except (ValueError, OSError) as error:
+            raise CourseError(f"{self.path} can't be read at byte {start:,}: {error}.") from error
+        return self.format.dequantize(torch.from_numpy(data))
+
+
+@dataclass(frozen=True)
+class GGUFFile:
+    """What the header of a GGUF file says."""
+
+    path: Path
+    version: int
+    metadata: dict[str, Value]
+    tensors: dict[str, GGUFTensor]
+
+    def get(self, key: str, kind: type | None = None) -> Any:
+        """Read one value, None when it is not there; `kind` is what it must be: int, float, bool, str or list."""
+        if key not in self.metadata:
+            return None
+        place = self.metadata[key]
+        with _mapped(self.path) as data:
+            value = Walk(self.path, data, place.start).value(place.type, keep=True)
+        if kind is not None and type(value) is not kind:
+            raise CourseError(
+                f"{self.path}: {key} is of type {place} at byte {place.start:,}, expected {kind.__name__}. "
+                "Get the file again."
+            )
+        return value
+
+    def need(self, key: str, kind: type) -> Any:
+        """Read one value that must be there."""
+        value = self.get(key, kind)
+        if value is None:
+            raise CourseError(f"{self.path} has no {key}, expected a value of type {kind.__name__}. Get it again.")
+        return value
+
+
+def open_gguf(path: str | Path) -> GGUFFile:
+    """Read and check the header of a GGUF file; no tensor is read."""
+    path = Path(path)
+    if not path.is_file():
+        raise CourseError(f"{path} is not there. Give a .gguf file.")
+    with _mapped(path) as data:
+        version, metadata, entries, start = read_header(path, data)
+    tensors = {name: GGUFTensor(path, e.format, e.shape, start + e.offset) for name, e in entries.items()}
+    return GGUFFile(path, version, metadata, tensors)
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
+    """Give a file's bytes without reading them."""
+    with path.open("rb") as file:
+        if not path.stat().st_size:  # nothing can't be mapped
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data

@@ -1,0 +1,254 @@
+"""The header of a GGUF file, walked byte by byte and never trusted.
+
+The file: the word GGUF, a version and two counts; then keys with typed values; then for each tensor its name,
+sizes, type and place; then the tensors, each at a multiple of the alignment. All numbers are little-endian.
+A file from elsewhere may say anything in any of them, so each is held against what the file can hold first.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.errors import CourseError
+from utils.formats.ggml_blocks import BY_NUMBER, BlockFormat
+from utils.formats.weights import LONGEST_JSON
+
+MAGIC = b"GGUF"
+ALIGNMENT = 32  # bytes, unless the file says otherwise
+# Real files stay far below these, and they bound the time and memory that a hostile header can cost.
+MOST = 32_768  # keys, tensors, and arrays
+LONGEST_KEY = 65_535  # bytes
+LONGEST_NAME = 64
+LONGEST_TEXT = 2**24
+DEEPEST = 4  # arrays within arrays
+MOST_DIMENSIONS = 4
+
+UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 10: "Q", 11: "q", 12: "d"}  # type → struct code
+TYPE_NAMES = {0: "uint8", 1: "int8", 2: "uint16", 3: "int16", UINT32: "uint32", INT32: "int32", FLOAT32: "float32"}
+TYPE_NAMES |= {BOOL: "bool", STRING: "string", ARRAY: "array", 10: "uint64", 11: "int64", 12: "float64"}
+SMALLEST = {kind: struct.calcsize(f"<{code}") for kind, code in NUMBERS.items()} | {BOOL: 1, STRING: 8, ARRAY: 12}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of the metadata: its type and at which byte it lies; of an array also what it holds how many of."""
+
+    type: int
+    start: int
+    item: int | None = None
+    count: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.count:,} × {TYPE_NAMES[self.item]}" if self.type == ARRAY else TYPE_NAMES[self.type]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the header says of one tensor."""
+
+    at: int  # the byte of the header that says where the tensor lies
+    format: BlockFormat
+    shape: tuple[int, ...]  # in PyTorch's order: the packed dimension is the last, GGUF writes it first
+    offset: int  # from the beginning of the data
+
+    @property
+    def nbytes(self) -> int:
+        return self.format.bytes_of(math.prod(self.shape))
+
+
+class Walk:
+    """A place in the header that moves on with all that is read, and tells the byte when something is wrong."""
+
+    def __init__(self, path: Path, data: mmap.mmap | bytes, at: int = 0) -> None:
+        self.path, self.data, self.at = path, data, at
+        self.end = min(len(data), LONGEST_JSON)
+        self.arrays = 0  # walked so far
+
+    def wrong(self, found: str, at: int | None = None) -> CourseError:
+        place = self.at if at is None else at
+        return CourseError(f"{self.path} is damaged at byte {place:,}: {found}. Get the file again.")
+
+    def check(self, nbytes: int, what: str) -> None:
+        """Refuse what reaches beyond the end."""
+        if nbytes > self.end - self.at:
+            place = "file" if self.end == len(self.data) else "longest header we read"
+            raise self.wrong(f"{what} takes {nbytes:,} bytes, the {place} ends after {self.end - self.at:,}")
+
+    def number(self, code: str, what: str = "a number") -> Any:
+        """Read one number by its struct code."""
+        size = struct.calcsize(f"<{code}")
+        self.check(size, what)
+        (value,) = struct.unpack_from(f"<{code}", self.data, self.at)
+        self.at += size
+        return value
+
+    def text(self, what: str, longest: int = LONGEST_TEXT) -> str:
+        """Read a string: its length in eight bytes, then UTF-8."""
+        start, length = self.at, self.number("Q", f"the length of {what}")
+        if length > longest:
+            raise self.wrong(f"{what} has {length:,} bytes, expected at most {longest:,}", start)
+        self.check(length, what)
+        try:
+            value = bytes(self.data[self.at : self.at + length]).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.wrong(f"{what} is not UTF-8 ({error.reason})", self.at + error.start) from None
+        self.at += length
+        return value
+
+    def value(self, kind: int, keep: bool, depth: int = 0) -> Any:
+        """Walk over one value of the metadata, and return it if it is to be kept."""
+        if kind in NUMBERS:
+            return self.number(NUMBERS[kind])
+        if kind == BOOL:
+            return self.bools(1)[0]
+        if kind == STRING:
+            return self.text("a string") if keep else self.skip_strings(1)
+        if kind == ARRAY:
+            return self.array(keep, depth + 1)
+        raise self.wrong(f"the value has type {kind}, expected 0 to 12")
+
+    def array(self, keep: bool, depth: int) -> list | None:
+        """Walk over an array: what it holds, how many, and then these."""
+        self.arrays += 1
+        if depth > DEEPEST or self.arrays > MOST:
+            raise self.wrong(f"arrays lie {depth} deep, the {self.arrays:,}th of them; expected {DEEPEST} and {MOST:,}")
+        item, count = self.array_start()
+        if item == BOOL:
+            return self.bools(count)
+        if item == STRING and not keep:
+            return self.skip_strings(count)
+        if item in (STRING, ARRAY):
+            return [self.value(item, keep, depth) for _ in range(count)]
+        start, self.at = self.at, self.at + count * SMALLEST[item]
+        return list(struct.unpack_from(f"<{count}{NUMBERS[item]}", self.data, start)) if keep else None
+
+    def array_start(self) -> tuple[int, int]:
+        """Read what an array holds and how many of it, which must fit in the file."""
+        start = self.at
+        item, count = self.number("I", "the type of an array"), self.number("Q", "the length of an array")
+        if item not in TYPE_NAMES:
+            raise self.wrong(f"an array holds type {item}, expected 0 to 12", start)
+        self.check(count * SMALLEST[item], f"an array of {count:,} {TYPE_NAMES[item]}")
+        return item, count
+
+    def skip_strings(self, count: int) -> None:
+        """Step over strings one by one; their lengths are all that is looked at."""
+        length_at, data, at, last = struct.Struct("<Q").unpack_from, self.data, self.at, self.end - 8
+        for i in range(count):
+            if at > last:
+                raise self.wrong(f"string {i:,} of {count:,} reaches beyond the end of the header or the file")
+            self.at = at
+            at += 8 + length_at(data, at)[0]
+        if at > self.end:
+            raise self.wrong(f"the last of {count:,} strings reaches beyond the end of the header or the file")
+        self.at = at
+
+    def bools(self, count: int) -> list[bool]:
+        self.check(count, "a bool")
+        raw = bytes(self.data[self.at : self.at + count])
+        if bad := raw.strip(b"\0\1"):
+            raise self.wrong(f"a bool is {bad[0]}, expected 0 or 1", self.at + raw.index(bad[0]))
+        self.at += count
+        return [byte == 1 for byte in raw]
+
+
+def read_header(path: Path, data: mmap.mmap | bytes) -> tuple[int, dict[str, Value], dict[str, Entry], int]:
+    """Return the version, the metadata, the tensors' entries and the byte at which the tensors begin, all checked."""
+    walk = Walk(path, data)
+    version, tensors, keys = _read_start(walk)
+    metadata: dict[str, Value] = {}
+    for _ in range(keys):
+        _read_key(walk, metadata)
+    entries: dict[str, Entry] = {}
+    for _ in range(tensors):
+        _read_entry(walk, entries)
+    alignment = _alignment(walk, metadata)
+    start = -(-walk.at // alignment) * alignment
+    _check_places(walk, entries, start, alignment)
+    return version, metadata, entries, start
+
+
+def _read_start(walk: Walk) -> tuple[int, int, int]:
+    if walk.data[:4] != MAGIC:
+        raise walk.wrong(f"it begins with {bytes(walk.data[:4])!r}, expected {MAGIC!r}")
+    walk.at = 4
+    version = walk.number("I", "the version")
+    if version not in (2, 3):
+        why = " (its bytes are in big-endian order)" if version in (2 << 24, 3 << 24) else ""
+        raise walk.wrong(f"the version is {version}{why}, expected 2 or 3; llama.cpp can convert it", 4)
+    counts = []
+    for what in ("tensors", "keys"):
+        counts.append(walk.number("Q", f"the number of {what}"))
+        if counts[-1] > MOST:
+            raise walk.wrong(f"it promises {counts[-1]:,} {what}, expected at most {MOST:,}", walk.at - 8)
+    return version, *counts
+
+
+def _read_key(walk: Walk, metadata: dict[str, Value]) -> None:
+    start = walk.at
+    key = walk.text("a key", LONGEST_KEY)
+    if key in metadata:
+        raise walk.wrong(f"the key {key!r} stands there a second time", start)
+    try:
+        kind, place = walk.number("I", "its type"), walk.at
+        item, count = walk.array_start() if kind == ARRAY else (None, None)
+        walk.at = place
+        walk.value(kind, keep=False)
+    except CourseError as error:
+        raise CourseError(f"{error} The key is {key!r}.") from None
+    metadata[key] = Value(kind, place, item, count)
+
+
+def _read_entry(walk: Walk, entries: dict[str, Entry]) -> None:
+    start = walk.at
+    name = walk.text("a tensor's name", LONGEST_NAME)
+    if name in entries:
+        raise walk.wrong(f"the tensor {name!r} stands there a second time", start)
+    rank = walk.number("I", f"the number of dimensions of {name!r}")
+    if rank > MOST_DIMENSIONS:
+        raise walk.wrong(f"{name!r} has {rank:,} dimensions, expected at most {MOST_DIMENSIONS}", walk.at - 4)
+    sizes = [walk.number("Q", f"a dimension of {name!r}") for _ in range(rank)]
+    if 0 in sizes or math.prod(sizes) >= 2**63:
+        raise walk.wrong(
+            f"{name!r} has dimensions {sizes}, expected none of 0 and under 2⁶³ values", walk.at - 8 * rank
+        )
+    number = walk.number("I", f"the type of {name!r}")
+    if number not in BY_NUMBER:
+        raise walk.wrong(f"{name!r} has the unknown type {number}", walk.at - 4)
+    kind = BY_NUMBER[number]
+    if (sizes or [1])[0] % kind.values:
+        raise walk.wrong(
+            f"rows of {name!r} have {(sizes or [1])[0]:,} values, {kind.name} packs {kind.values} at a time"
+        )
+    entries[name] = Entry(walk.at, kind, tuple(reversed(sizes)), walk.number("Q", f"the place of {name!r}"))
+
+
+def _alignment(walk: Walk, metadata: dict[str, Value]) -> int:
+    place = metadata.get("general.alignment")
+    if place is None:
+        return ALIGNMENT
+    found = struct.unpack_from("<I", walk.data, place.start)[0] if place.type == UINT32 else 0
+    if found < 8 or found & (found - 1):
+        kind = found if place.type == UINT32 else place
+        raise walk.wrong(f"general.alignment is {kind}, expected a power of two from 8 as uint32", place.start)
+    return found
+
+
+def _check_places(walk: Walk, entries: dict[str, Entry], data_start: int, alignment: int) -> None:
+    """Tensors must be aligned, lie within the file and not overlap."""
+    end, before = data_start, "the header"
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].offset):
+        if entry.offset % alignment:
+            raise walk.wrong(f"{name!r} lies at {entry.offset:,} of the data, no multiple of {alignment}", entry.at)
+        start = data_start + entry.offset
+        if start < end:
+            raise walk.wrong(f"{name!r} begins at byte {start:,}, within {before}, which ends at {end:,}", entry.at)
+        end, before = start + entry.nbytes, repr(name)
+        if end > len(walk.data):
+            raise walk.wrong(f"{name!r} ends at byte {end:,}, the file is truncated at {len(walk.data):,}", entry.at)

@@ -1,0 +1,115 @@
+"""A quantized model as a folder: quantized.safetensors, which holds the packed bytes as they are, and config.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from utils.config import GPT2Config
+from utils.errors import CourseError
+from utils.formats.weights import StoredTensor, open_weights, read_json, read_note, write_safetensors, write_whole
+from utils.loaders import hub_config, parse_config
+from utils.model import GPT2
+from utils.quantization.quantized_linear import HEAD, QuantizedLinear, plain_layer, plan_of, put_layer
+from utils.quantize import Grid
+
+FILE = "quantized.safetensors"
+NOTE = "grids"  # where the file says on which grid each layer lies
+
+
+def save_quantized(model: GPT2, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> Path:
+    """Write a quantized model; what is not quantized takes `dtype`, or keeps its own if that is None."""
+    plan = plan_of(model)
+    if not plan:
+        raise CourseError("No layer of this model is quantized. Call quantize_model first, or save it with save_gpt2.")
+    stored = [(name, _as_stored(name, tensor, dtype)) for name, tensor in _own_tensors(model).items()]
+    note = {NOTE: json.dumps({name: asdict(grid) for name, grid in plan.items()})}
+    write_safetensors(Path(folder) / FILE, stored, note)
+    text = json.dumps(hub_config(model.config), indent=2) + "\n"
+    write_whole(Path(folder) / "config.json", lambda file: file.write(text.encode()))
+    return Path(folder)
+
+
+def _own_tensors(model: GPT2) -> dict[str, Tensor]:
+    """Return parameters and packed buffers by name; what is shared comes once."""
+    lasting = model.state_dict()
+    buffers = {name: tensor for name, tensor in model.named_buffers() if name in lasting}
+    return {**dict(model.named_parameters()), **buffers}
+
+
+def _as_stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if name.endswith(".scales"):
+        return tensor.view(torch.float16)
+    return tensor.to(dtype) if tensor.is_floating_point() and dtype else tensor
+
+
+def open_quantized(path: str | Path) -> tuple[GPT2, dict[str, StoredTensor]]:
+    """Return the model that a folder or file describes, on the meta device, and its checked tensors, not yet read."""
+    file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    stored, grids = open_weights(file), _read_grids(file)
+    with torch.device("meta"):
+        model = GPT2(_read_config(file.parent / "config.json"))
+        for name, grid in grids.items():
+            plain = plain_layer(model, name)
+            put_layer(model, name, QuantizedLinear(grid, plain.in_features, plain.out_features, plain.bias is not None))
+    _check(file, stored, _own_tensors(model))
+    return model, stored
+
+
+def load_quantized(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> GPT2:
+    """Load a folder or file that `save_quantized` wrote; the packed bytes stay packed, all else takes `dtype`."""
+    model, stored = open_quantized(path)
+    for name in _own_tensors(model):
+        _assign(model, name, stored[name].read(), dtype, device)
+    if HEAD in plan_of(model):
+        model.token_embedding.to(dtype)
+    else:
+        model.tie_head()
+    return model.eval()
+
+
+def _read_grids(file: Path) -> dict[str, Grid]:
+    try:
+        return {name: Grid(**fields) for name, fields in json.loads(read_note(file)[NOTE]).items()}
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CourseError(
+            f"{file} doesn't say on which grids its layers lie ({error!r}). Write it again with save_quantized."
+        ) from error
+
+
+def _read_config(path: Path) -> GPT2Config:
+    raw = read_json(path)
+    names = ("n_layer", "n_embd", "vocab_size", "n_positions")
+    if missing := [name for name in names if name not in raw]:
+        raise CourseError(f"{path} lacks {missing[0]}. Copy the config.json that was written beside the weights.")
+    return parse_config(raw, path, tuple(raw[name] for name in names))
+
+
+def _check(file: Path, stored: Mapping[str, StoredTensor], wanted: Mapping[str, Tensor]) -> None:
+    """Every tensor must be there, in its shape, and nothing else."""
+    if odd := sorted(set(wanted) ^ set(stored)):
+        found = "holds" if odd[0] in stored else "lacks"
+        raise CourseError(f"{file} {found} {odd[0]}, against its config and its grids. Write it again.")
+    for name, tensor in wanted.items():
+        kind = torch.float16 if tensor.dtype == torch.int16 else tensor.dtype
+        same = stored[name].dtype == kind or (tensor.is_floating_point() and stored[name].dtype.is_floating_point)
+        if stored[name].shape != tuple(tensor.shape) or not same:
+            raise CourseError(
+                f"{file}: {name} is {stored[name].dtype} {stored[name].shape}, expected {kind} "
+                f"{tuple(tensor.shape)}. Weights, config and grids belong together: copy the whole folder again."
+            )
+
+
+def _assign(model: GPT2, name: str, value: Tensor, dtype: torch.dtype, device: str | torch.device) -> None:
+    parent, _, child = name.rpartition(".")
+    module, value = model.get_submodule(parent), value.clone()  # no longer mapped to the file
+    if child not in dict(module.named_parameters(recurse=False)):
+        setattr(module, child, (value.view(torch.int16) if child == "scales" else value).to(device))
+        return
+    trained = not isinstance(module, QuantizedLinear)
+    setattr(module, child, nn.Parameter(value.to(device=device, dtype=dtype), requires_grad=trained))

@@ -1,0 +1,1 @@
+"""What a training run consists of besides its loop: settings, checkpoints, folders, watchers, recipes."""
