@@ -1,53 +1,66 @@
-"""Memory between steps: kept while a block runs, given back afterwards."""
+"""Memory between steps: kept while a block runs, given back afterwards; each in a process of its own."""
 
 from __future__ import annotations
 
-import ctypes
+import json
 import platform
+import subprocess
+import sys
 
-import psutil
 import pytest
-
-from utils.machine.freed_memory import KeepFreedMemory
-
-LARGE = 200 * 2**20
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs Linux with glibc")
 
+HELD = """
+import ctypes, json, psutil
+from utils.machine.freed_memory import KeepFreedMemory
 
-@pytest.fixture
-def held_after_freeing():
-    """Return a function that takes and frees a large block and says how many bytes more the process then holds."""
-    libc = ctypes.CDLL(None)
-    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = (
-        ctypes.c_void_p,
-        [ctypes.c_size_t],
-        [ctypes.c_void_p],
-    )
-
-    def held() -> int:
-        before = psutil.Process().memory_info().rss
-        block = libc.malloc(LARGE)
-        ctypes.memset(block, 1, LARGE)
-        libc.free(block)
-        return psutil.Process().memory_info().rss - before
-
-    return held
+LARGE = 200 * 2**20
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+before = psutil.Process().memory_info().rss
 
 
-def test_what_is_freed_stays_within_the_block_and_goes_after_it(held_after_freeing):
-    before = psutil.Process().memory_info().rss
+def take_and_free():
+    block = libc.malloc(LARGE)
+    ctypes.memset(block, 1, LARGE)
+    libc.free(block)
+
+
+def held():  # in large blocks, above the beginning
+    return round((psutil.Process().memory_info().rss - before) / LARGE, 1)
+
+
+"""
+
+
+def steps_of(code: str) -> list[float]:
+    """Run code that prints what the process holds at some moments, in large blocks."""
+    done = subprocess.run([sys.executable, "-c", HELD + code], capture_output=True, encoding="utf-8", timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_what_is_freed_stays_within_the_block_and_goes_after_it():
+    code = """
+with KeepFreedMemory():
+    take_and_free()
+    first = held()
+    take_and_free()
+    second = held()
+after = held()
+take_and_free()
+print(json.dumps([first, second, after, held()]))
+"""
+    assert steps_of(code) == [1, 1, 0, 0]  # the second time the same memory serves
+
+
+def test_of_two_runs_at_once_the_last_one_gives_back():
+    code = """
+with KeepFreedMemory():
     with KeepFreedMemory():
-        assert held_after_freeing() > 0.9 * LARGE
-        assert abs(held_after_freeing()) < 0.1 * LARGE  # the second time the same memory serves
-    assert psutil.Process().memory_info().rss - before < 0.1 * LARGE
-    assert held_after_freeing() < 0.1 * LARGE
-
-
-def test_of_two_runs_at_once_the_last_one_gives_back(held_after_freeing):
-    before = psutil.Process().memory_info().rss
-    with KeepFreedMemory():
-        with KeepFreedMemory():
-            held_after_freeing()
-        assert psutil.Process().memory_info().rss - before > 0.9 * LARGE
-    assert psutil.Process().memory_info().rss - before < 0.1 * LARGE
+        take_and_free()
+    between = held()
+print(json.dumps([between, held()]))
+"""
+    assert steps_of(code) == [1, 0]
