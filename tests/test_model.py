@@ -262,6 +262,13 @@ def test_loss_of_the_model_equals_pytorchs_over_real_chunks(model):
     assert_close(ours, expected, atol=1e-6, rtol=1e-4)
 
 
+def test_a_loss_that_is_taken_backwards_twice_says_so():
+    loss = tiny_model()(random_tokens(1, 4), random_tokens(1, 4))
+    loss.backward(retain_graph=True)
+    with pytest.raises(CourseError, match="Compute it again"):
+        loss.backward()
+
+
 def test_parts_over_one_divisor_add_up_to_the_whole(model):
     tokens, targets = random_tokens(4, 10), random_tokens(4, 10, seed=1)
     targets[3, 2:] = IGNORE

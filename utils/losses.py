@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from utils.config import LOSS_CHUNK
+from utils.errors import CourseError
 
 IGNORE = -100  # a target that does not count, PyTorch's own convention
 
@@ -64,7 +65,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        divisor, *grads = ctx.grads
-        del ctx.grads
+        if ctx.grads is None:
+            raise CourseError("This loss has been taken backwards before, expected once. Compute it again first.")
+        (divisor, *grads), ctx.grads = ctx.grads, None
         scale = grad / divisor  # not before: a softmax over thousands of targets is 0 in float16
         return (*(None if part is None else part.mul_(scale) for part in grads), None, None, None)
