@@ -28,7 +28,7 @@ def chunked_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, divisor: T
     return _ChunkedCrossEntropy.apply(x, weight, targets, divisor, dtype)
 
 
-def loss_and_error(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def loss_and_error(logits: Tensor, targets: Tensor, wants_error: bool) -> tuple[Tensor, Tensor | None]:
     """Return the summed loss of logits (chunk, vocab) and its gradient, softmax − one-hot, in the logits' own place."""
     counts = (targets != IGNORE)[:, None]
     ids = targets[:, None].where(counts, 0)
@@ -36,6 +36,8 @@ def loss_and_error(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     shares = logits.sub_(top).exp_()  # of a softmax, not yet divided by their sum
     sums = shares.sum(-1, keepdim=True)
     loss = ((sums.log() + top - right) * counts).sum()
+    if not wants_error:
+        return loss, None
     return loss, shares.mul_(counts / sums).scatter_add_(1, ids, -counts.to(shares.dtype))
 
 
@@ -49,16 +51,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=x.device)
         for rows in torch.arange(len(x), device="cpu").split(LOSS_CHUNK):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            loss, error = loss_and_error((x16[part] @ weight16.T).float(), targets[part])
+            loss, error = loss_and_error((x16[part] @ weight16.T).float(), targets[part], wants_x or wants_weight)
             total += loss
+            if error is None:
+                continue
             error = error.to(dtype)
             if wants_x:
                 grad_x[part] = (error @ weight16).to(x.dtype)
-            if wants_weight and grad_weight is None:
+            if not wants_weight:
+                continue
+            if grad_weight is None:
                 grad_weight = (error.T @ x16[part]).to(weight.dtype)
-            elif wants_weight and dtype == weight.dtype:
+            elif dtype == weight.dtype:
                 grad_weight.addmm_(error.T, x16[part])  # no product as large as the head beside the sum
-            elif wants_weight:
+            else:
                 grad_weight += error.T @ x16[part]
         ctx.grads = [divisor, grad_x, grad_weight]  # not saved_tensors: who holds them alone need not copy them
         return total / divisor
