@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from tests.builders import ROOT
 from utils.batches import BinSettings, load_bin, tokenize_to_bin
@@ -17,6 +19,7 @@ from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
+from utils.runs.compact_runs import CompactVocabulary
 from utils.runs.recipe_memory import learning_parameters, recipe_memory
 from utils.runs.recipes import Recipe, run_recipe
 from utils.settings import read_settings
@@ -136,6 +139,32 @@ def test_a_compact_run_goes_on_after_it_was_finished(folders, tmp_path, start):
     result = run_recipe([*words, "max_steps=4", "patience=5", "resume=true"])
     assert result.steps == 4
     assert load_gpt2(tmp_path / "run").config.vocab_size == 50257
+
+
+def test_a_run_keeps_its_folder_until_the_weights_have_their_full_vocabulary(folders, tmp_path, monkeypatch):
+    expand, refused = CompactVocabulary.expand_file, []
+
+    def expand_and_look(*arguments) -> None:
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / ".run.lock", timeout=0).acquire()
+        refused.append(True)
+        expand(*arguments)
+
+    monkeypatch.setattr(CompactVocabulary, "expand_file", expand_and_look)
+    words = [*SMALL, "max_steps=1", "compact=true", "n_layer=2", "n_head=2", "n_embd=16"]
+    run_recipe([*words, f"data={folders['stories']}", f"out={tmp_path / 'run'}"])
+    assert refused
+    FileLock(tmp_path / ".run.lock", timeout=0).acquire()  # free again
+
+
+@pytest.mark.parametrize("compact", ["true", "false"])
+def test_a_run_learns_from_whole_documents(folders, tmp_path, compact):
+    words = ["context=256", "batch_size=2", "max_steps=30", "learning_rate=0.01", "warmup_steps=1", "dtype=float32"]
+    words += ["n_layer=2", "n_head=2", "n_embd=16", "device=cpu", f"compact={compact}", "whole_documents=true"]
+    result = run_recipe([*words, f"data={folders['stories']}", f"out={tmp_path / 'run'}"])
+    steps = pd.read_csv(tmp_path / "run" / "steps.csv")
+    assert result.train_loss < steps.loss[0] - 1
+    assert set(steps.samples) == {2}  # stories are about as long as the context
 
 
 # Little text, and texts that don't fit together

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from utils.batches import Batches, check_integers
+from utils.document_batches import DocumentBatches
 from utils.errors import CourseError
 from utils.losses import IGNORE
 from utils.texts.bins import load_bin, load_learned
@@ -66,12 +67,17 @@ class AnswerBatches(Batches):
         return inputs, targets
 
 
-def open_batches(path: str | Path, batch_size: int, context: int, **choices: int) -> Batches:
+def open_batches(
+    path: str | Path, batch_size: int, context: int, documents_end: int | None = None, **choices: int
+) -> Batches:
     """Return the batches of a token file: of answers where it was prepared with instructions, else of all tokens.
 
+    These come as windows, or, given the token at which documents end, as whole documents.
     `choices` are seed, rank and world_size.
     """
     tokens, learned = load_bin(path), load_learned(path)
+    if learned is None and documents_end is not None:
+        return DocumentBatches(tokens, batch_size, context, **choices, end_of_text=documents_end)
     if learned is None:
         return Batches(tokens, batch_size, context, **choices)
     return AnswerBatches(tokens, batch_size, context, **choices, learned=learned)

@@ -58,11 +58,10 @@ def train(
 ) -> TrainResult:
     """Train `model` in place and say how it ended; logs are handed in, and nothing is logged without them."""
     group = ProcessGroup()
-    memory = KeepFreedMemory() if config.keep_memory else nullcontext()
-    with claimed(config.out, group), group.joined(), memory:
+    with claimed(config.out, group), group.joined():
         trainer = Trainer(model, data, config, group)  # an older run is moved aside before a log begins in its folder
         trainer.log = run_log if group.is_first else None
-        with system_log or nullcontext(), StopRequest() as stop:
+        with trainer.memory, system_log or nullcontext(), StopRequest() as stop:
             return trainer.run(stop)
 
 
@@ -81,6 +80,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(model.device.type, enabled=self.dtype == torch.float16)
         self.progress = Progress()
         self.log: RunLog | None = None
+        self.memory = KeepFreedMemory(config.keep_memory)
         self.saved_at = time.monotonic()
         self.checkpoints = Checkpoints(config.out, group)
         self.peak = peak_flops(device_name(model.device), str(self.dtype).removeprefix("torch."))
@@ -107,6 +107,7 @@ class Trainer:
         reason = self.reason_to_stop(stop)
         while not reason:
             record = self.step()
+            self.memory.tidy()
             progress, last = self.progress, self.progress.step == self.config.max_steps
             if self.log:
                 self.log.step(record)
@@ -144,7 +145,7 @@ class Trainer:
         samples = sum(len(inputs) for inputs, _ in parts) * self.group.world_size
         tokens = sum(inputs.numel() for inputs, _ in parts) * self.group.world_size
         seconds = time.perf_counter() - began
-        return StepRecord(progress.step, loss, seconds, samples, tokens, rate, norm, self.mfu(tokens, seconds))
+        return StepRecord(progress.step, loss, seconds, samples, tokens, rate, norm, self.mfu(parts, seconds))
 
     def check_tokens(self, parts: list[tuple[Tensor, Tensor]]) -> None:
         """Refuse tokens that the model doesn't know; a GPU would only say that something went wrong somewhere."""
@@ -193,12 +194,13 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
-    def mfu(self, tokens: int, seconds: float) -> float | None:
-        """Return the share of the peak of all devices, or None where it is not known."""
+    def mfu(self, parts: list[tuple[Tensor, Tensor]], seconds: float) -> float | None:
+        """Return the share of this device's peak that the rows took, or None where the peak is not known."""
         if self.peak is None:
             return None
-        useful = flops_per_token(self.model.config, self.config.context) * tokens / seconds
-        return useful / (self.peak * self.group.world_size)
+        shape = self.model.config
+        useful = sum(flops_per_token(shape, inputs.shape[1]) * inputs.numel() for inputs, _ in parts)
+        return useful / (seconds * self.peak)
 
     def evaluate(self) -> float | None:
         """Measure all that is to be measured, once a step, remember the best weights, and return the held-out loss."""

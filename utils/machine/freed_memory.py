@@ -13,6 +13,16 @@ import threading
 MMAP_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -4, -3, -1  # glibc's malloc.h
 BY_ITSELF = {MMAP_MAX: 65536, MMAP_THRESHOLD: 32 * 2**20, TRIM_THRESHOLD: 64 * 2**20}  # where glibc ends up untouched
 KEEP = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
+LITTLE = 64 * 2**20  # bytes that are not worth giving back
+
+
+MALLINFO = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"  # glibc's struct mallinfo2
+
+
+class MallInfo(ctypes.Structure):
+    """What glibc knows of its memory, in bytes; fordblks is what it keeps, though freed."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in MALLINFO.split()]
 
 
 class KeepFreedMemory:
@@ -20,8 +30,24 @@ class KeepFreedMemory:
 
     _lock, _blocks = threading.Lock(), 0  # runs may overlap; the last one gives back
 
-    def __init__(self) -> None:
-        self._libc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+    def __init__(self, wanted: bool = True) -> None:
+        self._libc = ctypes.CDLL(None) if wanted and platform.libc_ver()[0] == "glibc" else None
+        self._look = getattr(self._libc, "mallinfo2", None)  # glibc 2.33 and later
+        if self._look:
+            self._look.restype = MallInfo
+        self._usual: int | None = None
+
+    def tidy(self) -> None:
+        """Call it between steps: gives all back once twice as much is kept as after the first step.
+
+        Steps that differ in size leave holes that the next ones don't fit, and the heap would grow and grow.
+        """
+        kept = self._look().fordblks if self._look else 0
+        if self._usual is None:
+            self._usual = kept
+        elif kept > 2 * max(self._usual, LITTLE):
+            self._libc.malloc_trim(0)
+            self._usual = None  # the next step fetches what it needs, and that counts
 
     def __enter__(self) -> KeepFreedMemory:
         self._count(+1)

@@ -22,6 +22,7 @@ from utils.model import GPT2
 from utils.run_log import RunLog
 from utils.runs.compact_runs import CompactVocabulary
 from utils.runs.measures import MemorizationMeter, texts_between
+from utils.runs.run_folder import claimed
 from utils.settings import read_settings
 from utils.system_log import SystemLog
 from utils.tokenizer import META, load_tokenizer
@@ -55,28 +56,40 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
     recipe = read_settings(Recipe, words)
     torch.manual_seed(recipe.seed)
     group = ProcessGroup()
-    data = open_data(recipe, group)
-    tokenizer = load_tokenizer(recipe.data)
-    vocabulary = CompactVocabulary.of(data, tokenizer.vocab_size) if recipe.compact else None
-    from_zero = vocabulary and not recipe.weights
-    model = build_model(recipe, len(vocabulary.used) if from_zero else tokenizer.vocab_size, group)
-    if vocabulary:
-        model, data = vocabulary.shrink(model), vocabulary.shorten(data)
-        if recipe.resume and group.is_first:
-            vocabulary.shrink_file(Path(recipe.out))
-    watch = SystemLog(Path(recipe.out) / "system_log.csv", recipe.watch) if recipe.watch and group.is_first else None
-    log = RunLog(recipe.out, every=recipe.log_every, resource=watch.resource if watch else None)
-    if group.is_first:
-        count = sum(count_parameters(model.config).values())
-        trained = f", {trained_parameters(model):,} of them trained," if recipe.lora_rank else ""
-        print(f"{count:,} parameters{trained} on {model.device}; {len(data.batches.tokens):,} tokens to learn from")
-    result = train(model, data, loop_settings(recipe), log, watch)
-    if group.is_first:
-        if vocabulary:
-            vocabulary.expand_file(Path(recipe.out), data, recipe.seed)
-        tokenizer.save(Path(recipe.out) / META)  # so that chat knows how to read and write
-        print(f"{result.reason}; weights and logs are in {recipe.out}")
+    with claimed(recipe.out, group):  # to the end: the weights get their full vocabulary after the last step
+        model, data, vocabulary = open_run(recipe, group)
+        watched = recipe.watch and group.is_first
+        watch = SystemLog(Path(recipe.out) / "system_log.csv", recipe.watch) if watched else None
+        log = RunLog(recipe.out, every=recipe.log_every, resource=watch.resource if watch else None)
+        if group.is_first:
+            print(describe_run(model, data, recipe))
+        result = train(model, data, loop_settings(recipe), log, watch)
+        if group.is_first:
+            if vocabulary:
+                vocabulary.expand_file(Path(recipe.out), data, recipe.seed)
+            load_tokenizer(recipe.data).save(Path(recipe.out) / META)  # so that chat knows how to read and write
+            print(f"{result.reason}; weights and logs are in {recipe.out}")
     return result
+
+
+def open_run(recipe: Recipe, group: ProcessGroup) -> tuple[GPT2, TrainingData, CompactVocabulary | None]:
+    """Return model and data, both in the tokens that the texts use where the recipe asks for that."""
+    data, size = open_data(recipe, group), load_tokenizer(recipe.data).vocab_size
+    if not recipe.compact:
+        return build_model(recipe, size, group), data, None
+    vocabulary = CompactVocabulary.of(data, size)
+    model = vocabulary.shrink(build_model(recipe, size if recipe.weights else len(vocabulary.used), group))
+    data = vocabulary.shorten(data)
+    if recipe.resume and group.is_first:
+        vocabulary.shrink_file(Path(recipe.out))
+    return model, data, vocabulary
+
+
+def describe_run(model: GPT2, data: TrainingData, recipe: Recipe) -> str:
+    """Say in a line how much learns, and from how much."""
+    count = sum(count_parameters(model.config).values())
+    trained = f", {trained_parameters(model):,} of them trained," if recipe.lora_rank else ""
+    return f"{count:,} parameters{trained} on {model.device}; {len(data.batches.tokens):,} tokens to learn from"
 
 
 def loop_settings(recipe: Recipe) -> TrainConfig:
@@ -128,7 +141,8 @@ def open_data(recipe: Recipe, group: ProcessGroup) -> TrainingData:
         raise CourseError(f"{folder / 'train.bin'} is not there. Make it: python -m utils prepare TEXTS --out {folder}")
     tokenizer = load_tokenizer(folder)
     whose = dict(seed=recipe.seed, rank=group.rank, world_size=group.world_size)
-    batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, **whose)
+    end = tokenizer.end_of_text if recipe.whole_documents else None
+    batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, end, **whose)
     tokens = batches.tokens
     held_out = folder / "validate.bin"
     also = open_others(recipe, tokenizer.vocab_size)

@@ -13,12 +13,15 @@ from utils.errors import CourseError
 
 @contextmanager
 def claimed(folder: str | Path, group) -> Iterator[None]:
-    """Keep a folder to this run for the length of a with block; a run killed in it leaves nothing locked."""
+    """Keep a folder to this run for the length of a with block; a run killed in it leaves nothing locked.
+
+    Blocks inside one another in the same process are one claim.
+    """
     if not folder or not group.is_first:
         yield
         return
     path = Path(folder).resolve()
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0, is_singleton=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()

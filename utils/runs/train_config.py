@@ -21,6 +21,7 @@ class TrainConfig:
     resume: bool = False
     context: int = 256
     batch_size: int = 8  # sequences in one micro-batch
+    whole_documents: bool = False  # learn from documents, each from its beginning on, not from windows cut anywhere
     accumulate: int = 1  # micro-batches in one step
     max_steps: int = 1000
     train_layers: int = 0  # learn only in the last so many blocks and the final norm; 0 learns everywhere
