@@ -34,6 +34,7 @@ class Verdict:
     stories: int
     faults: dict[str, int]  # how many of each kind in all stories
     overlap: float  # share of eight-word phrases that stand in the training text
+    overlap_at_1: float  # the same at temperature 1, with the model's own odds, as the generator tells with its own
     generator_overlap: float  # the same share for fresh stories of the generator
 
     def __str__(self) -> str:
@@ -43,8 +44,9 @@ class Verdict:
                 f"the generator itself {self.best_loss:.4f} on these, {self.entropy:.4f} on all there can be",
                 f"coherence {self.coherence:.1%} on {self.stories} stories at temperature 0.8, as they came",
                 f"stories without any fault {self.perfect:.1%}; faults: {self.faults or 'none'}",
-                f"eight-word phrases found in the training text {self.overlap:.2%}; "
-                f"in fresh stories of the generator {self.generator_overlap:.2%}",
+                f"eight-word phrases found in the training text {self.overlap:.2%}, "
+                f"at temperature 1 {self.overlap_at_1:.2%}; in fresh stories of the generator "
+                f"{self.generator_overlap:.2%}",
             ]
         )
 
@@ -71,6 +73,7 @@ def judge(model: GPT2, documents: int = 500, stories: int = 200, seed: int = 0) 
         stories,
         dict(Counter(fault.kind for reading in readings for fault in reading.faults).most_common()),
         phrases.share(told),
+        phrases.share(tell_stories(model, stories, seed, temperature=1.0)),
         phrases.share(fresh[:stories]),
     )
     return verdict, told
