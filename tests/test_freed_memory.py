@@ -64,3 +64,33 @@ with KeepFreedMemory():
 print(json.dumps([between, held()]))
 """
     assert steps_of(code) == [1, 0]
+
+
+def test_memory_as_usual_is_kept_and_twice_as_much_is_given_back():
+    code = """
+with KeepFreedMemory() as memory:
+    take_and_free()
+    memory.tidy()  # this much is usual
+    take_and_free()
+    memory.tidy()
+    usual = held()
+    blocks = [libc.malloc(LARGE) for _ in range(3)]
+    for block in blocks:
+        ctypes.memset(block, 1, LARGE)
+    for block in blocks:
+        libc.free(block)
+    much = held()
+    memory.tidy()
+    print(json.dumps([usual, much, held()]))
+"""
+    assert steps_of(code) == [1, 3, 0]
+
+
+def test_unwanted_nothing_is_kept():
+    code = """
+with KeepFreedMemory(False) as memory:
+    take_and_free()
+    memory.tidy()
+    print(json.dumps([held()]))
+"""
+    assert steps_of(code) == [0]
