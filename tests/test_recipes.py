@@ -154,7 +154,8 @@ def test_a_run_keeps_its_folder_until_the_weights_have_their_full_vocabulary(fol
     words = [*SMALL, "max_steps=1", "compact=true", "n_layer=2", "n_head=2", "n_embd=16"]
     run_recipe([*words, f"data={folders['stories']}", f"out={tmp_path / 'run'}"])
     assert refused
-    FileLock(tmp_path / ".run.lock", timeout=0).acquire()  # free again
+    with FileLock(tmp_path / ".run.lock", timeout=0):
+        pass  # free again
 
 
 @pytest.mark.parametrize("compact", ["true", "false"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.batches import Batches, check_integers
+from utils.batches import Batches, check_integers, padded
 from utils.document_batches import DocumentBatches
 from utils.errors import CourseError
 from utils.losses import IGNORE
@@ -54,17 +54,10 @@ class AnswerBatches(Batches):
 
     def _rows(self, examples: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets, (batch, the longest of these examples), padded at the right."""
-        spans = [(max(self.starts[i], self.ends[i] - self.context - 1), self.ends[i]) for i in examples]
-        longest = max(end - begin for begin, end in spans) - 1
-        inputs = torch.empty(len(spans), longest, dtype=torch.int64)
-        targets = torch.full_like(inputs, IGNORE)
-        for row, (begin, end) in enumerate(spans):
-            ids = torch.from_numpy(self.tokens[begin:end].astype(np.int64))
-            learned = torch.from_numpy(self.learned[begin + 1 : end] == 1)
-            inputs[row] = ids[-1]  # end-of-text as padding, which costs nothing: its targets are IGNORE
-            inputs[row, : len(ids) - 1] = ids[:-1]
-            targets[row, : len(ids) - 1] = torch.where(learned, ids[1:], IGNORE)
-        return inputs, targets
+        spans = [slice(max(self.starts[i], self.ends[i] - self.context - 1), self.ends[i]) for i in examples]
+        inputs, targets = padded([self.tokens[span] for span in spans])
+        _, learned = padded([self.learned[span] for span in spans])
+        return inputs, targets.where(learned == 1, IGNORE)
 
 
 def open_batches(
@@ -76,8 +69,8 @@ def open_batches(
     `choices` are seed, rank and world_size.
     """
     tokens, learned = load_bin(path), load_learned(path)
-    if learned is None and documents_end is not None:
+    if learned is not None:
+        return AnswerBatches(tokens, batch_size, context, **choices, learned=learned)
+    if documents_end is not None:
         return DocumentBatches(tokens, batch_size, context, **choices, end_of_text=documents_end)
-    if learned is None:
-        return Batches(tokens, batch_size, context, **choices)
-    return AnswerBatches(tokens, batch_size, context, **choices, learned=learned)
+    return Batches(tokens, batch_size, context, **choices)

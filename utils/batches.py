@@ -8,8 +8,10 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from utils.errors import CourseError
+from utils.losses import IGNORE
 from utils.texts.bins import Bins as Bins
 from utils.texts.bins import BinSettings as BinSettings
 from utils.texts.bins import load_bin as load_bin
@@ -47,6 +49,19 @@ def token_windows(tokens: Tokens, context: int, stride: int | None = None) -> tu
 def _inputs_and_targets(windows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     rows = torch.from_numpy(windows.astype(np.int64))  # (windows, context + 1)
     return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+
+
+def padded(rows: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows of tokens as inputs and targets, (rows, the longest), the targets of the padding IGNORE.
+
+    >>> padded([[7, 8, 9], [7, 9]])
+    (tensor([[7, 8],
+            [7, 9]]), tensor([[   8,    9],
+            [   9, -100]]))
+    """
+    rows = [torch.from_numpy(np.asarray(row, dtype=np.int64)) for row in rows]
+    inputs = pad_sequence([row[:-1] for row in rows], True, int(rows[0][-1]))  # any token would do
+    return inputs, pad_sequence([row[1:] for row in rows], True, IGNORE)
 
 
 def _at_least_one(name: str, value: int) -> None:

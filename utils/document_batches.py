@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from utils.batches import Batches, check_integers, largest_context
+from utils.batches import Batches, check_integers, largest_context, padded
 from utils.errors import CourseError
-from utils.losses import IGNORE
 
 WINDOWS_EVERY = 8  # one batch in so many is of windows, cut anywhere
 ALIKE, POOL = 64, 2048  # documents of like length that come together, and among how many they are looked for
@@ -41,25 +40,27 @@ class DocumentBatches(Batches):
         self.end_at = inner[0]  # its number changes when the vocabulary is made compact, its place does not
         self.starts, self.ends = spans(np.concatenate([[-1], inner, [len(self.tokens)]]), self.context)
         self.windows = len(self.starts)
+        self.total = int((self.ends - self.starts).sum())  # tokens in all documents
         self.window_rows = self.batch_size
-        self.batch_size = self.batch_size * self.context * self.windows // int((self.ends - self.starts).sum())
+        self.batch_size = self.batch_size * self.context * self.windows // self.total
         self._starts = (-1, np.empty(0))
 
     @property
     def tokens_seen(self) -> int:
         """About how many tokens have been drawn, by all ranks together."""
-        return self.drawn * int((self.ends - self.starts).sum()) // self.windows
+        return self.drawn * self.total // self.windows
 
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets, (documents, the longest) or, one time in eight, (batch_size, context)."""
-        drawn, batch = self.drawn, super().next_batch()
-        if drawn // (self.batch_size * self.world_size) % WINDOWS_EVERY < WINDOWS_EVERY - 1:
-            return batch
+        documents = self.batch_size * self.world_size
+        if self.drawn // documents % WINDOWS_EVERY < WINDOWS_EVERY - 1:
+            return super().next_batch()
+        chance = np.random.default_rng((self.seed, self.drawn, self.rank))
+        self.drawn += documents  # their turn goes by, so that all counts stay as simple as without windows
         self.places = []  # no documents by number
         context = min(self.context, largest_context(self.tokens))
-        chance = np.random.default_rng((self.seed, drawn, self.rank))
         begins = chance.integers(len(self.tokens) - context, size=self.window_rows)
-        return padded([torch.from_numpy(self.tokens[i : i + context + 1].astype(np.int64)) for i in begins])
+        return padded([self.tokens[i : i + context + 1] for i in begins])
 
     def _places(self, random: np.random.Generator) -> np.ndarray:
         """Return the documents of one epoch: shuffled, then those of like length brought together."""
@@ -73,11 +74,10 @@ class DocumentBatches(Batches):
     def _rows(self, documents: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         return padded([self._row(self.starts[i], self.ends[i]) for i in documents])
 
-    def _row(self, begin: int, end: int) -> torch.Tensor:
+    def _row(self, begin: int, end: int) -> np.ndarray:
         """Return the tokens from one end-of-text to another, which the text's first and last document lack."""
-        row = torch.from_numpy(self.tokens[max(begin, 0) : end + 1].astype(np.int64))
-        edge = torch.tensor([int(self.tokens[self.end_at])])
-        return torch.cat([*([edge] if begin < 0 else []), row, *([edge] if end == len(self.tokens) else [])])
+        row, edge = self.tokens[max(begin, 0) : end + 1], [self.tokens[self.end_at]]
+        return np.concatenate([edge if begin < 0 else [], row, edge if end == len(self.tokens) else []])
 
 
 def spans(bounds: np.ndarray, context: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,15 +92,3 @@ def spans(bounds: np.ndarray, context: int) -> tuple[np.ndarray, np.ndarray]:
     within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)  # 0, 1, … in each document
     starts = np.repeat(begins, counts) + within * context
     return starts, np.minimum(starts + context, np.repeat(ends, counts))
-
-
-def padded(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return rows of tokens as inputs and targets, (rows, the longest), the targets of the padding IGNORE.
-
-    >>> padded([torch.tensor([7, 8, 9]), torch.tensor([7, 9])])
-    (tensor([[7, 8],
-            [7, 9]]), tensor([[   8,    9],
-            [   9, -100]]))
-    """
-    inputs = torch.nn.utils.rnn.pad_sequence([row[:-1] for row in rows], True, int(rows[0][-1]))
-    return inputs, torch.nn.utils.rnn.pad_sequence([row[1:] for row in rows], True, IGNORE)

@@ -14,8 +14,6 @@ MMAP_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = -4, -3, -1  # glibc's malloc.h
 BY_ITSELF = {MMAP_MAX: 65536, MMAP_THRESHOLD: 32 * 2**20, TRIM_THRESHOLD: 64 * 2**20}  # where glibc ends up untouched
 KEEP = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 LITTLE = 64 * 2**20  # bytes that are not worth giving back
-
-
 MALLINFO = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"  # glibc's struct mallinfo2
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from utils.batches import padded
 from utils.losses import IGNORE
 from utils.memorization import Phrases
 from utils.model import GPT2
@@ -95,14 +96,8 @@ def document_loss(model: GPT2, documents: Sequence[str], batch: int = 8) -> tupl
     rows = sorted(([END_OF_TEXT, *Tokenizer.gpt2().encode(text), END_OF_TEXT] for text in documents), key=len)
     total, count = 0.0, 0
     for group in (rows[first : first + batch] for first in range(0, len(rows), batch)):
-        tokens = _padded(group)  # (batch, time)
-        inputs, targets = tokens[:, :-1].clamp(min=0), tokens[:, 1:]
+        inputs, targets = padded(group)  # (batch, time)
         scored = int((targets != IGNORE).sum())
         total += float(model(inputs.to(model.device), targets.to(model.device))) * scored
         count += scored
     return total / count, -sum(map(log_probability, documents)) / count
-
-
-def _padded(rows: Iterable[list[int]]) -> torch.Tensor:
-    """Return rows of tokens as one tensor, filled up at the right with a target that does not count."""
-    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], True, IGNORE)
