@@ -8,8 +8,12 @@ runs every notebook once more with two threads and with the processor limited to
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from utils.house.notebooks import SETTINGS
 
@@ -34,7 +38,20 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # so that what we start hears Ctrl-C
 
 
+SCRATCH = pytest.StashKey[Path]()
+
+
 def pytest_configure(config) -> None:
-    """Give nbval its sanitizer by absolute path, so that it is found from every folder."""
+    """Give nbval its sanitizer by absolute path, and what the run leaves behind a folder of its own."""
     if not config.getoption("nbval_sanitize_with", default=None):
         config.option.nbval_sanitize_with = str(ROOT / "tests" / "nbval_sanitize.cfg")
+    if not hasattr(config, "workerinput"):  # workers inherit it
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what failed tests wrote stays there
+        config.stash[SCRATCH] = Path(tempfile.mkdtemp(prefix="course-"))
+        os.environ["TMPDIR"] = tempfile.tempdir = str(config.stash[SCRATCH])
+
+
+def pytest_unconfigure(config) -> None:
+    """Remove what kernels left: nbval ends them so suddenly that they can't, and it comes to gigabytes."""
+    if SCRATCH in config.stash:
+        shutil.rmtree(config.stash[SCRATCH], ignore_errors=True)

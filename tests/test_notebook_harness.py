@@ -78,6 +78,15 @@ def test_a_kernel_that_dies_fails_soon(tmp_path):
     assert done.returncode == 1, done.stdout
 
 
+def test_what_an_ended_kernel_leaves_is_removed(tmp_path):
+    source = "from tempfile import TemporaryDirectory\nfolder = TemporaryDirectory()"
+    path = save(tmp_path / "leaves.ipynb", source, "raise RuntimeError(folder.name)")
+    (there := tmp_path / "temporary").mkdir()
+    done = strict_run("--nbval-lax", path, TMPDIR=str(there))
+    assert "1 failed, 1 passed" in done.stdout and f"{there}{os.sep}course-" in done.stdout
+    assert [left.name for left in there.iterdir() if not left.name.startswith("pytest-of-")] == []
+
+
 def test_the_cell_timeout_of_the_course_is_five_minutes(pytestconfig):
     assert float(pytestconfig.getoption("nbval_cell_timeout")) == 300
     assert pytestconfig.getoption("nbval") and pytestconfig.getoption("nbval_current_env")
