@@ -48,6 +48,7 @@ def pytest_configure(config) -> None:
     if not hasattr(config, "workerinput"):  # workers inherit it
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what failed tests wrote stays there
         config.stash[SCRATCH] = Path(tempfile.mkdtemp(prefix="course-"))
+        config.stash[SCRATCH].chmod(0o711)  # a test looks in as another user
         os.environ["TMPDIR"] = tempfile.tempdir = str(config.stash[SCRATCH])
 
 

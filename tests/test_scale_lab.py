@@ -115,10 +115,11 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("texts")
-    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "data" / "poems").glob("*.txt"))[:6]]
-    (folder / "poems.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    (folder / "poems").mkdir()
+    for path in sorted((ROOT / "data" / "poems").glob("*.txt"))[:6]:
+        shutil.copy(path, folder / "poems")
     settings = BinSettings(fraction=0.3)
-    return tokenize_to_bin(folder / "poems.txt", folder / "bins", Tokenizer.gpt2(), settings).train.parent
+    return tokenize_to_bin(folder / "poems", folder / "bins", Tokenizer.gpt2(), settings).train.parent
 
 
 @distributed

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -36,7 +37,8 @@ class Verdict:
     faults: dict[str, int]  # how many of each kind in all stories
     overlap: float  # share of eight-word phrases that stand in the training text
     overlap_at_1: float  # the same at temperature 1, with the model's own odds, as the generator tells with its own
-    generator_overlap: float  # the same share for fresh stories of the generator
+    generator_overlap: float  # the same share for as many fresh stories of the generator
+    generator_overlaps: list[float]  # for nine times as many more: how far such a share scatters by itself
 
     def __str__(self) -> str:
         return "\n".join(
@@ -46,8 +48,9 @@ class Verdict:
                 f"coherence {self.coherence:.1%} on {self.stories} stories at temperature 0.8, as they came",
                 f"stories without any fault {self.perfect:.1%}; faults: {self.faults or 'none'}",
                 f"eight-word phrases found in the training text {self.overlap:.2%}, "
-                f"at temperature 1 {self.overlap_at_1:.2%}; in fresh stories of the generator "
-                f"{self.generator_overlap:.2%}",
+                f"at temperature 1 {self.overlap_at_1:.2%}; in as many fresh stories of the generator "
+                f"{self.generator_overlap:.2%}, in nine times as many more {min(self.generator_overlaps):.2%} "
+                f"to {max(self.generator_overlaps):.2%}, {fmean(self.generator_overlaps):.2%} in the mean",
             ]
         )
 
@@ -76,6 +79,7 @@ def judge(model: GPT2, documents: int = 500, stories: int = 200, seed: int = 0) 
         phrases.share(told),
         phrases.share(tell_stories(model, stories, seed, temperature=1.0)),
         phrases.share(fresh[:stories]),
+        [phrases.share(corpus(stories, FRESH + more)) for more in range(1, 10)],
     )
     return verdict, told
 
