@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from statistics import fmean
 
 import pytest
 
@@ -10,7 +12,7 @@ from utils.config import SIZES
 from utils.loaders import load_gpt2
 from utils.manifest import DATA
 from utils.stories import coherence, corpus, exact_entropy
-from utils.story.judge import FRESH, document_loss, tell_stories
+from utils.story.judge import FRESH, document_loss, judge, tell_stories
 
 FOLDER = DATA / "nano"
 
@@ -40,10 +42,24 @@ def test_its_stories_are_as_coherent_as_the_card_says(nano, verdict):
     assert coherence(tell_stories(nano, 8, seed=100)) > verdict["coherence"] - 0.1
 
 
+def test_a_judgement_says_and_keeps_what_it_found(nano, tmp_path):
+    found, told = judge(nano, documents=6, stories=3, training=(4_000, 1))
+    assert len(told) == found.stories == 3 and 0 <= found.perfect <= 1
+    assert found.loss > found.best_loss and sum(found.faults.values()) >= 3 * (1 - found.perfect) - 1e-9
+    shares = [found.overlap, found.overlap_at_1, found.generator_overlap, *found.generator_overlaps]
+    assert all(0.3 < share < 0.9 for share in shares) and len(set(found.generator_overlaps)) == 9
+    assert f"{found.coherence:.1%} on 3 stories" in str(found) and f"{max(found.generator_overlaps):.2%}" in str(found)
+    found.save(tmp_path / "verdict.json", told)
+    kept = json.loads((tmp_path / "verdict.json").read_text(encoding="utf-8"))
+    assert kept == {**asdict(found), "told": told}
+
+
 def test_the_card_tells_the_figures_that_were_measured(verdict):
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     shares = [verdict[name] for name in ("coherence", "perfect")]
+    scatter = verdict["generator_overlaps"]
     overlaps = [verdict[name] for name in ("overlap", "overlap_at_1", "generator_overlap")]
+    overlaps += [min(scatter), max(scatter), fmean(scatter)]
     figures = [f"{verdict[name]:.4f}" for name in ("loss", "best_loss", "entropy")]
     for figure in [*figures, *(f"{share:.1%}" for share in shares), *(f"{share:.2%}" for share in overlaps)]:
         assert figure in card, f"{figure} was measured, and the card doesn't say so"

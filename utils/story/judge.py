@@ -60,13 +60,15 @@ class Verdict:
         Path(path).write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def judge(model: GPT2, documents: int = 500, stories: int = 200, seed: int = 0) -> tuple[Verdict, list[str]]:
+def judge(
+    model: GPT2, documents: int = 500, stories: int = 200, seed: int = 0, training: tuple[int, int] = TRAINING
+) -> tuple[Verdict, list[str]]:
     """Measure everything, and return it with the sampled stories."""
     fresh = list(corpus(documents, FRESH))
     loss, best = document_loss(model, fresh)
     told = tell_stories(model, stories, seed)
     readings = [read_story(text) for text in told]
-    phrases = Phrases(corpus(*TRAINING))
+    phrases = Phrases(corpus(*training))
     verdict = Verdict(
         loss,
         best,
