@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import faulthandler
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,15 +114,24 @@ def launch(*commands: list[str], **variables: str) -> None:
     """Run the commands at the same time, and expect all of them to succeed."""
     places = [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places), **variables}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen(command, env=env, **quiet) for command in commands]
-    try:
+    with ExitStack() as stack:  # into files: nobody reads two pipes at once, and a full one would stop both agents
+        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in commands]
+        running = [
+            subprocess.Popen(command, env=env, stdout=file, stderr=file)
+            for command, file in zip(commands, said, strict=True)
+        ]
         for process in running:
-            _, said = process.communicate(timeout=300)
-            assert process.returncode == 0, said[-3000:]
-    finally:
-        for process in running:
-            process.kill()
+            stack.callback(process.kill)
+        deadline = time.monotonic() + 420  # agents that wait in vain for each other at the end give up after 300
+        while None in (ended := [process.poll() for process in running]) and not any(ended):
+            assert time.monotonic() < deadline, "\n".join(map(last_words, said))
+            time.sleep(0.1)
+        assert ended == [0] * len(running), "\n".join(map(last_words, said))
+
+
+def last_words(file) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")[-4000:]
 
 
 # What is compared with it
@@ -263,4 +275,5 @@ def test_two_hosts_of_a_network_train_as_one_process(tmp_path):
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(240, exit=True)  # so that what hangs says where
     work(Path(sys.argv[1]), sys.argv[2] == "everything")
