@@ -31,7 +31,6 @@ for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS", "DO_NOT
     os.environ[name] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["IPYTHONDIR"] = str(ROOT / ".pytest_cache" / "ipython")  # nobody's own start-up files
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what runs in its background
@@ -50,6 +49,7 @@ def pytest_configure(config) -> None:
         config.stash[SCRATCH] = Path(tempfile.mkdtemp(prefix="course-"))
         config.stash[SCRATCH].chmod(0o711)  # a test looks in as another user
         os.environ["TMPDIR"] = tempfile.tempdir = str(config.stash[SCRATCH])
+        os.environ["IPYTHONDIR"] = str(config.stash[SCRATCH] / "ipython")  # nobody's own start-up files
 
 
 def pytest_unconfigure(config) -> None:
