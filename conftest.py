@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.house.notebooks import SETTINGS
+from tools.repo.notebooks import SETTINGS
 
 ROOT = Path(__file__).resolve().parent
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -129,7 +129,7 @@ def main() -> None:
     if not options.here:
         install(options.torch)
     python = sys.executable if options.here else str(PYTHON)
-    modules = {"lab": ["utils.lab"], "run": ["utils.house.notebooks", "--no-store"], "help": ["utils", "-h"]}
+    modules = {"lab": ["tools.jupyter"], "run": ["tools.repo.notebooks", "--no-store"], "help": ["utils", "-h"]}
     modules["test"] = ["pytest", "-n2", "--dist=loadscope"]
     line = [python, "-m", *modules.get(command, ["utils", command]), *rest]
     os.environ.setdefault("PYTHONUTF8", "1")

@@ -58,7 +58,7 @@ def race_in(settings: Settings, dtype: str) -> dict[str, list[Sample]]:
     return race(children, settings.rounds)
 
 
-IMPORTS = ("torch.distributed.tensor", "utils.training")  # the first is what clipping gradients imports
+IMPORTS = ("torch.distributed.tensor", "utils.training.loop")  # the first is what clipping gradients imports
 
 
 def ratios(samples: dict[str, list[Sample]], settings: Settings) -> list:

@@ -50,7 +50,7 @@ def contestants(settings: Settings) -> dict[str, Child]:
     """Return a process for each, ours and Trainer in each dtype that this processor really has."""
     shape, found = (settings.config, settings.batch, settings.context), {}
     for dtype in dtypes():
-        found[f"{OURS} {dtype}"] = Child(several, *shape, dtype, settings.steps, imports=("utils.training",))
+        found[f"{OURS} {dtype}"] = Child(several, *shape, dtype, settings.steps, imports=("utils.training.loop",))
         found[f"{TRAINER} {dtype}"] = Child(
             trainer, *shape, dtype, settings.steps, imports=(TRANSFORMERS, "transformers.trainer")
         )

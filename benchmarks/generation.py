@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.measure import Child, OthersWatch, Report, Rounds, Sample, compare, machine_description, race
 from utils.config import SIZES, GPT2Config, total_parameters
-from utils.hardware import usable_cores
+from utils.machine import usable_cores
 
 LLAMA_BITS = {"F32": 32, "F16": 16, "Q8_0": 8.5, "Q4_0": 4.5}  # a weight, scales included
 DECODE, PROMPT, WHOLE, READ = "decode tokens/s", "prompt tokens/s", "all tokens/s", "memory reading GB/s"
@@ -30,7 +30,7 @@ class Settings:
 
 def measure(settings: Settings = Settings()) -> Report:
     """Write the weights once for everyone, then let them generate in turns: first one text, then a batch."""
-    from utils.devices import has_real_bf16
+    from utils.machine import has_real_bf16
 
     with TemporaryDirectory() as folder, OthersWatch() as others:
         write_weights(settings, Path(folder))
@@ -104,13 +104,13 @@ def write_weights(settings: Settings, folder: Path) -> None:
 
 def single_contestants(settings: Settings, folder: Path) -> dict[str, Child]:
     """Return the contestants that write one text each."""
-    from utils.devices import has_real_bf16
+    from utils.machine import has_real_bf16
 
     size = (settings.prompt, settings.max_new)
     found = {
         "reading memory": Child(reading, imports=("torch",)),
-        "ours float32": Child(ours, folder, "float32", *size, 1, imports=("torch", "utils.machine.packed")),
-        "ours 16-bit": Child(ours, folder, "16-bit", *size, 1, imports=("torch", "utils.machine.packed")),
+        "ours float32": Child(ours, folder, "float32", *size, 1, imports=("torch", "utils.quantize.fbgemm")),
+        "ours 16-bit": Child(ours, folder, "16-bit", *size, 1, imports=("torch", "utils.quantize.fbgemm")),
         "transformers float32": Child(peer, folder, "float32", *size, 1, imports=(TRANSFORMERS,)),
     }
     if has_real_bf16("cpu"):
@@ -122,14 +122,14 @@ def single_contestants(settings: Settings, folder: Path) -> dict[str, Child]:
 
 def batch_contestants(settings: Settings, folder: Path) -> dict[str, Child]:
     """Return the contestants that write many texts at a time."""
-    from utils.devices import has_real_bf16
+    from utils.machine import has_real_bf16
 
     size, times = (settings.prompt, settings.max_new, settings.batch), f"× {settings.batch}"
     found = {
         f"{who} {dtype} {times}": Child(make, folder, dtype, *size, imports=imports)
         for who, make, dtype, imports in (
-            ("ours", ours, "float32", ("torch", "utils.machine.packed")),
-            ("ours", ours, "16-bit", ("torch", "utils.machine.packed")),
+            ("ours", ours, "float32", ("torch", "utils.quantize.fbgemm")),
+            ("ours", ours, "16-bit", ("torch", "utils.quantize.fbgemm")),
             ("transformers", peer, "float32", (TRANSFORMERS,)),
         )
     }
@@ -174,7 +174,7 @@ def ours(folder: Path, dtype: str, prompt: int, max_new: int, batch: int):
     import torch
 
     from utils.loaders import load_gpt2
-    from utils.machine.packed import for_generation
+    from utils.quantize.fbgemm import for_generation
     from utils.sampling import Sampling, generate_steps
 
     model = load_gpt2(folder) if dtype == "float32" else for_generation(load_gpt2(folder, torch.float16))
@@ -224,7 +224,7 @@ def peer(folder: Path, dtype: str, prompt: int, max_new: int, batch: int):
 
 def llama_cpp(path: Path, prompt: int, max_new: int):
     """Generate with llama.cpp, which keeps the time of prompt and decoding itself."""
-    from utils.llama_cpp import LlamaCpp
+    from utils.fit.llama_cpp import LlamaCpp
 
     model = LlamaCpp(path, usable_cores())
 

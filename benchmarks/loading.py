@@ -102,7 +102,7 @@ def load_filled(folder: Path):
     """Load the way most tutorials do: a model with random weights first, then a state dict beside it."""
     import torch
 
-    from utils.formats.weights import read_json
+    from utils.files.whole_files import read_json
     from utils.model import GPT2
 
     raw = read_json(folder / "config.json")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from utils.errors import CourseError
-from utils.machine.peak_memory import peak_memory
+from utils.machine import peak_memory
 
 Sample = dict[str, float]  # what one turn of one contestant gave, by the name of the quantity
 
@@ -222,8 +222,7 @@ def machine_description() -> dict[str, object]:
     """Return what matters about this machine for speed; no names of hosts or people."""
     import torch
 
-    from utils.devices import has_real_bf16
-    from utils.hardware import usable_cores
+    from utils.machine import has_real_bf16, usable_cores
 
     return {
         "system": f"{platform.system()} {platform.machine()}",

@@ -43,7 +43,7 @@ def measure(settings: Settings = Settings()) -> Report:
     """Write the weights once, then load and generate under each plan in turns, a new process every time."""
     with TemporaryDirectory() as folder, OthersWatch() as others:
         write_weights(settings.config, Path(folder))
-        imports = ("utils.machine.offload", "utils.sampling")
+        imports = ("utils.fit.offload", "utils.sampling")
         turns = {
             name: fresh_turn(generate_under, Path(folder), settings, number, imports=imports)
             for number, name in enumerate(places(settings.config))
@@ -76,8 +76,8 @@ def places(config: GPT2Config) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 def generate_under(folder: Path, settings: Settings, number: int):
     """Load and generate with the parts where the contestant keeps them."""
-    from utils.machine.offload import load_with_plan
-    from utils.machine.placement import Plan
+    from utils.fit.offload import load_with_plan
+    from utils.fit.placement import Plan
     from utils.sampling import Sampling, generate_steps
 
     work = Workload(1, settings.prompt + settings.max_new)

@@ -93,9 +93,9 @@ def write_weights(settings: Settings, folder: Path) -> None:
     from utils.formats.quantized_files import save_quantized
     from utils.loaders import load_gpt2, save_gpt2
     from utils.model import GPT2
-    from utils.quantization.quantized_linear import plan_for, quantize_model
-    from utils.quantization.recipe import HEAD_GRID
-    from utils.quantize import Grid
+    from utils.quantize.grids import Grid
+    from utils.quantize.quantized_linear import plan_for, quantize_model
+    from utils.quantize.recipe import HEAD_GRID
 
     torch.manual_seed(0)
     model = GPT2(settings.config)
@@ -116,7 +116,7 @@ def quantizers(settings: Settings, folder: Path, peer: bool) -> dict[str, Callab
     """Return one turn for each way to quantize the shape, a new process every time."""
 
     def turn(make: Callable) -> Callable[[], Sample]:
-        return fresh_turn(make, folder / "16-bit", settings, imports=("utils.quantization.gptq", "utils.loaders"))
+        return fresh_turn(make, folder / "16-bit", settings, imports=("utils.quantize.gptq", "utils.loaders"))
 
     found = {ROUND: turn(rounding), GPTQ: turn(our_gptq)}
     return found | ({PEER: lambda: their_gptq(settings, folder)} if peer else {})
@@ -124,8 +124,8 @@ def quantizers(settings: Settings, folder: Path, peer: bool) -> dict[str, Callab
 
 def rounding(folder: Path, settings: Settings):
     from utils.loaders import load_gpt2
-    from utils.quantization.quantized_linear import quantize_model
-    from utils.quantize import Grid
+    from utils.quantize.grids import Grid
+    from utils.quantize.quantized_linear import quantize_model
 
     model = load_gpt2(folder)
     return lambda: {SECONDS: timed(lambda: quantize_model(model, Grid(*GRID)))}
@@ -133,8 +133,8 @@ def rounding(folder: Path, settings: Settings):
 
 def our_gptq(folder: Path, settings: Settings):
     from utils.loaders import load_gpt2
-    from utils.quantization.gptq import gptq_model
-    from utils.quantize import Grid
+    from utils.quantize.gptq import gptq_model
+    from utils.quantize.grids import Grid
 
     model, rows = load_gpt2(folder), random_rows(settings)
     return lambda: {SECONDS: timed(lambda: gptq_model(model, Grid(*GRID), rows))}
@@ -164,7 +164,7 @@ def generators(settings: Settings, folder: Path) -> dict[str, Child]:
     """Return the contestants that write one text each."""
     size = (16, settings.max_new)
     found = {
-        f"ours {name}": Child(ours, folder / name, "16-bit", *size, 1, imports=("torch", "utils.machine.packed"))
+        f"ours {name}": Child(ours, folder / name, "16-bit", *size, 1, imports=("torch", "utils.quantize.fbgemm"))
         for name in ("16-bit", *BITS)
     }
     for kind in settings.llama_kinds:
@@ -177,9 +177,9 @@ def judged(settings: Settings, folder: Path, peer: bool) -> dict[str, Sample]:
     """Return the perplexity of a trained model in 16 bits, quantized by us, and by gptqmodel with the same text."""
     from utils.evaluate import Protocol, measure_loss
     from utils.loaders import load_gpt2, save_gpt2
-    from utils.quantization.gptq import gptq_model
-    from utils.quantization.recipe import HELD_OUT_SEED, calibration_rows, story_tokens
-    from utils.quantize import Grid
+    from utils.quantize.gptq import gptq_model
+    from utils.quantize.grids import Grid
+    from utils.quantize.recipe import HELD_OUT_SEED, calibration_rows, story_tokens
 
     model = load_gpt2(settings.model)
     rows = calibration_rows(model, story_tokens(), settings.judge_rows, settings.context)
@@ -208,7 +208,7 @@ def loading(folder: Path, warm_up: Path):
     import torch
 
     from utils.loaders import load_gpt2
-    from utils.quantization.quantized_linear import computed_bytes, plan_of
+    from utils.quantize.quantized_linear import computed_bytes, plan_of
 
     def turn() -> Sample:
         load_gpt2(warm_up)  # what is allocated once

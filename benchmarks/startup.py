@@ -5,16 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from benchmarks.measure import OthersWatch, Report, Rounds, interleave, machine_description, timed
+from utils.files.places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 0.3  # seconds, for import utils, for --help and for loading nano
 COMMANDS = {
     "python alone": ["-c", "pass"],
     "import utils": ["-c", "import utils"],
-    "python -m utils --help": ["-m", "utils", "--help"],
+    "python -m tools --help": ["-m", "tools", "--help"],
     "import numpy": ["-c", "import numpy"],
     "import torch": ["-c", "import torch"],
 }

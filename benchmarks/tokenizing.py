@@ -52,7 +52,7 @@ def measure(settings: Settings = Settings()) -> Report:
 
 def write_texts(folder: Path, settings: Settings) -> int:
     """Write files of stories, each followed by a number of its own so that none is a copy; return their bytes."""
-    from utils.stories import corpus
+    from utils.stories.generator import corpus
 
     stories, chance = list(corpus(200, 0)), random.Random(0)
     folder.mkdir()

@@ -57,7 +57,7 @@ def measure(settings: Settings = Settings()) -> Report:
 
 def dtypes() -> list[str]:
     """Return the dtypes of matrix products that this processor really has."""
-    from utils.devices import has_real_bf16
+    from utils.machine import has_real_bf16
 
     return ["float32", "bfloat16"] if has_real_bf16("cpu") else ["float32"]
 
@@ -69,7 +69,7 @@ def race_at(settings: Settings, batch: int, context: int) -> dict[str, list[Samp
     for dtype in dtypes():
         contestants |= {
             f"matrix product {dtype}, {shape}": Child(matrix_product, dtype, imports=("torch",)),
-            f"ours {dtype}, {shape}": Child(ours, *arguments, dtype, imports=("utils.training",)),
+            f"ours {dtype}, {shape}": Child(ours, *arguments, dtype, imports=("utils.training.loop",)),
             f"transformers {dtype}, {shape}": Child(peer, *arguments, dtype, imports=(TRANSFORMERS,)),
         }
     samples = race(contestants, settings.rounds)
@@ -129,9 +129,11 @@ def our_steps(model, batch: int, context: int, dtype: str):
     import torch
 
     from utils.batches import Batches
-    from utils.distributed import ProcessGroup
-    from utils.machine.freed_memory import KeepFreedMemory
-    from utils.training import TrainConfig, Trainer, TrainingData
+    from utils.training.config import TrainConfig
+    from utils.training.data import TrainingData
+    from utils.training.distributed import ProcessGroup
+    from utils.training.loop import Trainer
+    from utils.training.malloc import KeepFreedMemory
 
     tokens = torch.randint(model.config.vocab_size, (20 * batch * context,))
     data = TrainingData(Batches(tokens, batch, context))

@@ -28,7 +28,7 @@ class Settings:
 def measure(settings: Settings = Settings()) -> Report:
     """Let the same training run with and without the log, in turns, and time one row of the log."""
     arguments = (settings.config, settings.batch, settings.steps, settings.every)
-    imports = ("utils.training", "utils.system_log")
+    imports = ("utils.training.loop", "utils.system_log")
     with (
         Child(training, *arguments, True, imports=imports) as watched,
         Child(training, *arguments, False, imports=imports) as alone,
@@ -55,7 +55,9 @@ def training(config: GPT2Config, batch: int, steps: int, every: float, watched: 
     from utils.model import GPT2
     from utils.run_log import RunLog
     from utils.system_log import SystemLog
-    from utils.training import TrainConfig, TrainingData, train
+    from utils.training.config import TrainConfig
+    from utils.training.data import TrainingData
+    from utils.training.loop import train
 
     torch.manual_seed(0)
     tokens = torch.randint(config.vocab_size, (40 * batch * config.context,))
@@ -73,8 +75,7 @@ def training(config: GPT2Config, batch: int, steps: int, every: float, watched: 
 
 def one_row(every: float):
     """Read the sensors and write rows, on a processor clock that counts only this process."""
-    from utils.machine.sensors import Sensors
-    from utils.system_log import SystemLog
+    from utils.system_log import Sensors, SystemLog
 
     log = SystemLog(Path(tempfile.mkdtemp()) / "system_log.csv", 3600)
     log.sensors = Sensors()

@@ -17,7 +17,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from utils.errors import CourseError
-from utils.text import read_records
+from utils.texts.reading import read_records
 from utils.texts.tfrecord import to_tfrecord
 
 DATA = Path(__file__).resolve().parent
@@ -186,7 +186,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
             path.write_bytes(made[path])
         print(f"{'stale' if check else 'written'}: {path.relative_to(DATA).as_posix()}")
     if check and old:
-        print("Run `python data/make_records.py`, then `python -m utils manifest`.")
+        print("Run `python data/make_records.py`, then `python -m tools manifest`.")
     return int(check and bool(old))
 
 

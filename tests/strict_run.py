@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from utils.house.notebooks import ROOT
+from tools.repo.notebooks import ROOT
 
 
 def strict_run(*words: str | Path, **settings: str) -> subprocess.CompletedProcess:

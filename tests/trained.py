@@ -14,9 +14,9 @@ from utils.batches import Batches
 from utils.config import GPT2Config
 from utils.evaluate import Protocol, measure_loss
 from utils.model import GPT2
-from utils.quantization.calibration import draw_rows
-from utils.quantization.quantized_linear import quantize_model
-from utils.quantize import Grid
+from utils.quantize.calibration import draw_rows
+from utils.quantize.grids import Grid
+from utils.quantize.quantized_linear import quantize_model
 
 SHAPE = GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=40, context=32)
 

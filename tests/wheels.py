@@ -7,6 +7,37 @@ import hashlib
 import zipfile
 from pathlib import Path
 
+# A project of one page, with a build backend of its own, so that nothing is fetched.
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+
+BACKEND = """
+import zipfile
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    name = "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(folder + "/" + name, "w") as wheel:
+        wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n")
+        wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        wheel.writestr("tiny-1.0.dist-info/RECORD", "")
+    return name
+"""
+
+
+COMMANDS = """
+import sys
+try:
+    import torch
+    build = getattr(torch, "BUILD", "real")
+except ImportError:
+    build = "none"
+print("ran", sys.argv[1:], "torch", build, "prefix", sys.prefix)
+"""
+
 
 def make_wheel(folder: Path, package: str, version: str, files: dict[str, str], requires: tuple[str, ...] = ()) -> Path:
     """Write a wheel of `files`, by their paths, that requires other packages; return it."""

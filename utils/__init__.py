@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str):
     """Offer `from utils import start` without paying for torch on `import utils`."""
     if name == "start":
-        from utils.first_cell import start
+        from utils.session import start
 
         return start
     raise AttributeError(f"module 'utils' has no attribute {name!r}")

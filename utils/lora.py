@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from utils.config import BYTES, GPT2Config, Workload, estimate_memory
 from utils.errors import CourseError
 from utils.model import GPT2, Linear
-from utils.quantization.quantized_linear import (
+from utils.quantize.grids import Grid
+from utils.quantize.quantized_linear import (
     LAYERS,
     QuantizedLinear,
     computed_bytes,
@@ -24,7 +25,6 @@ from utils.quantization.quantized_linear import (
     put_layer,
     quantize_model,
 )
-from utils.quantize import Grid
 
 
 class LoRALinear(nn.Module):

@@ -21,6 +21,8 @@ EPOCH_COLUMNS = (
     "Generated Sentence",
     "Resource",
 )
+
+
 CHAT_COLUMNS = ("Date and Time", "User Query", "GPT Response", "Model")
 
 

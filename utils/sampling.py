@@ -15,6 +15,8 @@ from utils.errors import CourseError
 from utils.model import GPT2
 
 VOCAB = 50257  # GPT-2's; a padded embedding has more rows, none of which may ever be sampled
+
+
 END_OF_TEXT = 50256
 
 

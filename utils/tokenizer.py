@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from utils.bpe import BYTES, END_OF_TEXT, Merge, check_text, parse_merges, read_gpt2_files, symbol_bytes
+from utils.bpe import BYTES, END_OF_TEXT, Merge, check_text, read_gpt2_files, symbol_bytes
 from utils.bpe import build_vocab as build_vocab
 from utils.bpe import encode_by_hand as encode_by_hand
 from utils.bpe import split_pieces as split_pieces
@@ -22,6 +22,8 @@ from utils.bpe import train_bpe as train_bpe
 from utils.errors import CourseError
 
 META = "meta.json"  # the file that says which tokenizer a folder was made with
+
+
 CUTS = re.compile(r"(?<=\S)(?=[ \n])")  # none of GPT-2's pieces leads from a non-space to a space
 
 
@@ -209,34 +211,6 @@ def token_table(tokenizer: Tokenizer | CharTokenizer, text: str) -> list[TokenRo
     """
     raws = [(token, tokenizer.decode_bytes([token])) for token in tokenizer.encode(text)]
     return [TokenRow(position, token, _visible(raw), raw) for position, (token, raw) in enumerate(raws)]
-
-
-def load_tokenizer(folder: str | Path) -> Tokenizer | CharTokenizer:
-    """Return the tokenizer that a folder names or holds (meta.json, or a vocabulary, else GPT-2's), or a GGUF file."""
-    folder = Path(folder)
-    if folder.is_file():
-        from utils.formats.gguf import is_gguf
-
-        if is_gguf(folder):
-            return _from_gguf(folder)
-    if not folder.is_dir():
-        raise CourseError(f"{folder} is not a folder. Hand in the folder of a model or of tokenized text.")
-    if (folder / META).exists():
-        return _from_meta(folder / META)
-    gpt2 = Tokenizer.gpt2()
-    for vocab_name, merges_name in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
-        if (folder / vocab_name).exists() and (folder / merges_name).exists():
-            vocab = _read_json(folder / vocab_name)
-            merges = parse_merges((folder / merges_name).read_text(encoding="utf-8"))
-            return gpt2 if (vocab, merges) == (gpt2.vocab, gpt2.merges) else Tokenizer(vocab, merges)
-    packed = sorted(folder.glob("*.gguf"))
-    return _from_gguf(packed[0]) if len(packed) == 1 else gpt2
-
-
-def _from_gguf(path: Path) -> Tokenizer:
-    from utils.formats.gguf_gpt2 import read_tokenizer  # it stands on this module
-
-    return read_tokenizer(path)
 
 
 def _from_meta(path: Path) -> Tokenizer | CharTokenizer:

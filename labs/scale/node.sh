@@ -20,5 +20,5 @@ resume=false
 if [ -f "$OUT/last.safetensors" ]; then resume=true; fi
 
 read -r -a more <<<"${SETTINGS:-}" # such as: batch_size=4 accumulate=8
-exec "${PYTHON:-python}" -m torch.distributed.run "${meeting[@]}" -m utils train "recipe=$RECIPE" "out=$OUT" \
+exec "${PYTHON:-python}" -m torch.distributed.run "${meeting[@]}" -m tools train "recipe=$RECIPE" "out=$OUT" \
     "parallel=${PARALLEL:-fsdp}" "resume=$resume" ${more[@]+"${more[@]}"}

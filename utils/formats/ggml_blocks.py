@@ -220,7 +220,11 @@ _TABLE = [
     BlockFormat("TQ2_0", 35, 256, 66),
     BlockFormat("MXFP4", 39, 32, 17),
 ]
+
+
 FORMATS = {entry.name: entry for entry in _TABLE}
+
+
 BY_NUMBER = {entry.number: entry for entry in _TABLE}
 
 

@@ -26,11 +26,23 @@ NAMES = {
     "mlp.c_fc": "ffn_up",
     "mlp.c_proj": "ffn_down",
 }
+
+
 HUB_NAMES = {theirs: hub for hub, theirs in NAMES.items()}
+
+
 TURNED = ("attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight")  # out × in, the hub's in × out
+
+
 TABLE, HEAD = "token_embd.weight", "output.weight"
+
+
 PER_BLOCK, BESIDES = 12, 4  # tensors of a GPT-2
+
+
 MOST_TOKENS = 2**20
+
+
 CONFIG_KEYS = {
     "n_layer": "block_count",
     "n_positions": "context_length",

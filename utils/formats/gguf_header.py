@@ -15,23 +15,46 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import CourseError
+from utils.files.whole_files import LONGEST_JSON
 from utils.formats.ggml_blocks import BY_NUMBER, BlockFormat
-from utils.formats.weights import LONGEST_JSON
 
 MAGIC = b"GGUF"
+
+
 ALIGNMENT = 32  # bytes, unless the file says otherwise
+
+
 # Real files stay far below these, and they bound the time and memory that a hostile header can cost.
 MOST = 32_768  # keys, tensors, and arrays
+
+
 LONGEST_KEY = 65_535  # bytes
+
+
 LONGEST_NAME = 64
+
+
 LONGEST_TEXT = 2**24
+
+
 DEEPEST = 4  # arrays within arrays
+
+
 MOST_DIMENSIONS = 4
 
+
 UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+
+
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 10: "Q", 11: "q", 12: "d"}  # type → struct code
+
+
 TYPE_NAMES = {0: "uint8", 1: "int8", 2: "uint16", 3: "int16", UINT32: "uint32", INT32: "int32", FLOAT32: "float32"}
+
+
 TYPE_NAMES |= {BOOL: "bool", STRING: "string", ARRAY: "array", 10: "uint64", 11: "int64", 12: "float64"}
+
+
 SMALLEST = {kind: struct.calcsize(f"<{code}") for kind, code in NUMBERS.items()} | {BOOL: 1, STRING: 8, ARRAY: 12}
 
 

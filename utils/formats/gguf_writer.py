@@ -11,17 +11,21 @@ from torch import Tensor
 
 from utils.bpe import END_OF_TEXT
 from utils.errors import CourseError
+from utils.files.whole_files import write_whole
 from utils.formats.ggml_blocks import FORMATS, BlockFormat, writable
 from utils.formats.gguf import CHUNK
 from utils.formats.gguf_gpt2 import CONFIG_KEYS, gguf_name
 from utils.formats.gguf_header import ALIGNMENT, ARRAY, BOOL, FLOAT32, INT32, MAGIC, STRING, UINT32
-from utils.formats.weights import write_whole
-from utils.loaders import hub_config, hub_name
+from utils.formats.hub_layout import hub_config, hub_name
 from utils.model import GPT2
 from utils.tokenizer import Tokenizer
 
 VERSION = 3
+
+
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "BF16": 32}  # llama.cpp's numbers for whole files
+
+
 NORMAL, CONTROL = 1, 3  # kinds of tokens
 
 

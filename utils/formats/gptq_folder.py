@@ -18,22 +18,26 @@ import torch
 from torch import Tensor
 
 from utils.errors import CourseError, show
-from utils.formats.weights import StoredTensor, read_json, write_safetensors, write_whole
-from utils.loaders import LINEAR, hub_config, hub_name, hub_tensors
+from utils.files.whole_files import read_json, write_whole
+from utils.formats.hub_layout import LINEAR, hub_config, hub_name, hub_tensors
+from utils.formats.safetensors import StoredTensor, write_safetensors
 from utils.model import GPT2
 
 BITS = (2, 3, 4, 8)
+
+
 PARTS = ("qweight", "qzeros", "scales", "g_idx")
+
+
 CONFIGS = ("config.json", "quantize_config.json")
+
+
 OTHERS = {
     "awq": "AWQ; its kernels want CUDA: open it with gptqmodel on a GPU",
     "bitsandbytes": "bitsandbytes; open it with transformers",
     "exl2": "ExLlamaV2; open it with exllamav2 on a GPU",
     "torchao": "torchao; open it with transformers",
 }
-
-
-# Packing: 32 codes of b bits fill b words, the first code in the lowest bits
 
 
 def unpack_words(words: np.ndarray, bits: int) -> np.ndarray:
@@ -76,9 +80,6 @@ def _zeros_plus_one(words: np.ndarray, bits: int) -> np.ndarray:
         return unpack_words(words.T.copy(), bits).T + 1 & 7
     ones = np.uint32(sum(1 << place for place in range(0, 32, bits)))
     return unpack_words((words.view(np.uint32) + ones).T.copy(), bits).T
-
-
-# Reading
 
 
 @dataclass(frozen=True)
@@ -179,9 +180,6 @@ def _bits_of(name: str, parts: Mapping[str, StoredTensor]) -> int:
 def _have_dtypes(parts: Mapping[str, StoredTensor]) -> bool:
     words = all(parts[part].dtype == torch.int32 for part in ("qweight", "qzeros", "g_idx"))
     return words and parts["scales"].dtype.is_floating_point
-
-
-# Writing
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,24 @@ from pathlib import Path
 
 from utils.config import format_bytes
 from utils.errors import CourseError
+from utils.files.whole_files import read_json
 from utils.formats.gguf import is_gguf
 from utils.formats.gguf_gpt2 import describe_gguf
 from utils.formats.gptq_folder import PackedMatrix, read_quantization
-from utils.formats.other_files import describe_other, printable
+from utils.formats.hub_layout import check_tensors
+from utils.formats.open_file import WEIGHT_FILES, find_model, find_weights, open_model, open_weights, read_config
+from utils.formats.pickle_machine import Damaged, pickle_requests
 from utils.formats.quantized_files import open_quantized
+from utils.formats.safetensors import StoredTensor
 from utils.formats.tf_bundle import read_bundle
 from utils.formats.tf_checkpoint import hub_name_of
-from utils.formats.weights import StoredTensor, open_weights, read_json
-from utils.loaders import WEIGHT_FILES, check_tensors, find_model, find_weights, open_model, read_config
-from utils.quantization.quantized_linear import layer_shapes, plan_of
+from utils.formats.torch_files import read_zip
+from utils.quantize.quantized_linear import layer_shapes, plan_of
 
 # What is stored beside the parameters: causal masks, the tied head, a state of training
 NO_PARAMETER = re.compile(r"(.*\.)?(attn\.(masked_)?bias|lm_head\.weight)|optimizer\..*|random\..*")
+
+
 # Floating-point numbers that say what packed codes stand for
 SCALES = ("scales", "absmax", "nested_absmax", "quant_map", "nested_quant_map", "SCB", "q_scale_max")
 
@@ -68,9 +73,6 @@ class Weights:
 
     def ending_in(self, part: str) -> list[tuple[str, StoredTensor]]:
         return [(name, tensor) for name, tensor in self.tensors.items() if name.endswith(f".{part}")]
-
-
-# How weights are packed, by the last part of a tensor's name
 
 
 def _gptq_or_awq(weights: Weights) -> tuple[str, int]:
@@ -136,9 +138,6 @@ def _quantization_config(folder: Path) -> dict:
             if isinstance(found, dict):
                 return found
     return {}
-
-
-# Who opens it
 
 
 # Packed weights that ours does not read, by the last part of a tensor's name: what they are, and what opens them
@@ -210,9 +209,6 @@ LOADERS: dict[str, Callable[[Weights], str]] = {
 }
 
 
-# The description
-
-
 def inspect_file(path: str | Path) -> list[str]:
     """Describe a file or folder of weights line by line, without loading it."""
     found = Path(path) if Path(path).exists() else find_model(path)
@@ -282,3 +278,52 @@ def _kind(tensor: StoredTensor) -> str:
 
 def _line(name: str, tensor: StoredTensor) -> str:
     return f"{printable(name):32} {_kind(tensor):9} {str(list(tensor.shape)):16} {tensor.nbytes:>12,} bytes"
+
+
+LFS = re.compile(rb"version https://\S+\noid sha256:([0-9a-f]{64})\nsize (\d{1,20})\n")
+
+
+# Files that hold no weights which anything here opens, by how they begin
+STARTS = (
+    (b"\x93NUMPY", "one array of NumPy"),
+    (b"\x89HDF\r\n", "HDF5, in which Keras saved weights (tf_model.h5); the same model is published as safetensors"),
+    (b"\x7fELF", "a program for Linux"),
+    (b"\x89PNG", "a picture"),
+    (b"%PDF", "a PDF document"),
+    (b"\x1f\x8b", "compressed by gzip: unpack it first"),
+    (b"lmgg", "GGML, the format before GGUF: convert the original weights with save_gguf"),
+    (b"tjgg", "GGML, the format before GGUF: convert the original weights with save_gguf"),
+)
+
+
+def describe_other(file: Path, start: bytes) -> list[str] | None:
+    """Say what a file is that holds no weights, or weights that nothing should open; None for all others."""
+    if start[8:9] == b"{" or file.suffix == ".index":  # weights, whatever their first bytes look like
+        return None
+    if pointer := LFS.match(start):
+        size = format_bytes(int(pointer[2]))
+        return [f"a pointer of Git LFS to {size} with SHA-256 {pointer[1].decode()}: run `git lfs pull` to fetch them"]
+    for mark, what in STARTS:
+        if start.startswith(mark):
+            return [what, "load_gpt2: no, it holds no weights that it reads"]
+    if start[:1] == b"\x80":
+        with file.open("rb") as opened:
+            wanted = list(dict.fromkeys(pickle_requests(opened.read(1_000_000))))
+        asks = ", ".join(map(printable, wanted[:8])) or "nothing in its first million bytes"
+        return [f"a pickle; it asks for {asks}", "load_gpt2: no, unpickling it could run any code: get a .safetensors"]
+    if start[:2] == b"PK" and (arrays := _npz(file)) is not None:
+        return [f"a zip of {arrays} arrays of NumPy (.npz)", "load_gpt2: no, it holds no weights that it reads"]
+    return None
+
+
+def _npz(file: Path) -> int | None:
+    try:
+        names = list(read_zip(file))
+    except (Damaged, OSError):
+        return None  # open_weights tells what is wrong
+    return len(names) if names and all(name.endswith(".npy") for name in names) else None
+
+
+def printable(text: str) -> str:
+    """Escape what could move the cursor of a terminal, and cut what is too long for a line."""
+    return (text if text.isprintable() else ascii(text))[:100]

@@ -29,8 +29,12 @@ STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
+
+
 # What the machine may be asked for. Of the last ones it only remembers that they were there.
 BUILDERS = ("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict")
+
+
 HARMLESS = (
     "torch._utils _rebuild_sparse_tensor",
     "torch._utils _rebuild_qtensor",
@@ -219,7 +223,11 @@ CONSTANTS = (
     *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
 )
+
+
 FIXED = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+
+
 STEPS = {
     "TUPLE": PickleMachine._tuple,
     "APPEND": PickleMachine._append,

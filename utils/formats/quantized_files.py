@@ -12,13 +12,17 @@ from torch import Tensor, nn
 
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.formats.weights import StoredTensor, open_weights, read_json, read_note, write_safetensors, write_whole
-from utils.loaders import hub_config, parse_config
+from utils.files.whole_files import read_json, write_whole
+from utils.formats.hub_layout import hub_config, parse_config
+from utils.formats.open_file import open_weights
+from utils.formats.safetensors import StoredTensor, read_note, write_safetensors
 from utils.model import GPT2
-from utils.quantization.quantized_linear import HEAD, QuantizedLinear, plain_layer, plan_of, put_layer
-from utils.quantize import Grid
+from utils.quantize.grids import Grid
+from utils.quantize.quantized_linear import HEAD, QuantizedLinear, plain_layer, plan_of, put_layer
 
 FILE = "quantized.safetensors"
+
+
 NOTE = "grids"  # where the file says on which grid each layer lies
 
 

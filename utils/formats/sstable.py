@@ -11,13 +11,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from utils.errors import CourseError
-from utils.formats.crc32c import masked_crc32c
+from utils.files.crc32c import masked_crc32c
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
+
+
 FOOTER = 48
+
+
 TRAILER = 5  # bytes after each block: how it is compressed, and its checksum
+
+
 BLOCK_SIZE = 4096
+
+
 RESTART_EVERY = 16  # entries between two keys that are written in full
+
+
 LARGEST_TABLE = 64_000_000  # bytes; the index of the largest GPT-2 takes 40,000
 
 

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from utils.errors import CourseError
-from utils.formats.crc32c import masked_crc32c
+from utils.files.crc32c import masked_crc32c
+from utils.files.whole_files import write_whole
+from utils.formats.safetensors import StoredTensor
 from utils.formats.sstable import Damage, read_table, read_varint, write_table, write_varint
-from utils.formats.weights import StoredTensor, write_whole
 
 # TensorFlow's numbers for the dtypes that PyTorch has too
 DTYPES = {
@@ -32,6 +33,8 @@ DTYPES = {
     14: torch.bfloat16,
     19: torch.float16,
 }
+
+
 MOST_SHARDS = 100_000  # five digits count them
 
 
@@ -119,9 +122,6 @@ def _check_places(index: Path, tensors: dict[str, CheckedTensor], sizes: dict[Pa
                 f"{tensor.path} is truncated: {name[:60]!r} ends at byte {ends[tensor.path]:,}, "
                 f"the file has {sizes[tensor.path]:,}. Fetch it again."
             )
-
-
-# The little of protobuf that is needed: fields are a number and a kind, then a number or bytes
 
 
 def _fields(where: str, message: bytes) -> dict[int, list]:

@@ -9,14 +9,19 @@ from pathlib import Path
 
 from utils.config import GPT2Config
 from utils.errors import CourseError
+from utils.files.whole_files import write_whole
+from utils.formats.safetensors import StoredTensor
 from utils.formats.tf_bundle import read_bundle, write_bundle
-from utils.formats.weights import StoredTensor, write_whole
 
 # GPT-2's variables; all others belong to an optimizer
 VARIABLE = re.compile(
     r"model/(?:wte|wpe|(?:ln_f|h\d+/ln_[12])/[gb]|h\d+/(?:attn/c_attn|attn/c_proj|mlp/c_fc|mlp/c_proj)/[wb])"
 )
+
+
 KINDS = {"g": "weight", "w": "weight", "b": "bias"}
+
+
 LATEST = re.compile(r'^model_checkpoint_path:\s*"([^"\n]+)"', re.MULTILINE)
 
 
@@ -84,7 +89,7 @@ def _without_leading_one(tensor: StoredTensor) -> StoredTensor:
 
 def save_tf_checkpoint(model, folder: str | Path, name: str = "model-0", tokenizer=None) -> Path:
     """Write a folder that gpt-2-simple loads: weights, hparams.json, encoder.json, vocab.bpe and `checkpoint`."""
-    from utils.loaders import hub_tensors
+    from utils.formats.hub_layout import hub_tensors
     from utils.tokenizer import Tokenizer
 
     folder, tokenizer = Path(folder), tokenizer or Tokenizer.gpt2()

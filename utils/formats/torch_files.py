@@ -12,9 +12,11 @@ from pathlib import Path
 
 from utils.errors import CourseError, show
 from utils.formats.pickle_machine import Damaged, Other, PickleMachine, Record, Unsafe, View
-from utils.formats.weights import StoredTensor
+from utils.formats.safetensors import StoredTensor
 
 LONGEST_PICKLE = 2_000_000  # bytes; that of the largest GPT-2 takes 100,000
+
+
 LONGEST_DIRECTORY = 8_000_000  # bytes of the zip's table of contents
 
 
@@ -65,9 +67,6 @@ def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
         stride.append(step)
         step *= max(size, 1)
     return tuple(reversed(stride))
-
-
-# The zip
 
 
 def read_zip(path: Path) -> dict[str, Record]:

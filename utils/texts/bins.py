@@ -21,6 +21,8 @@ from utils.texts.splitting import split_inside
 from utils.tokenizer import META, CharTokenizer, Tokenizer
 
 LAYOUT = 2  # goes up when the same text would be written differently, so that old files are made again
+
+
 SIDES = ("train", "validate")
 
 

@@ -13,7 +13,11 @@ from collections.abc import Callable, Sequence
 from utils.errors import CourseError
 
 START = re.compile(r"^\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK\b[^\n]*\n?", re.MULTILINE)
+
+
 END = re.compile(r"(?mi)^(?:\*\*\* ?END OF (?:THE|THIS) |End of (?:the )?)PROJECT GUTENBERG(?: EBOOK|'S )")
+
+
 FEWEST_PAGES, REPEATED = 3, 0.6  # a line is a header when so large a part of so many pages begins or ends with it
 
 
@@ -27,7 +31,11 @@ def _byte_behind() -> dict[str, int]:
 
 
 BEHIND = _byte_behind()
+
+
 NEXT = "".join(re.escape(character) for character, byte in BEHIND.items() if byte < 0xC0)
+
+
 MOJIBAKE = re.compile(f"[ÂÃ][{NEXT}]|[à-ï][{NEXT}]{{2}}|[ð-ô][{NEXT}]{{3}}")  # UTF-8 of 2, 3 and 4 bytes, misread
 
 
@@ -104,7 +112,11 @@ CLEANING: dict[str, Callable[[str], tuple[str, int]]] = {  # in this order: page
     "blank lines": _sub(r"\n{4,}", "\n\n\n"),
     "hyphens": _sub(r"(?<=[^\W\d_])(?:-\n|\xad\n?)(?=[a-zà-öø-ÿ])", ""),
 }
+
+
 GENTLE = ("line endings", "control characters", "no-break spaces", "trailing spaces", "blank lines")  # harm nothing
+
+
 ALL = tuple(CLEANING)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from utils.errors import CourseError
-from utils.text import stream_documents, stream_records
 from utils.texts.cleaning import GENTLE, clean, text_key
 from utils.texts.duplicates import Duplicates
 from utils.texts.instructions import as_instruction
+from utils.texts.reading import stream_documents, stream_records
 from utils.texts.records import Document, Errors, ReadReport
 from utils.texts.splitting import chunks, plan_split
 

@@ -10,7 +10,11 @@ from utils.errors import show
 from utils.texts.records import ReadReport, Record, Source, numbered_lines, whole_fields
 
 DELIMITERS = ",;\t|"
+
+
 MOST_LINES = 10_000  # of one row: a quote that stays open for longer was never meant to be one
+
+
 LONGEST_FIELD = 2**31 - 1  # the csv module stops at 131,072 characters unless told otherwise
 
 

@@ -14,12 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.errors import CourseError
-from utils.memorization import Phrases, phrase_hashes
 from utils.texts.cleaning import text_key
+from utils.texts.memorization import Phrases, phrase_hashes
 from utils.texts.records import Document
 
 WORDS = 4  # in one phrase
+
+
 BANDS, ROWS = 32, 4  # texts are compared when all hashes of a band agree: nearly certain above 0.7, rare below 0.2
+
+
 CHANCE = np.random.default_rng(0).integers(1, 2**63, size=(2, BANDS * ROWS), dtype=np.uint64)
 
 

@@ -12,8 +12,14 @@ from utils.errors import show
 from utils.texts.records import ReadReport, Record, Source, numbered_lines, open_source, whole_fields
 
 CHUNK = 1 << 16  # characters read at a time
+
+
 BETWEEN = re.compile(r"[\s,]*")
+
+
 HISTORY = 200  # characters kept before the current place: they tell how it is indented
+
+
 MARGIN = 8  # an escape or a word that a chunk cuts in two is shorter than this
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from utils.texts.records import ReadReport, Record, Source
 
 PAGE_END = "\f"
+
+
 DEBRIS = re.compile(r"\(cid:\d+\)|[\ue000-\uf8ff]")  # glyphs whose letters the file doesn't tell
 
 

@@ -13,9 +13,17 @@ from typing import IO, Literal, NamedTuple
 from utils.errors import CourseError
 
 Errors = Literal["strict", "replace", "skip"]
+
+
 BOM = b"\xef\xbb\xbf"  # the mark that some editors put before UTF-8
+
+
 HALVES = re.compile(r"[\ud800-\udfff]")  # no characters: bytes that are not UTF-8 end up here, and broken escapes
+
+
 KEPT, SHOWN = 1000, 20  # how many of those left out stay in memory once all are in a file, and are printed
+
+
 NAMED = (  # fields that a text can name line by line, in this order; the last but a source is the answer
     ("question", "answer", "source"),
     ("instruction", "input", "output"),

@@ -9,11 +9,15 @@ from typing import IO
 import numpy as np
 
 from utils.errors import CourseError
-from utils.formats.crc32c import masked_crc32c
+from utils.files.crc32c import masked_crc32c
 from utils.texts.records import ReadReport, Record, Source, open_source, whole_fields
 
 HEAD, TAIL = 12, 4  # length and its checksum before a payload, the payload's checksum after it
+
+
 LONGEST = 1 << 30  # bytes of one record
+
+
 WINDOW = 1 << 16  # bytes searched at a time for the next whole frame
 
 

@@ -10,9 +10,17 @@ from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 from utils.texts.records import ReadReport, Record, Source, open_source, whole_fields
 
 CHUNK = 1 << 16  # bytes of a line read at a time
+
+
 NOTHING = re.compile(rb"<!--.*?-->|<\?.*?\?>|<!DOCTYPE[^>]*>", re.DOTALL)
+
+
 DECLARATION = re.compile(rb"\s*<\?xml[^>]*\?>")
+
+
 ENCODING = re.compile(rb"encoding=[\"']([\w-]+)")
+
+
 START = re.compile(rb"<([A-Za-z_][^\s/>]*)[^>]*>")
 
 

@@ -1,0 +1,61 @@
+"""The command `shootout`: one folder with the table, two pictures and a report that recommends."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import psutil
+
+from labs.shootout.pictures import size_against_error, speed_and_memory
+from labs.shootout.race import HEADER, Shootout, recommend, run_shootout, to_markdown, write_csv
+from utils.config import format_bytes
+from utils.errors import CourseError
+from utils.files.whole_files import write_whole
+from utils.loaders import load_gpt2
+from utils.machine import describe_machine
+
+FILES = ("report.md", "table.csv", "size.png", "speed.png")
+
+
+def shootout(options: argparse.Namespace) -> None:
+    """Measure every loader with a model, say each row as it comes, and write the report."""
+    model = load_gpt2(options.model).half().float()  # what a 16-bit file can hold exactly
+    print(HEADER)
+    names = options.only.split(";") if options.only else None
+    result = run_shootout(model, options.out, names, show=lambda line: print(line, flush=True))
+    write_report(result, options.model, options.out)
+    print(f"{options.out} holds {', '.join(FILES)}.")
+
+
+def write_report(result: Shootout, model: str, folder: str | Path) -> Path:
+    """Write report.md, table.csv, size.png and speed.png; return the report."""
+    if not result.rows:
+        raise CourseError(f"No loader could open {model}: {' '.join(result.skipped.values()) or 'none was named.'}")
+    folder = Path(folder)
+    write_csv(result.rows, folder / "table.csv")
+    size_against_error(result.rows, f"{model}: what fewer bytes cost").savefig(folder / "size.png", dpi=120)
+    speed_and_memory(result.rows, f"{model}: speed and memory").savefig(folder / "speed.png", dpi=120)
+    text = report_text(result, model, psutil.virtual_memory().available)
+    write_whole(folder / "report.md", lambda file: file.write(text.encode("utf-8")))
+    return folder / "report.md"
+
+
+def report_text(result: Shootout, model: str, memory: int) -> str:
+    """Return the report as Markdown: machine, recommendation, table, pictures, what was skipped and why."""
+    machine = ", ".join(f"{name} {value}" for name, value in describe_machine().items())
+    advice = [f"- **{purpose}**: {words}" for purpose, words in recommend(result.rows, memory).items()]
+    skipped = [f"- {reason}" for reason in result.skipped.values()]
+    parts = [
+        f"# {model}, opened by {len(result.rows)} loaders",
+        f"Measured on: {machine}.",
+        f"## Recommended\n\nWith {format_bytes(memory)} of memory free, from the table below:",
+        "\n".join(advice),
+        f"## Measured\n\n{to_markdown(result.rows)}",
+        "Weights are counted tensor by tensor. Memory is what the process took from loading to writing, beyond its "
+        "libraries. The error is that of the logits after two beginnings of a story, as a share of their spread.",
+        "![Bytes of the weights against the error of the logits, one point for each loader](size.png)",
+        "![Tokens a second and memory of each loader](speed.png)",
+    ]
+    parts += ["## Left out", "\n".join(skipped)] if skipped else []
+    return "\n\n".join(parts) + "\n"

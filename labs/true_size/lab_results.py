@@ -1,0 +1,177 @@
+"""Results of true-size runs, kept as data in labs/results: what ran, where, for how long, and every measured loss."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+from utils.errors import CourseError
+from utils.files.places import ROOT
+from utils.files.whole_files import write_whole
+
+RESULTS = ROOT / "labs" / "results"
+
+
+Result = TypeVar("Result")
+
+
+Points = list[tuple[int, float]]  # (step, value)
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One run from its recipe to its end; losses in nats per token."""
+
+    machine: str
+    recipe: dict  # settings that differ from the defaults
+    parameters: int
+    text_tokens: int  # that are learned, each counted once
+    held_out_tokens: int
+    tokens: int  # that went through, repeats counted
+    steps: int
+    minutes: float
+    step_loss: float  # of the last step's own batch
+    text_loss: float  # of the last weights, on the text that was learned, or its beginning
+    training: Points  # mean loss of the steps since the evaluation before
+    held_out: Points
+    memorized: Points  # share of phrases in the model's own texts that stand in the training text
+
+    def __str__(self) -> str:
+        best_step, best = min(self.held_out, key=lambda point: point[1])
+        return (
+            f"{self.parameters:,} parameters, {self.tokens:,} tokens in {self.steps:,} steps and "
+            f"{self.minutes:.1f} minutes on {self.machine}: a step's loss of {self.step_loss:.4f}, "
+            f"{self.text_loss:.4f} on the text itself, and {self.held_out[-1][1]:.2f} on held-out text, "
+            f"which was best after step {best_step:,} at {best:.2f}"
+        )
+
+
+def write_result(result: object, path: str | Path) -> Path:
+    """Write a dataclass as JSON that people can read."""
+    path, text = Path(path), json.dumps(asdict(result), indent=1) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
+    return path
+
+
+def read_result(kind: type[Result], path: str | Path) -> Result | None:
+    """Return a stored result, or None where none is stored yet."""
+    path = Path(path)
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CourseError(f"{path} is not readable as JSON: {error}. Store the run again.") from error
+    known = {field.name for field in fields(kind)}
+    if not isinstance(found, dict) or set(found) != known:
+        differ = ", ".join(sorted(set(found) ^ known)) if isinstance(found, dict) else type(found).__name__
+        raise CourseError(f"{path} is no {kind.__name__}: {differ} is missing or unknown. Store the run again.")
+    return kind(**{name: _points(value) for name, value in found.items()})
+
+
+def _points(value):
+    return [tuple(pair) for pair in value] if isinstance(value, list) else value
+
+
+def in_words(result: object | None, what: str) -> str:
+    """Say what a stored result says, or that there is none."""
+    return f"no {what} is stored yet" if result is None else str(result)
+
+
+def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000) -> StoredRun:
+    """Gather what a finished run wrote into its folder and store it; `words` are those the run was started with."""
+    import torch
+
+    from labs.true_size.last_weights import last_model, learned_text
+    from utils.evaluate import Protocol, measure_loss
+    from utils.files.settings import read_settings
+    from utils.machine import pick_device
+    from utils.texts.bins import load_bin
+    from utils.training.recipes import Recipe
+
+    recipe = read_settings(Recipe, words)
+    folder, data = Path(recipe.out), Path(recipe.data)
+    steps = read_steps(folder / "steps.csv")
+    measured = _read_table(folder / "evaluations.csv")
+    if not measured:
+        raise CourseError(f"{folder} holds no evaluation. Train with held-out text, or with a smaller evaluate_every.")
+    text, held_out = (load_bin(data / f"{side}.bin") for side in ("train", "validate"))
+    model = last_model(recipe).to(pick_device(recipe.device or None))
+    context = min(recipe.context, model.config.context)
+    known = torch.from_numpy(learned_text(recipe)[:check_tokens].astype("int64"))
+    loss = measure_loss(model, known, Protocol(context, context)).loss
+    last = max(steps)
+    result = StoredRun(
+        machine=machine_in_words(model.device),
+        recipe=different_settings(recipe),
+        parameters=sum(weight.numel() for weight in model.parameters()),
+        text_tokens=len(text),
+        held_out_tokens=len(held_out),
+        tokens=sum(int(row["tokens"]) for row in steps.values()),
+        steps=last,
+        minutes=round(sum(float(row["seconds"]) for row in steps.values()) / 60, 2),
+        step_loss=round(float(steps[last]["loss"]), 6),
+        text_loss=round(loss, 6),
+        training=mean_losses(steps, [int(row["step"]) for row in measured]),
+        held_out=_column(measured, "held_out"),
+        memorized=_column(measured, "memorized"),
+    )
+    write_result(result, path)
+    return result
+
+
+def read_steps(path: Path) -> dict[int, dict[str, str]]:
+    """Return the row of each step; a run that went on after a break wrote some twice, and the last one counts."""
+    steps = {int(row["step"]): row for row in _read_table(path)}
+    if not steps:
+        raise CourseError(f"{path} holds no step. Has the run begun?")
+    return dict(sorted(steps.items()))
+
+
+def mean_losses(steps: dict[int, dict[str, str]], ends: Sequence[int]) -> Points:
+    """Return the mean training loss of all steps up to each end, from the end before it.
+
+    >>> mean_losses({1: {"loss": "4"}, 2: {"loss": "2"}, 3: {"loss": "1"}}, [2, 3])
+    [(2, 3.0), (3, 1.0)]
+    """
+    means, begin = [], 0
+    for end in sorted(set(ends)):
+        losses = [float(row["loss"]) for step, row in steps.items() if begin < step <= end]
+        if losses:
+            means.append((end, round(sum(losses) / len(losses), 6)))
+        begin = end
+    return means
+
+
+def different_settings(recipe) -> dict:
+    """Return the settings of a recipe that differ from the defaults."""
+    return {
+        field.name: value
+        for field in fields(recipe)
+        if (value := getattr(recipe, field.name)) != field.default and field.name != "resume"
+    }
+
+
+def machine_in_words(device) -> str:
+    """Say what a run ran on, in one line that names no machine."""
+    from utils.machine import describe_machine, device_name
+
+    if device.type == "cuda":
+        return device_name(device)
+    return f"a CPU with {describe_machine()['processor']}"
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise CourseError(f"{path} is not there. Was the run started by python -m tools train, with this out=…?")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _column(rows: list[dict[str, str]], name: str) -> Points:
+    by_step = {int(row["step"]): row.get(name) for row in rows}
+    return [(step, round(float(value), 6)) for step, value in sorted(by_step.items()) if value]

@@ -1,0 +1,169 @@
+"""The run's logs: rows that are whole and on disk, each epoch's own sentence and resource, TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from runs import QUICK, TINY, tiny_data, tiny_model
+
+from utils.errors import CourseError
+from utils.evaluate import Protocol, measure_loss
+from utils.files.places import ROOT
+from utils.run_log import CHAT_COLUMNS, Evaluation, RunLog, append_row, log_chat
+from utils.sampling import Sampling, complete
+from utils.tokenizer import CharTokenizer
+from utils.training.loop import train
+from utils.training.tensorboard import TensorBoard, epoch_sentence
+
+LETTERS = CharTokenizer.from_text("".join(map(chr, range(32, 81))))  # 49 characters and an end: TINY's 50
+QUIET = {"show": lambda line: None}
+RUN = replace(QUICK, max_steps=30)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_epoch_has_the_sentence_of_its_own_model_and_what_the_machine_did(tmp_path):
+    model, said = tiny_model(), []
+    sentence = epoch_sentence(model, LETTERS, "HELLO", Sampling(max_new=6, temperature=0))
+
+    def sample() -> str:
+        said.append(sentence())
+        assert model.training, "the model goes on learning after it has spoken"
+        return said[-1]
+
+    log = RunLog(tmp_path, **QUIET, sample=sample, resource=lambda: f"look {len(said)}")
+    train(model, tiny_data(), RUN, log)
+    found = rows(tmp_path / "training_log.csv")
+    assert [row["Generated Sentence"] for row in found] == said and len(set(said)) > 1
+    assert [row["Resource"] for row in found] == [f"look {n + 1}" for n in range(len(found))]
+    assert all(text.startswith("HELLO") for text in said)
+    assert sentence() == "HELLO" + complete(model, LETTERS, "HELLO", Sampling(max_new=6, temperature=0))[0]
+
+
+def test_a_sentence_changes_nothing_of_what_is_learned(tmp_path):
+    losses = []
+    for name in ("with", "without"):
+        model = tiny_model()
+        sample = epoch_sentence(model, LETTERS, "HELLO", Sampling(max_new=4, seed=5)) if name == "with" else None
+        log = RunLog(tmp_path / name, **QUIET, sample=sample)
+        train(model, tiny_data(), RUN, log)
+        losses.append([record.loss for record in log.history])
+    assert losses[0] == losses[1]
+
+
+def test_without_being_asked_sentence_and_resource_stay_empty(tmp_path):
+    train(tiny_model(), tiny_data(), RUN, RunLog(tmp_path, **QUIET))
+    assert {(row["Generated Sentence"], row["Resource"]) for row in rows(tmp_path / "training_log.csv")} == {("", "")}
+
+
+def test_held_out_losses_of_the_epochs_are_kept_with_their_steps(tmp_path):
+    model, log = tiny_model(), RunLog(tmp_path, **QUIET)
+    train(model, tiny_data(), replace(RUN, evaluate_every=1000), log)
+    table = [
+        (int(row["Total Steps"]), float(row["Avg Validation Loss"])) for row in rows(tmp_path / "training_log.csv")
+    ]
+    logged = dict(log.losses())
+    assert all(logged[step] == pytest.approx(loss, abs=1e-6) for step, loss in table)
+    assert len(log.moments) == len(log.history) == 30
+    assert log.moments == sorted(log.moments)
+    last = measure_loss(model, tiny_data().validate[:20_000], Protocol(16, 16)).loss
+    log.evaluation(Evaluation(31, last, best=True))
+    log.epoch((9, 31, "1.0", f"{last:.6f}", "1.0", "", ""))
+    assert log.losses()[-1] == (31, last) and [step for step, _ in log.losses()].count(31) == 1
+    assert rows(tmp_path / "evaluations.csv")[-1]["step"] == "31"
+
+
+def test_an_evaluation_is_said(tmp_path):
+    lines = []
+    RunLog(tmp_path, show=lines.append).evaluation(Evaluation(7, 1.25, best=True))
+    assert lines == ["step 7 | held-out loss 1.2500 (best)"]
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from utils.run_log import append_row
+for i in range(200):
+    append_row(Path(sys.argv[1]), ("who", "number", "text"), (sys.argv[2], i, "a, b" * 20))
+"""
+
+
+def test_three_programs_may_write_one_file(tmp_path):
+    path = tmp_path / "new" / "log.csv"
+    words = [sys.executable, "-c", WRITE, str(path)]
+    programs = [subprocess.Popen([*words, name], cwd=ROOT) for name in "abc"]
+    assert [program.wait(120) for program in programs] == [0, 0, 0]
+    found = rows(path)
+    assert path.read_text(encoding="utf-8").count("who,number,text") == 1
+    for name in "abc":
+        own = [row for row in found if row["who"] == name]
+        assert [int(row["number"]) for row in own] == list(range(200))
+    assert {row["text"] for row in found} == {"a, b" * 20} and len(found) == 600
+
+
+def test_a_row_is_on_disk_at_once_and_survives_quotes_and_line_ends(tmp_path):
+    log_chat(tmp_path / "chat.csv", 'He said "go",\nand went', "", "nano")
+    (row,) = rows(tmp_path / "chat.csv")
+    assert tuple(row) == CHAT_COLUMNS and row["User Query"] == 'He said "go",\nand went' and row["Model"] == "nano"
+
+
+def test_an_empty_file_gets_its_header(tmp_path):
+    (tmp_path / "x.csv").touch()
+    append_row(tmp_path / "x.csv", ("a", "b"), (1, 2))
+    assert rows(tmp_path / "x.csv") == [{"a": "1", "b": "2"}]
+
+
+def test_rows_of_another_kind_are_refused_and_the_file_is_left_alone(tmp_path):
+    append_row(tmp_path / "x.csv", ("a", "b"), (1, 2))
+    with pytest.raises(CourseError, match=r"begins with 'a,b', expected 'a,b,c'\. Move it away"):
+        append_row(tmp_path / "x.csv", ("a", "b", "c"), (1, 2, 3))
+    assert rows(tmp_path / "x.csv") == [{"a": "1", "b": "2"}]
+
+
+def test_tensorboard_holds_every_step_and_each_epochs_sentence(tmp_path, monkeypatch):
+    # the switch by which TensorBoard reads without TensorFlow, whose import takes half a minute
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.notf", ModuleType("notf"))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = TensorBoard(tmp_path / "board", resource=lambda: {"machine/process MB": 12.0})
+    log = RunLog(tmp_path, **QUIET, sample=lambda: "A sentence.", watchers=[board])
+    train(tiny_model(), tiny_data(), replace(QUICK, max_steps=8), log)
+    events = EventAccumulator(str(tmp_path / "board"))
+    events.Reload()
+    losses = events.Scalars("loss/training")
+    assert [event.step for event in losses] == list(range(1, 9))
+    assert [event.value for event in losses] == pytest.approx([record.loss for record in log.history], rel=1e-6)
+    assert events.Scalars("machine/process MB")[0].value == 12.0
+    measured, held_out = dict(log.losses()), events.Scalars("loss/held out")
+    assert held_out and all(event.value == pytest.approx(measured[event.step], rel=1e-5) for event in held_out)
+    (text,) = {event.tensor_proto.string_val[0] for event in events.Tensors("sentence/text_summary")}
+    assert text == b"A sentence."
+
+
+def test_watchers_hear_of_each_step_and_epoch_in_turn(tmp_path):
+    class Watcher:
+        def __init__(self) -> None:
+            self.heard = []
+
+        def step(self, log) -> None:
+            self.heard.append(log.history[-1].step)
+
+        def epoch(self, log, cells) -> None:
+            self.heard.append(f"epoch {cells['Epoch']}")
+
+    watcher = Watcher()
+    data = tiny_data()
+    train(tiny_model(), data, replace(QUICK, max_steps=8), RunLog(tmp_path, **QUIET, watchers=[watcher]))
+    per_epoch = data.batches.windows // QUICK.batch_size
+    assert [one for one in watcher.heard if isinstance(one, int)] == list(range(1, 9))
+    assert "epoch 1" in watcher.heard and watcher.heard.index("epoch 1") >= per_epoch
+    assert TINY.vocab_size == LETTERS.vocab_size

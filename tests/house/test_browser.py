@@ -1,0 +1,261 @@
+"""The app and JupyterLab in a real browser, as a learner meets them; nothing may be asked of another machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from utils.files.places import ROOT
+from utils.serve.page import start_app
+from utils.serve.server import Limits
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here: apt-get install chromium"),
+]
+PATIENCE = 300_000  # milliseconds; a busy machine with two cores is slow
+MARKUP = '<img src="http://example.com/x.png" onerror="window.hit = 1"><b id="bold">bold</b> **star**'
+ERRORS = '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]'
+
+
+@dataclass
+class Visit:
+    """A page of the browser, what it asked of other machines and what went wrong in it."""
+
+    page: object
+    outside: set[str] = field(default_factory=set)
+    errors: list[str] = field(default_factory=list)
+
+    def hear(self, said) -> None:
+        """Note an error of the page, with the address that it is about."""
+        if said.type == "error":
+            self.errors.append(f"{said.text} {said.location.get('url', '')}")
+
+    def watch(self) -> Visit:
+        self.page.set_default_timeout(PATIENCE)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self.hear)
+        self.page.on("websocket", lambda socket: self.note(socket.url))
+        self.page.route("**/*", self.keep_inside)
+        return self
+
+    def keep_inside(self, route) -> None:
+        """Let requests to this machine pass; note all others, and answer them with an empty picture."""
+        if self.note(route.request.url):
+            route.fulfill(content_type="image/svg+xml", body='<svg xmlns="http://www.w3.org/2000/svg"/>')
+        else:
+            route.continue_()
+
+    def note(self, url: str) -> bool:
+        """Tell whether an address is another machine's, and remember it."""
+        parts = urlsplit(url)
+        is_outside = parts.scheme not in ("data", "blob") and parts.hostname not in ("127.0.0.1", "localhost")
+        if is_outside:
+            self.outside.add(url)
+        return is_outside
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, timeout=PATIENCE, args=["--no-sandbox"] if as_root else []
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser) -> Iterator[Visit]:
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    yield Visit(page).watch()
+    page.close()
+
+
+# The app
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    log = tmp_path_factory.mktemp("log") / "chat_log.csv"
+    app = start_app({"nano": "nano"}, Limits(prompt=500, at_once=1, waiting=1), chat_log=log)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def form(visit, app) -> Visit:
+    visit.page.goto(app.url)
+    visit.page.wait_for_selector("#continue")
+    return visit
+
+
+def how_it_went(page) -> str:
+    return page.input_value("#how-it-went textarea, #how-it-went input")
+
+
+def wait_until(page, fact, tries: int = 1200) -> None:
+    """Wait until a fact is true, a minute at least."""
+    for _ in range(tries):
+        if fact():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{fact} did not become true")
+
+
+def test_typing_and_pressing_streams_a_text(form, tmp_path):
+    page = form.page
+    page.fill("#seed-text textarea", "Once upon a time, there lived")
+    page.click("#continue")
+    seen = [""]
+    for _ in range(2400):
+        text = page.input_value("#continuation textarea")
+        seen += [text] if text != seen[-1] else []
+        if ";" in how_it_went(page):
+            break
+        page.wait_for_timeout(25)
+    final = page.input_value("#continuation textarea")
+    assert len(seen) > 3 and all(final.startswith(text) for text in seen), seen
+    assert re.fullmatch(
+        r"\d+ tokens, \d+ a second; (as long as you allowed|the model ended its text)", how_it_went(page)
+    )
+    page.screenshot(path=tmp_path / "form.png", full_page=True)
+    assert form.outside == set() and form.errors == []
+
+
+def test_an_emptied_top_n_is_no_limit_and_stop_stops(form):
+    page = form.page
+    page.get_by_label("Top N").fill("")
+    page.get_by_label("Max tokens").fill("500")
+    page.fill("#seed-text textarea", "Once upon a time, there lived")
+    page.click("#continue")
+    wait_until(page, lambda: page.input_value("#continuation textarea"))
+    page.click("#stop")
+    page.wait_for_timeout(500)
+    stopped = page.input_value("#continuation textarea")
+    page.wait_for_timeout(1000)
+    assert page.input_value("#continuation textarea") == stopped and ";" not in how_it_went(page)
+    page.get_by_label("Max tokens").fill("3")
+    page.click("#continue")
+    wait_until(page, lambda: "3 tokens" in how_it_went(page))
+    assert form.outside == set() and form.errors == []
+
+
+def test_what_is_too_long_is_refused_on_the_page(form):
+    page = form.page
+    page.fill("#seed-text textarea", "x" * 501)
+    page.click("#continue")
+    page.get_by_text("The text has 501 characters, this server reads 500. Shorten it.").wait_for()
+    assert form.outside == set() and form.errors == []
+
+
+def test_markup_does_nothing_in_form_and_chat(form, tmp_path):
+    page = form.page
+    page.get_by_label("Max tokens").fill("3")
+    page.fill("#seed-text textarea", MARKUP)
+    page.click("#continue")
+    wait_until(page, lambda: "3 tokens" in how_it_went(page))
+    page.get_by_role("tab", name="Chat").click()
+    page.fill("#query textarea", MARKUP)
+    page.press("#query textarea", "Enter")
+    page.locator("#conversation").get_by_text(MARKUP, exact=True).wait_for()
+    wait_until(page, lambda: page.locator("#conversation .bot").count() > 0)
+    assert page.locator("#bold, img[src*='example.com']").count() == 0
+    assert page.evaluate("window.hit") is None
+    page.screenshot(path=tmp_path / "chat.png", full_page=True)
+    assert form.outside == set() and form.errors == []
+
+
+# JupyterLab
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Start JupyterLab as `python course.py lab` does, in a copy of the course; return its address with its token."""
+    folder = tmp_path_factory.mktemp("course")
+    for part in ("utils", "lessons", "data", "docs"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    names += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    settings = {name: str(folder / "jupyter" / name) for name in names}
+    environment = {**os.environ, **settings, "PYTHONPATH": str(folder), "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "tools.jupyter", "--no-browser"]
+    output = folder / "jupyter.log"
+    with output.open("w", encoding="utf-8") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    yield wait_for_lab(server, output)
+    server.terminate()
+    server.wait(30)
+
+
+def wait_for_lab(server: subprocess.Popen, output: Path) -> str:
+    """Return the address that the server has printed, once it answers there."""
+    for _ in range(600):
+        assert server.poll() is None, output.read_text(encoding="utf-8")
+        if found := re.search(r"http://localhost:\S+token=\S+", output.read_text(encoding="utf-8")):
+            try:
+                if httpx.get(found[0], timeout=30).status_code == 200:
+                    return found[0]
+            except httpx.TransportError:
+                pass  # not yet
+        time.sleep(0.1)
+    raise AssertionError(output.read_text(encoding="utf-8"))
+
+
+def run_all(page, address: str, lesson: str) -> None:
+    """Open a lesson and run all of its cells, as the menu does."""
+    page.goto(re.sub(r"00_\w+", lesson, address) + "&reset")  # no tab that an earlier visit has left open
+    page.wait_for_selector(".jp-NotebookPanel-toolbar >> text=Python 3 (ipykernel)")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator:not([data-status=idle])")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+
+
+def stops(page, folder: Path) -> Iterator[None]:
+    """Scroll through a notebook, of which only the cells in sight exist, and keep a picture of each stop."""
+    panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer")
+    height, place = panel.evaluate("it => it.clientHeight"), 0
+    while place < panel.evaluate("it => it.scrollHeight"):
+        panel.evaluate("(it, place) => it.scrollTo(0, place)", place)
+        page.wait_for_timeout(300)
+        page.screenshot(path=folder / f"{place:06}.png")
+        yield
+        place += height - 100
+
+
+@pytest.mark.parametrize(
+    ("lesson", "slider"), [("00_set_up_and_choose_a_size", "batch"), ("03_turn_logits_into_text", "temperature")]
+)
+def test_a_lesson_runs_in_jupyterlab_and_its_sliders_change_the_picture(visit, lab, lesson, slider, tmp_path):
+    page = visit.page
+    run_all(page, lab, lesson)
+    handle = page.locator(f".widget-hslider:has(label:text-is('{slider}')) .noUi-handle")
+    picture, changed = page.locator("img.widget-image"), False
+    for _ in stops(page, tmp_path):
+        assert page.locator(ERRORS).count() == 0, page.locator(ERRORS).all_inner_texts()
+        if not changed and handle.count():
+            before = picture.first.get_attribute("src")
+            handle.first.focus()
+            for _ in range(3):
+                page.keyboard.press("ArrowRight")
+            wait_until(page, lambda before=before: picture.first.get_attribute("src") != before)
+            changed = True
+    assert changed
+    assert visit.outside == set() and visit.errors == []

@@ -1,0 +1,108 @@
+"""The pictures of what happens inside of the network: they hold the numbers and the tokens that they were given."""
+
+from __future__ import annotations
+
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from utils.config import SIZES, count_parameters
+from utils.plots import basic as plots
+
+PIECES = ["Once", " upon", " a"]
+PATTERN = torch.tensor([[1.0, 0, 0], [0.25, 0.75, 0], [0, 0.5, 0.5]])
+
+
+@pytest.fixture(autouse=True)
+def drawn_without_warnings():
+    """A missing letter or a squeezed layout is a warning, which would stand in red above the picture."""
+    before = plt.get_fignums()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    assert plt.get_fignums() == before, "a figure was left open, a notebook would show it twice"
+
+
+def labels(ticks) -> list[str]:
+    return [tick.get_text() for tick in ticks]
+
+
+def test_an_attention_map_holds_the_pattern_and_hides_only_the_future():
+    figure = plots.attention_maps({"head 0": PATTERN}, PIECES)
+    plots.as_png(figure)
+    axes = figure.axes[0]
+    shown = axes.images[0].get_array()
+    assert np.array_equal(shown.filled(0), PATTERN) and axes.get_title() == "head 0"
+    assert shown.mask.tolist() == [[False, True, True], [False, False, True], [False, False, False]]
+    assert labels(axes.get_xticklabels()) == labels(axes.get_yticklabels()) == ["Once", "·upon", "·a"]
+    assert axes.images[0].get_clim() == (0, 1), "two pictures with other scales can't be compared"
+
+
+def test_without_a_mask_nothing_of_the_pattern_is_hidden():
+    figure = plots.attention_maps({"no mask": PATTERN.flip(0, 1)}, PIECES)
+    shown = figure.axes[0].images[0].get_array()
+    assert shown.mask[0].tolist() == [False, False, True] and np.array_equal(shown.filled(0), PATTERN.flip(0, 1))
+
+
+def test_many_heads_stand_in_rows_of_four_and_none_is_left_out():
+    figure = plots.attention_maps({f"head {i}": PATTERN for i in range(6)}, PIECES)
+    plots.as_png(figure)
+    maps = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in maps] == [f"head {i}" for i in range(6)]
+    assert [any(labels(axes.get_yticklabels())) for axes in maps] == [True, False, False, False, True, False]
+
+
+def test_the_logit_lens_names_every_cell_with_the_last_layer_on_top():
+    answers = [["a", " b", "c"], [" fox", "\n", " incomprehensible"]]
+    figure = plots.logit_lens_table(answers, torch.tensor([[0.1, 0.2, 0.3], [0.9, 0.5, 1.0]]), PIECES, ["in", "out"])
+    plots.as_png(figure)
+    axes = figure.axes[0]
+    cells = {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts}
+    assert cells[0, 1] == ("·fox", "white") and cells[1, 1] == ("\\n", "black") and cells[1, 0] == ("·b", "black")
+    assert cells[2, 1][0] == "·incomp…" and len(cells) == 6
+    assert labels(axes.get_yticklabels()) == ["in", "out"]
+    assert axes.transData.transform((0, 1))[1] > axes.transData.transform((0, 0))[1], "the last layer is not on top"
+    assert np.allclose(axes.collections[0].get_array(), [[0.1, 0.2, 0.3], [0.9, 0.5, 1.0]])
+
+
+def test_layer_bars_stand_side_by_side_and_never_overlap():
+    figure = plots.layer_bars({"attention": [1.0, 2.0], "MLP": [3.0, 4.0], "stream": [5.0, 6.0]}, "length")
+    plots.as_png(figure)
+    bars = sorted((bar.get_x(), bar.get_width(), bar.get_height()) for bar in figure.axes[0].patches)
+    assert [height for _, _, height in bars] == [1, 3, 5, 2, 4, 6]
+    assert all(x + width <= following[0] + 1e-9 for (x, width, _), following in zip(bars, bars[1:], strict=False))
+    assert labels(figure.legends[0].get_texts()) == ["attention", "MLP", "stream"]
+
+
+def test_share_bars_fill_every_row_and_print_the_shares():
+    figure = plots.share_bars({size: count_parameters(SIZES[size]) for size in ("nano", "xl")})
+    plots.as_png(figure)
+    axes = figure.axes[0]
+    for row in (0, 1):
+        widths = [bar.get_width() for bar in axes.patches if abs(bar.get_y() + bar.get_height() / 2 - row) < 0.1]
+        assert len(widths) == 5 and sum(widths) == pytest.approx(1)
+    printed = [text.get_text() for text in axes.texts if text.get_text()]
+    # by hand: 50257 · 256 of 17,867,008 at nano and 50257 · 1600 of 1,557,611,200 at xl
+    assert printed[:2] == ["72%", "5%"]
+
+
+@pytest.mark.parametrize(
+    ("piece", "label"),
+    [
+        (" fox", "·fox"),
+        ("\n\n", "\\n\\n"),
+        ("$x_$", "$x_$"),
+        ("é", "é"),
+        ("�", "�"),
+        ("\x01", "\\x01"),
+        ("", ""),
+        ("木", "\\u6728"),  # the font has no such letter
+        ("abcdefghijk", "abcdefghi…"),
+    ],
+)
+def test_every_token_has_a_label_that_the_font_can_write(piece, label):
+    assert plots.short_piece(piece) == label
+    plots.as_png(plots.attention_maps({"head 0": np.eye(2)}, [piece, "b"]))  # a missing letter would warn

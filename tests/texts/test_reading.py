@@ -1,0 +1,245 @@
+"""Reading, cleaning and splitting text: nothing is lost silently, nothing leaks."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils.errors import CourseError
+from utils.texts.cleaning import clean
+from utils.texts.reading import read_documents, stream_documents
+from utils.texts.records import Document, ReadReport
+from utils.texts.splitting import plan_split, split_documents, split_inside
+
+KNOWN = ".csv, .json, .jsonl, .pdf, .tfrecord, .tsv, .txt, .xml"
+quick = settings(max_examples=200, deadline=None, derandomize=True)
+messy = st.text(st.sampled_from("ab \t\n\r\x00\x0c\x85\u2028\xa0\u202f\ufeff東"), max_size=40)
+
+
+def write(folder, files: dict[str, bytes | str]):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    return folder
+
+
+def documents(*texts: str) -> list[Document]:
+    return [Document(f"{i}.txt", text) for i, text in enumerate(texts)]
+
+
+def test_a_folder_is_read_in_sorted_order_with_its_folders(tmp_path):
+    write(tmp_path, {"b.txt": "B", "a/z.TXT": "Z", "a/y.txt": "Y\r\n", "a.txt": "A", "C.txt": "C"})
+    found = read_documents(tmp_path, ReadReport())
+    assert [(d.name, d.text) for d in found] == [
+        ("C.txt", "C"),
+        ("a.txt", "A"),
+        ("a/y.txt", "Y\r\n"),
+        ("a/z.TXT", "Z"),
+        ("b.txt", "B"),
+    ]
+
+
+def test_one_file_is_read_as_it_is(tmp_path):
+    write(tmp_path, {"a.txt": "naïve\r\n東京 \n"})
+    assert read_documents(tmp_path / "a.txt") == [Document("a.txt", "naïve\r\n東京 \n")]
+
+
+def test_everything_left_out_is_in_the_report(tmp_path):
+    files = {
+        "a.txt": "A",
+        "b.docx": "B",
+        "c": "C",
+        "d.txt": "",
+        "e.txt": " \n",
+        ".f.txt": "F",
+        ".git/g.txt": "G",
+    }
+    report = ReadReport()
+    found = read_documents(write(tmp_path, files), report)
+    assert [d.name for d in found] == ["a.txt"]
+    assert (report.documents, report.characters) == (1, 1)
+    assert report.skipped == {
+        ".f.txt": "hidden",
+        ".git": "hidden",
+        "b.docx": f"no reader for .docx, only {KNOWN}",
+        "c": f"no reader for a file without ending, only {KNOWN}",
+        "d.txt": "empty",
+        "e.txt": "empty",
+    }
+    assert "left out b.docx: no reader" in str(report)
+
+
+def test_without_a_report_a_warning_names_what_was_left_out(tmp_path):
+    write(tmp_path, {"a.txt": "A", "b.docx": "B"})
+    with pytest.warns(UserWarning, match="left out b.docx"):
+        read_documents(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege on Windows")
+def test_links_are_followed_to_files_only_and_a_loop_ends(tmp_path):
+    write(tmp_path, {"a/a.txt": "A"})
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a" / "a.txt")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "broken.txt").symlink_to(tmp_path / "gone.txt")
+    report = ReadReport()
+    assert [d.name for d in read_documents(tmp_path, report)] == ["a/a.txt", "link.txt"]
+    assert set(report.skipped) == {"a/loop", "broken.txt"}
+
+
+def test_a_byte_order_mark_is_removed_and_noted(tmp_path):
+    write(tmp_path, {"a.txt": b"\xef\xbb\xbfna\xc3\xafve \xef\xbb\xbf"})
+    report = ReadReport()
+    assert read_documents(tmp_path, report)[0].text == "naïve \ufeff"
+    assert report.notes == {"a.txt": "byte order mark removed"}
+
+
+def test_a_file_not_in_utf8_is_refused_with_its_place(tmp_path):
+    write(tmp_path, {"a.txt": b"\xef\xbb\xbfone\ncaf\xe9 two"})
+    with pytest.raises(CourseError, match=r"a\.txt is not UTF-8 at byte 10, line 2 \(it is 0xe9\).*Save it as"):
+        read_documents(tmp_path)
+    write(tmp_path, {"a.txt": "wide".encode("utf-16")})
+    with pytest.raises(CourseError, match="at byte 0, line 1 .it looks like UTF-16"):
+        read_documents(tmp_path)
+
+
+def test_replacing_is_a_choice_and_is_reported_with_its_count(tmp_path):
+    write(tmp_path, {"a.txt": b"caf\xe9 \xff \xef\xbf\xbd."})
+    report = ReadReport()
+    assert read_documents(tmp_path, report, errors="replace")[0].text == "caf\ufffd \ufffd \ufffd."
+    assert report.notes == {"a.txt": "not UTF-8, 2 places became U+FFFD, the first at byte 3"}
+    with pytest.raises(CourseError, match="errors='ignore' is unknown"):
+        read_documents(tmp_path, report, errors="ignore")
+
+
+@pytest.mark.parametrize("files", [{}, {"a.txt": ""}, {"a.docx": "A"}])
+def test_a_folder_without_text_is_refused_with_what_was_found(tmp_path, files):
+    with pytest.raises(CourseError, match="holds no text" + ".*a\\." * bool(files)):
+        read_documents(write(tmp_path, files))
+
+
+def test_a_missing_path_and_an_unknown_ending_are_refused(tmp_path):
+    with pytest.raises(CourseError, match="nowhere was not found"):
+        read_documents(tmp_path / "nowhere")
+    write(tmp_path, {"a.docx": "A"})
+    with pytest.raises(CourseError, match=r"a\.docx ends in '\.docx', expected \.csv"):
+        read_documents(tmp_path / "a.docx")
+
+
+def test_documents_are_streamed_one_at_a_time(tmp_path):
+    write(tmp_path, {"a.txt": "A", "b.txt": b"\xff"})
+    stream = stream_documents(tmp_path, ReadReport())
+    assert next(stream).text == "A"  # b.txt, which is damaged, has not been opened yet
+    with pytest.raises(CourseError, match="b.txt"):
+        next(stream)
+
+
+def test_cleaning_does_and_counts_what_it_says():
+    text = "one\r\ntwo\rthree \t\n\n\n \n\nfo\x00ur\xa0five\ufeff\x0csix  "
+    assert clean(text) == (
+        "one\ntwo\nthree\n\n\nfour five\nsix",
+        {
+            "line endings": 3,
+            "control characters": 2,
+            "no-break spaces": 1,
+            "trailing spaces": 3,
+            "blank lines": 1,
+        },
+    )
+
+
+@quick
+@given(st.one_of(messy, st.text()))
+def test_cleaning_twice_is_cleaning_once(text):
+    once, _ = clean(text)
+    twice, counts = clean(once)
+    assert twice == once
+    assert set(counts.values()) == {0}
+
+
+def test_what_is_clean_is_left_alone():
+    text = "a\n\n\n\tb  c – 👩‍🚀 naïve\n"
+    assert clean(text)[0] == text
+
+
+def test_two_blank_lines_stay_and_three_become_two():
+    assert clean("a\n\n\nb")[0] == "a\n\n\nb"
+    assert clean("a\n\n\n\nb")[0] == "a\n\n\nb"
+
+
+@quick
+@given(
+    st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=20),
+    st.floats(0.01, 0.99),
+    st.integers(0, 5),
+)
+def test_a_split_loses_nothing_leaks_nothing_and_fills_both_sides(letters, fraction, seed):
+    given_documents = documents(*(letter * (ord(letter) - 90) for letter in letters))
+    train, validate, _ = split_documents(given_documents, fraction, seed)
+    assert train and validate
+    assert not {d.text for d in train} & {d.text for d in validate} or len(set(letters)) == 1
+    if len(set(letters)) > 1:
+        assert Counter(train + validate) == Counter(given_documents)
+    else:
+        assert train[0].text + validate[0].text == given_documents[0].text
+
+
+def test_texts_that_differ_in_tidiness_only_stay_together():
+    texts = [f"story {i // 2}" + ("\r\n" if i % 2 else " \n") for i in range(40)]
+    train, validate, _ = split_documents(documents(*texts), 0.3)
+    assert not {d.text.strip() for d in train} & {d.text.strip() for d in validate}
+
+
+def test_one_huge_document_does_not_become_the_validation_side():
+    texts = ["x" * 100_000, *(f"{i} " * 40 for i in range(100))]
+    for seed in range(20):
+        train, validate, _ = split_documents(documents(*texts), 0.05, seed)
+        assert sum(len(d.text) for d in validate) <= 0.05 * sum(map(len, texts))
+        assert "0.txt" in {d.name for d in train}
+    _, validate, _ = split_documents(documents("x" * 1000, "y" * 10), 0.001)
+    assert [d.text for d in validate] == ["y" * 10]
+
+
+def test_the_asked_share_is_met_when_documents_are_small():
+    texts = [f"{i:04d} " * 20 for i in range(1000)]
+    train, validate, note = split_documents(documents(*texts), 0.1)
+    assert (len(train), len(validate)) == (900, 100)
+    assert note == "split by document: 100 of 1000 validate, 10.0% of the characters"
+
+
+def test_a_split_depends_on_the_seed_and_the_texts_not_on_names_or_order():
+    texts = [f"text {i}" for i in range(50)]
+    first = {d.text for d in split_documents(documents(*texts), 0.2, 1).validate}
+    assert {d.text for d in split_documents(documents(*texts[::-1]), 0.2, 1).validate} == first
+    assert {d.text for d in split_documents(documents(*texts), 0.2, 2).validate} != first
+
+
+def test_a_single_document_is_split_inside_and_says_so():
+    train, validate, note = split_documents([Document("all.txt", "abcdefghij")], 0.2)
+    assert (train[0].text, validate[0].text) == ("abcdefgh", "ij")
+    assert note == "split inside the document, since there is one document: the last 20% validates"
+    train, validate, note = split_documents(documents("abcdefghij", "abcdefghij", " "), 0.5)
+    assert (train[0].text, validate[0].text) == ("abcde", "fghij")
+    assert "2 documents are the same text" in note
+
+
+@pytest.mark.parametrize("fraction", [0.0001, 0.5, 0.9999])
+def test_neither_side_of_a_split_text_is_empty(fraction):
+    assert split_inside("ab", fraction) == ("a", "b")
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
+def test_a_senseless_fraction_is_refused(fraction):
+    with pytest.raises(CourseError, match="expected a number between 0 and 1"):
+        plan_split([b"a", b"b"], [1, 1], fraction, 0)
+
+
+def test_nothing_to_split_is_refused():
+    with pytest.raises(CourseError, match="no text"):
+        split_documents(documents(" "))
+    with pytest.raises(CourseError, match="1 characters can't be split"):
+        split_documents(documents("a"))

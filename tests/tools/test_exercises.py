@@ -1,0 +1,172 @@
+"""Exercises: what a check says to right, wrong and blank answers; students' copies are what their masters give."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import re
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tools.classroom.exercise_builder import MASTERS, STUDENTS, assigned, find_masters, stale
+from tools.repo.notebooks import read_notebook
+from utils.checks import Exercise, is_blank, judge
+from utils.errors import CourseError
+
+NAMES = [master.stem for master in find_masters()]
+OWN_KERNEL = ("00",)  # gpt-2-simple turns eager mode off for its whole process: see test_exercise_00.py
+
+
+def wrong_answers(name: str) -> dict[str, list[tuple[str, str]]]:
+    """Return for each task pairs of a wrong answer's code and a part of the message that it must get."""
+    path = MASTERS / "wrong_answers" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"wrong_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.WRONG
+
+
+@cache
+def all_tests(name: str) -> dict[str, str]:
+    """Return the source of all checks of each task, hidden ones too, as they grade."""
+    with assigned(MASTERS / f"{name}.ipynb") as (_, archive), zipfile.ZipFile(archive) as files:
+        names = [file for file in files.namelist() if file.startswith("tests/")]
+        return {Path(file).stem: files.read(file).decode("utf-8") for file in names}
+
+
+def run_cells(notebook: Path, monkeypatch) -> dict:
+    """Run the code of a notebook in this process and return its names."""
+    monkeypatch.chdir(notebook.parent)
+    names = {"__name__": "__main__"}
+    for cell in read_notebook(notebook).cells:
+        source = "\n".join(line for line in cell.source.splitlines() if not re.match(r"\s*[!%]", line))
+        if cell.cell_type == "code" and "importlib.util.find_spec" not in source:
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(source, cell.id, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_students_copy_is_what_its_master_gives(name):
+    assert stale(MASTERS / f"{name}.ipynb") == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_students_copy_holds_neither_solutions_nor_hidden_checks(name):
+    student = read_notebook(STUDENTS / f"{name}.ipynb")
+    text = str(student)
+    assert "SOLUTION" not in text and "hidden=True" not in text and "BEGIN QUESTION" not in text
+    assert set(student.metadata.otter.tests) == set(all_tests(name))
+    for task, source in all_tests(name).items():
+        assert "hidden=True" in source, f"{task} has no hidden check"
+        assert source.count("@test_case") > student.metadata.otter.tests[task].count("@test_case") > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_blank_copy_runs_to_its_end_and_nothing_counts_as_attempted(name):
+    said = [
+        output.get("text", "")
+        for cell in read_notebook(STUDENTS / f"{name}.ipynb").cells
+        if cell.cell_type == "code" and "exercise.check(" in cell.source
+        for output in cell.outputs
+    ]
+    assert len(said) == len(all_tests(name))
+    assert all("not attempted yet" in text for text in said), said
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(OWN_KERNEL)])
+def test_the_solution_passes_and_each_typical_mistake_gets_a_message_of_its_own(name, monkeypatch):
+    import torch
+
+    with torch.enable_grad():  # a notebook may turn gradients off for good: here only until the block ends
+        check_answers(name, monkeypatch)
+
+
+def check_answers(name, monkeypatch):
+    names, tests, wrong = run_cells(MASTERS / f"{name}.ipynb", monkeypatch), all_tests(name), wrong_answers(name)
+    assert set(wrong) == set(tests)
+    for task, source in tests.items():
+        assert ": right, all" in judge(task, source, names)
+        assert len(wrong[task]) >= 3, f"{task} has fewer than three typical mistakes"
+        messages = []
+        for code, expected in wrong[task]:
+            tried = dict(names)
+            exec(compile(code, f"{task}-{len(messages)}", "exec"), tried)
+            messages.append(judge(task, source, tried))
+            assert f"{task}: not yet" in messages[-1] and expected in messages[-1], f"{code}\n→ {messages[-1]}"
+        assert len(set(messages)) == len(messages), f"two mistakes of {task} get the same message"
+
+
+# The check itself
+
+SOURCE = """
+from otter.test_files import test_case
+OK_FORMAT = False
+name = "q1"
+points = 2
+
+@test_case(points=None, hidden=False)
+def test_kind(answer):
+    assert isinstance(answer, int), "Is it a whole number?"
+
+@test_case(points=None, hidden=False)
+def test_value(answer):
+    assert answer == 4, "Twice two?"
+"""
+
+
+def test_checks_stop_at_the_first_that_fails():
+    assert judge("q1", SOURCE, {"answer": "4"}) == "q1: not yet (0 of 2 checks passed). Is it a whole number?"
+    assert judge("q1", SOURCE, {"answer": 5}) == "q1: not yet (1 of 2 checks passed). Twice two?"
+    assert judge("q1", SOURCE, {"answer": 4}) == "q1: right, all 2 checks passed."
+
+
+@pytest.mark.parametrize("names", [{}, {"answer": ...}, {"answer": None}])
+def test_a_blank_is_not_a_mistake(names):
+    assert judge("q1", SOURCE, names) == "q1: not attempted yet. Fill in the ... of answer."
+
+
+def test_a_function_with_a_blank_inside_is_not_attempted(tmp_path):
+    path = tmp_path / "learner.py"
+    path.write_text("def answer(x):\n    y = ...\n    return y\n", encoding="utf-8")
+    names = {}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
+    assert "not attempted" in judge("q1", SOURCE, names)
+
+
+@pytest.mark.parametrize(("line", "blank"), [("x[..., 0]", False), ("x[..., 0] + ...", True)])
+def test_three_dots_in_an_index_are_no_blank(tmp_path, line, blank):
+    path = tmp_path / "learner.py"
+    path.write_text(f"def answer(x):\n    return {line}\n", encoding="utf-8")
+    names = {}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
+    assert is_blank(names["answer"]) == blank
+
+
+def test_code_that_stops_is_told_with_its_error():
+    source = SOURCE.replace("answer == 4", "answer / 0 == 4")
+    assert "Your code stopped with ZeroDivisionError: division by zero" in judge("q1", source, {"answer": 3})
+
+
+def test_unknown_tasks_and_exercises_end_in_a_sentence():
+    exercise = Exercise(NAMES[0])
+    with pytest.raises(CourseError, match="'q99' is no task here"):
+        exercise.check("q99")
+    with pytest.raises(CourseError, match=re.escape("99_nothing.ipynb is not in")):
+        Exercise("99_nothing")
+    with pytest.raises(CourseError, match="No exercise begins with 99"):
+        find_masters(["99"])
+
+
+def test_a_stale_copy_is_noticed(tmp_path, monkeypatch):
+    master = find_masters(["02"])[0]
+    monkeypatch.setattr("tools.classroom.exercise_builder.STUDENTS", tmp_path)
+    assert "is missing" in stale(master)
+    text = (STUDENTS / master.name).read_text(encoding="utf-8")
+    (tmp_path / master.name).write_text(text.replace("about one line", "about two lines"), encoding="utf-8")
+    assert "is not what its master gives" in stale(master)
+    assert [path.name for path in tmp_path.iterdir()] == [master.name]

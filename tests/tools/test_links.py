@@ -1,0 +1,104 @@
+"""Badges, Colab's first cell and the README's map all follow one setting."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+
+import pytest
+
+from tools.repo import course_map
+from tools.repo.course_map import Home, linked, opening_of, problems, read_home, with_map, write_home
+from tools.repo.notebooks import ROOT, find_notebooks, read_notebook
+from utils.errors import CourseError
+
+FORK = Home("ada/gpt2-course", "spring-2027")
+NOTEBOOKS = [path.relative_to(ROOT).as_posix() for path in find_notebooks()]
+
+
+def test_every_badge_first_cell_and_the_map_are_what_the_setting_says():
+    assert list(problems(read_home())) == []
+
+
+def test_on_a_fork_everything_is_stale_until_it_is_rewritten():
+    found = list(problems(FORK))
+    assert len(found) == len(NOTEBOOKS) + 1
+    assert any("README.md" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_rewritten_notebook_opens_the_fork_and_changes_nothing_else(name):
+    path = ROOT / name
+    before = read_notebook(path)
+    after = linked(copy.deepcopy(before), path, FORK)
+    changed = [new.source for old, new in zip(before.cells, after.cells, strict=True) if old.source != new.source]
+    assert len(changed) == 2
+    assert f"https://colab.research.google.com/github/ada/gpt2-course/blob/spring-2027/{name})" in changed[0]
+    assert "--branch spring-2027 https://github.com/ada/gpt2-course" in changed[1]
+    assert f'home / "{path.parent.relative_to(ROOT).as_posix()}"' in changed[1]
+    assert read_home().repository not in "".join(changed)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_pictures_of_badges_are_our_own_and_exist(name):
+    path = ROOT / name
+    pictures = re.findall(r"!\[Open in Colab\]\(([^)]+)\)", "".join(cell.source for cell in read_notebook(path).cells))
+    assert pictures and all((path.parent / picture).resolve().is_file() for picture in pictures)
+
+
+@pytest.mark.parametrize("path", [ROOT / name for name in NOTEBOOKS if not name.startswith("exercises")], ids=str)
+def test_an_opening_tells_title_aims_minutes_and_hardware(path):
+    said = opening_of(path)
+    assert all(said.values()), said
+    assert re.match(r"\d", said["minutes"]) and "\n" not in said["aims"]
+
+
+def test_the_map_names_every_notebook_of_the_course():
+    text = course_map.course_map(read_home())
+    shown = [name for name in NOTEBOOKS if name.count("/") == 1]
+    assert all(f"({name})" in text for name in shown)
+    assert "solutions/" not in text
+
+
+def test_the_map_replaces_only_what_stands_between_its_marks():
+    readme = f"# Title\n{course_map.START}\nfrom last year\n{course_map.END}\nrest\n"
+    made = with_map(readme, FORK)
+    assert (
+        made.startswith("# Title\n")
+        and made.endswith("\nrest\n")
+        and "from last year" not in made
+        and "ada/gpt2-course" in made
+    )
+    with pytest.raises(CourseError, match="lacks the lines"):
+        with_map("# Title\n", FORK)
+
+
+def test_the_setting_is_read_and_written_in_place(tmp_path):
+    setting = tmp_path / "pyproject.toml"
+    shutil.copy(ROOT / "pyproject.toml", setting)
+    write_home(FORK, setting)
+    assert read_home(setting) == FORK
+    before, after = (path.read_text(encoding="utf-8").splitlines() for path in (ROOT / "pyproject.toml", setting))
+    assert sum(old != new for old, new in zip(before, after, strict=True)) == 2
+    setting.write_text("[project]\n", encoding="utf-8")
+    with pytest.raises(CourseError, match=r"lacks repository or branch under \[tool.course\]"):
+        read_home(setting)
+
+
+@pytest.mark.parametrize("repository", ["https://github.com/ada/course", "course", "ada/course/tree", "a b/c"])
+def test_a_repository_is_owner_and_name(repository):
+    with pytest.raises(CourseError, match="expected owner/name"):
+        Home(repository, "main")
+
+
+def test_a_notebook_without_badge_or_first_cell_is_named():
+    path = find_notebooks()[0]
+    notebook = read_notebook(path)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("google.colab", "")
+    with pytest.raises(CourseError, match="no first code cell for Colab"):
+        linked(notebook, path, FORK)
+    notebook.cells[0].source = "# Title"
+    with pytest.raises(CourseError, match="has no badge"):
+        linked(notebook, path, FORK)

@@ -1,0 +1,82 @@
+"""The course as web pages: every notebook is there, every link leads somewhere, and nothing comes from outside."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.repo.notebooks import ROOT, read_notebook
+from tools.repo.site import build_site, dead_links, page_link, page_name, published_notebooks, published_texts
+from utils.errors import CourseError
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    build_site(out)
+    return out
+
+
+def test_every_notebook_and_text_is_a_page(site):
+    pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+    assert pages == {page_name(source) for source in [*published_notebooks(), *published_texts()]}
+    assert "index.html" in pages and "docs/glossary.html" in pages
+    assert not any("solutions" in page for page in pages)
+
+
+def test_no_link_is_dead_and_nothing_is_loaded_from_outside(site):
+    assert list(dead_links(site)) == []
+
+
+def test_a_page_shows_what_its_notebook_says_prints_and_draws(site):
+    source = ROOT / "lessons" / "02_look_inside_gpt2.ipynb"
+    page = (site / page_name(source)).read_text(encoding="utf-8")
+    notebook = read_notebook(source)
+    pictures = sum("image/png" in out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", []))
+    assert page.count('src="data:image/png;base64,') == pictures > 0
+    assert "<title>02 · Look inside GPT-2</title>" in page
+    assert "The same in all 225 numbers." in page
+
+
+def test_links_between_sources_become_links_between_pages():
+    readme, lesson = ROOT / "README.md", ROOT / "lessons" / "02_look_inside_gpt2.ipynb"
+    assert page_link("lessons/02_look_inside_gpt2.ipynb", readme) == "lessons/02_look_inside_gpt2.html"
+    assert page_link("../README.md", lesson) == "../index.html"
+    assert page_link("https://example.org/a", lesson) == "https://example.org/a"
+    assert re.fullmatch(
+        r"https://github.com/[^/]+/[^/]+/blob/[^/]+/utils/model.py", page_link("../utils/model.py", lesson)
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('<a href="gone.html">x</a>', "links to gone.html, which is not there"),
+        ('<a href="#nowhere">x</a>', "a place that is not on that page"),
+        ('<img src="https://example.org/x.png">', "loads https://example.org/x.png from outside"),
+        ('<script src="https://example.org/x.js"></script>', "from outside"),
+        ('<img src="gone.png">', "links to gone.png"),
+    ],
+)
+def test_dead_links_and_loads_from_outside_are_named(tmp_path, body, words):
+    (tmp_path / "a.html").write_text(f'<h1 id="top">T</h1><a href="#top">up</a>{body}', encoding="utf-8")
+    (found,) = dead_links(tmp_path)
+    assert found.startswith("a.html ") and words in found
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(CourseError, match="holds something else than a site"):
+        build_site(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_every_word_of_the_glossary_leads_to_a_lesson_and_stands_in_order():
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"(?m)^\*\*([^*]+)\*\* · ", text)
+    assert len(words) > 40
+    assert [word.lower() for word in words] == sorted(word.lower() for word in words)
+    missing = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not (ROOT / "docs" / link).is_file()]
+    assert missing == []

@@ -1,0 +1,195 @@
+"""Every recipe loads and takes a step; a run on few tokens ends with all of them; little text explains itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from filelock import FileLock, Timeout
+
+from labs.true_size.recipe_memory import learning_parameters, recipe_memory
+from utils.config import SIZES, format_bytes, total_parameters
+from utils.errors import CourseError
+from utils.evaluate import Protocol, measure_loss
+from utils.files.places import ROOT
+from utils.files.settings import read_settings
+from utils.loaders import load_gpt2, save_gpt2
+from utils.model import GPT2
+from utils.stories.generator import corpus
+from utils.texts.bins import load_bin, tokenize_to_bin
+from utils.texts.corpus import BinSettings
+from utils.texts.records import Document
+from utils.tokenizer import Tokenizer
+from utils.training.compact_vocabulary import CompactVocabulary, put_back, shrink
+from utils.training.recipes import Recipe, run_recipe
+
+RECIPES = sorted((ROOT / "labs" / "recipes").glob("*.yaml"))
+SMALL = ["context=32", "batch_size=1", "accumulate=1", "warmup_steps=1", "dtype=float32", "device=cpu"]
+
+
+def write_bins(folder: Path, texts: list[str], fraction: float = 0.3) -> Path:
+    documents = [Document(f"text {i}", text) for i, text in enumerate(texts)]
+    tokenize_to_bin(documents, folder, Tokenizer.gpt2(), BinSettings(fraction=fraction))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    """Prepared texts and a model of GPT-2's vocabulary, each as small as can be."""
+    base = tmp_path_factory.mktemp("recipes")
+    poems = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "data" / "poems").glob("*.txt"))[:6]]
+    torch.manual_seed(0)
+    model = GPT2(replace(SIZES["nano"], n_layer=2, n_head=2, n_embd=16, context=64))
+    return {
+        "poems": write_bins(base / "poems", poems),
+        "stories": write_bins(base / "stories", list(corpus(12, 3))),
+        "weights": save_gpt2(model, base / "weights"),
+    }
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads_and_takes_a_step_at_a_tiny_shape(path, folders, tmp_path):
+    recipe = read_settings(Recipe, [f"recipe={path}"])
+    words = [f"recipe={path}", *SMALL, "max_steps=1", f"out={tmp_path / 'run'}"]
+    words += [f"data={folders.get(Path(recipe.data).name, folders['poems'])}"]
+    words += [f"measure_also={folders[Path(recipe.measure_also).name]}"] if recipe.measure_also else []
+    words += [f"train_layers={min(1, recipe.train_layers)}"]
+    words += [f"weights={folders['weights']}"] if recipe.weights else ["n_layer=2", "n_head=2", "n_embd=16"]
+    assert recipe.weights in ("", *SIZES)
+    assert recipe.size in SIZES
+    result = run_recipe(words)
+    assert result.steps == 1
+    assert load_gpt2(tmp_path / "run").config.vocab_size == 50257
+
+
+COMPUTED = [path for path in RECIPES if path.stem not in ("nano", "medium_lora")]  # measured; adapters count otherwise
+
+
+@pytest.mark.parametrize("path", COMPUTED, ids=lambda path: path.stem)
+def test_the_memory_in_a_recipes_first_lines_is_what_its_settings_come_to(path):
+    text = path.read_text(encoding="utf-8")
+    assert all(word in text for word in ("Machine:", "Memory:", "Minutes:", "Loss:")), "say what it takes"
+    figure, dtype = re.search(r"Memory: (.+?) computed for (\w+) products", text).groups()
+    recipe = read_settings(Recipe, [f"recipe={path}"])
+    total = sum(recipe_memory(recipe, dtype).values())
+    assert figure == format_bytes(total)
+    fits = float(re.search(r"with (\d+) GB", text)[1]) * 1e9 if "with" in text.split("Memory")[0] else 16e9
+    assert total < 0.9 * fits
+
+
+def test_learning_parameters_are_those_of_the_last_blocks():
+    with torch.device("meta"):
+        model = GPT2(SIZES["small"])
+    for layers in (1, 3, 12):
+        parts = [*model.blocks[-layers:], model.final_norm]
+        assert learning_parameters(SIZES["small"], layers) == sum(
+            p.numel() for part in parts for p in part.parameters()
+        )
+    recipe = Recipe(size="small", context=64)
+    whole, part = (recipe_memory(replace(recipe, train_layers=n), "float32") for n in (0, 2))
+    assert whole["gradients"] == 4 * total_parameters(SIZES["small"])
+    assert part["weights"] == whole["weights"] and part["optimizer"] < 0.15 * whole["optimizer"]
+
+
+# Few tokens of many
+
+
+def test_a_model_shrunk_to_used_tokens_and_put_back_is_the_model():
+    torch.manual_seed(0)
+    model = GPT2(replace(SIZES["nano"], n_layer=1, n_head=1, n_embd=8, vocab_size=30, context=16)).eval()
+    used = np.array([2, 5, 11, 29])
+    small = shrink(model, used)
+    tokens = torch.tensor([[0, 3, 1, 2]])
+    full_tokens = torch.from_numpy(used)[tokens]
+    assert torch.allclose(small(tokens), model(full_tokens)[..., torch.from_numpy(used)], atol=1e-6)
+    back = put_back(small, used, model.token_embedding.weight.detach())
+    assert torch.equal(back(full_tokens), model(full_tokens))
+
+
+def test_a_compact_run_from_weights_keeps_the_rows_that_the_text_never_uses(folders, tmp_path):
+    words = [f"weights={folders['weights']}", f"data={folders['poems']}", f"measure_also={folders['stories']}", *SMALL]
+    words += ["compact=true", "max_steps=4", "learning_rate=0.01", "evaluate_every=2", "memorization_samples=2"]
+    result = run_recipe([*words, f"out={tmp_path / 'run'}"])
+    before, after = load_gpt2(folders["weights"]), load_gpt2(tmp_path / "run")
+    texts = [load_bin(folders[name] / f"{side}.bin") for name, side in PARTS]
+    used = torch.zeros(50257, dtype=bool)
+    used[torch.from_numpy(np.unique(np.concatenate([*texts, [50256]])).astype(np.int64))] = True
+    rows = [model.token_embedding.weight.detach() for model in (before, after)]
+    assert torch.equal(rows[0][~used], rows[1][~used])
+    assert not torch.equal(rows[0][used], rows[1][used])
+    held_out = load_bin(folders["poems"] / "validate.bin")
+    full = measure_loss(after, held_out, Protocol(32, 32)).loss
+    assert full > result.best_validate_loss, "among more tokens it is harder to be right"
+    assert [*(tmp_path / "run").glob("evaluations.csv")]
+
+
+PARTS = (("poems", "train"), ("poems", "validate"), ("stories", "validate"))
+
+
+@pytest.mark.parametrize("start", ["weights", "zero"])
+def test_a_compact_run_goes_on_after_it_was_finished(folders, tmp_path, start):
+    words = [f"data={folders['poems']}", *SMALL, "compact=true", "evaluate_every=2", f"out={tmp_path / 'run'}"]
+    words += [f"weights={folders['weights']}"] if start == "weights" else ["n_layer=1", "n_head=1", "n_embd=8"]
+    run_recipe([*words, "max_steps=2", "patience=5"])
+    result = run_recipe([*words, "max_steps=4", "patience=5", "resume=true"])
+    assert result.steps == 4
+    assert load_gpt2(tmp_path / "run").config.vocab_size == 50257
+
+
+def test_a_run_keeps_its_folder_until_the_weights_have_their_full_vocabulary(folders, tmp_path, monkeypatch):
+    expand, refused = CompactVocabulary.expand_file, []
+
+    def expand_and_look(*arguments) -> None:
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / ".run.lock", timeout=0).acquire()
+        refused.append(True)
+        expand(*arguments)
+
+    monkeypatch.setattr(CompactVocabulary, "expand_file", expand_and_look)
+    words = [*SMALL, "max_steps=1", "compact=true", "n_layer=2", "n_head=2", "n_embd=16"]
+    run_recipe([*words, f"data={folders['stories']}", f"out={tmp_path / 'run'}"])
+    assert refused
+    with FileLock(tmp_path / ".run.lock", timeout=0):
+        pass  # free again
+
+
+@pytest.mark.parametrize("compact", ["true", "false"])
+def test_a_run_learns_from_whole_documents(folders, tmp_path, compact):
+    words = ["context=256", "batch_size=2", "max_steps=30", "learning_rate=0.01", "warmup_steps=1", "dtype=float32"]
+    words += ["n_layer=2", "n_head=2", "n_embd=16", "device=cpu", f"compact={compact}", "whole_documents=true"]
+    result = run_recipe([*words, f"data={folders['stories']}", f"out={tmp_path / 'run'}"])
+    steps = pd.read_csv(tmp_path / "run" / "steps.csv")
+    assert result.train_loss < steps.loss[0] - 1
+    assert set(steps.samples) == {2}  # stories are about as long as the context
+
+
+# Little text, and texts that don't fit together
+
+
+def test_a_corpus_of_26_lines_trains_and_a_context_too_long_for_it_is_explained(tmp_path):
+    lines = [
+        f"{letter} is for {letter}pple, and that is line {i}.\n"
+        for i, letter in enumerate("abcdefghijklmnopqrstuvwxyz")
+    ]
+    (tmp_path / "lines.txt").write_text("".join(lines), encoding="utf-8")
+    bins = tokenize_to_bin(tmp_path / "lines.txt", tmp_path / "bins", Tokenizer.gpt2(), BinSettings())
+    words = [f"data={tmp_path / 'bins'}", "n_layer=1", "n_head=1", "n_embd=16", "device=cpu", "dtype=float32"]
+    words += [f"out={tmp_path / 'run'}", "max_steps=3", "evaluate_every=1"]
+    with pytest.raises(CourseError, match="tokens were found, but a context of 900 needs 901") as refused:
+        run_recipe([*words, "context=900"])
+    longest = int(re.search(r"context of at most (\d+)", str(refused.value))[1])
+    result = run_recipe([*words, f"context={longest}", "batch_size=2"])
+    print(f"\n26 lines: {bins.train_tokens} tokens, context {longest}, loss {result.train_loss:.2f} after 3 steps")
+    assert result.steps == 3
+    assert result.best_validate_loss is not None
+
+
+def test_a_folder_to_measure_that_is_missing_or_of_other_tokens_gets_a_sentence(folders, tmp_path):
+    words = [f"data={folders['poems']}", *SMALL, f"out={tmp_path / 'run'}"]
+    with pytest.raises(CourseError, match="nowhere.*is not there, though measure_also asks for it"):
+        run_recipe([*words, f"measure_also={tmp_path / 'nowhere'}"])

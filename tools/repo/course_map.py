@@ -1,0 +1,179 @@
+"""Where the course lives on the web, and what follows from it: badges, Colab's first cell, the README's map.
+
+One setting says it, `[tool.course]` in pyproject.toml; `python -m tools links` writes it everywhere, so that
+on a fork every badge opens the fork.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from tools.repo.notebooks import ROOT, find_notebooks, read_notebook, write_notebook
+from utils.errors import CourseError
+
+SETTING = ROOT / "pyproject.toml"
+
+
+PICTURE = "docs/open_in_colab.svg"  # our own, so that no page of the course loads anything from outside
+
+
+START, END = "<!-- course map: made by `python course.py links` -->", "<!-- end of course map -->"
+
+
+BADGE_LINE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\([^)]*\)", re.IGNORECASE)
+
+
+BOOTSTRAP = """import importlib.util
+import os
+import pathlib
+import sys
+
+if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):  # elsewhere nothing happens
+    home = pathlib.Path("/content/{folder}")
+    if not home.exists():
+        !git clone --quiet --depth 1 --branch {branch} https://github.com/{repository} {{home}}
+    os.chdir(home / "{place}")
+    sys.path.insert(0, str(home))
+    from utils.session import install_missing
+
+    install_missing()"""
+
+
+@dataclass(frozen=True)
+class Home:
+    """The repository, as owner/name, and the branch that badges open."""
+
+    repository: str
+    branch: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repository):
+            raise CourseError(f"repository is {self.repository!r}, expected owner/name, as in its address on GitHub.")
+        if not re.fullmatch(r"[\w./-]+", self.branch):
+            raise CourseError(f"branch is {self.branch!r}, expected the name of a branch or tag.")
+
+    def badge(self, path: Path) -> str:
+        """Return the Markdown that opens a notebook in Colab; the picture's path is relative to the notebook."""
+        up = "../" * (len(path.relative_to(ROOT).parts) - 1)
+        return f"[![Open in Colab]({up}{PICTURE})]({self.address(path)})"
+
+    def address(self, path: Path) -> str:
+        name = path.relative_to(ROOT).as_posix()
+        return f"https://colab.research.google.com/github/{self.repository}/blob/{self.branch}/{name}"
+
+    def bootstrap(self, path: Path) -> str:
+        """Return the first code cell of a notebook: on Colab it fetches the course, elsewhere it does nothing."""
+        place = path.relative_to(ROOT).parent.as_posix()
+        folder = self.repository.rpartition("/")[2]
+        return BOOTSTRAP.format(folder=folder, branch=self.branch, repository=self.repository, place=place)
+
+
+def read_home(setting: Path = SETTING) -> Home:
+    """Return where the course lives, as pyproject.toml says."""
+    found = tomllib.loads(setting.read_text(encoding="utf-8")).get("tool", {}).get("course", {})
+    if not {"repository", "branch"} <= found.keys():
+        raise CourseError(f"{setting.name} lacks repository or branch under [tool.course].")
+    return Home(found["repository"], found["branch"])
+
+
+def write_home(home: Home, setting: Path = SETTING) -> None:
+    """Set where the course lives."""
+    text = setting.read_text(encoding="utf-8")
+    for name, value in (("repository", home.repository), ("branch", home.branch)):
+        text = re.sub(rf'(?m)^{name} = "[^"]*"$', f'{name} = "{value}"', text)
+    setting.write_text(text, encoding="utf-8", newline="\n")
+
+
+def linked(notebook: NotebookNode, path: Path, home: Home) -> NotebookNode:
+    """Give a notebook, in place, its badge and its first code cell."""
+    first = next((cell for cell in notebook.cells if cell.cell_type == "markdown"), None)
+    if first is None or not BADGE_LINE.search(first.source):
+        raise CourseError(f"{path.name} has no badge in its first text: begin it with [![Open in Colab](…)](…).")
+    first.source = BADGE_LINE.sub(lambda _: home.badge(path), first.source, count=1)
+    code = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
+    if code is None or "google.colab" not in code.source:
+        raise CourseError(f"{path.name} has no first code cell for Colab: copy that of lesson 00.")
+    code.source = home.bootstrap(path)
+    return notebook
+
+
+def opening_of(path: Path) -> dict[str, str]:
+    """Return what a notebook's first cell says: title, aims, minutes, hardware."""
+    text = next(cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown")
+    title = re.search(r"(?m)^# (?:Exercise |Lab )?\d\d · (.+)$", text)
+    aims = re.search(r"You will be able to\**\*?\s*(.+?)(?:\n\n|\n\*Needs|\Z)", text, re.DOTALL)
+    found = {"title": title[1] if title else path.stem, "aims": _in_a_line(aims[1]) if aims else ""}
+    for word in ("Minutes", "Hardware"):
+        said = re.search(rf"\*{word}\*\s*([^*\n]+?)\.?\s*(?=\*|\n|$)", text)
+        found[word.lower()] = said[1].strip() if said else ""
+    return found
+
+
+def _in_a_line(aims: str) -> str:
+    lines = [line.strip().removeprefix("- ").rstrip(".;,") for line in aims.strip().splitlines()]
+    return "; ".join(line for line in lines if line)
+
+
+def course_map(home: Home) -> str:
+    """Return the README's map: a table of lessons, one of exercises, one of labs."""
+    return "\n\n".join("\n".join(table) for table in _tables(home))
+
+
+def _tables(home: Home) -> Iterator[list[str]]:
+    for folder, kind in (("lessons", "lesson"), ("exercises", "exercise"), ("labs", "lab")):
+        rows = []
+        for path in sorted((ROOT / folder).glob("*.ipynb")):
+            said, name = opening_of(path), path.relative_to(ROOT).as_posix()
+            colab = f"[![Open in Colab]({PICTURE})]({home.address(path)})"
+            minutes = re.sub(r" \((nano|small)\)", "", said["minutes"])
+            cells = [path.name[:2], f"[{said['title']}]({name})", minutes, said["hardware"], colab]
+            rows.append(cells if kind == "exercise" else [*cells[:2], said["aims"], *cells[2:]])
+        if rows:
+            head = ["", kind, "you will be able to", "minutes (nano / small)", "hardware", ""]
+            if kind == "exercise":
+                head = ["", kind, "minutes", "hardware", ""]
+            yield [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def problems(home: Home) -> Iterator[str]:
+    """Yield what is stale: a notebook's badge or first cell, the README's map."""
+    for path in find_notebooks():
+        notebook = read_notebook(path)
+        before = [cell.source for cell in notebook.cells]
+        if [cell.source for cell in linked(notebook, path, home).cells] != before:
+            yield f"{path.relative_to(ROOT).as_posix()} opens another place than {home.address(path)}"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    if with_map(readme, home) != readme:
+        yield "README.md has another course map than its notebooks give"
+
+
+def with_map(readme: str, home: Home) -> str:
+    """Return the README with its map made anew."""
+    before, start, rest = readme.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise CourseError(f"README.md lacks the lines {START} and {END}, between which the map goes.")
+    return f"{before}{START}\n{course_map(home)}\n{END}{after}"
+
+
+def write_links(home: Home) -> int:
+    """Write badges, first cells and the map; return how many files changed."""
+    changed = 0
+    for path in find_notebooks():
+        notebook = read_notebook(path)
+        before = str(notebook)
+        if str(linked(notebook, path, home)) != before:
+            write_notebook(notebook, path)
+            changed += 1
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    if (new := with_map(text, home)) != text:
+        readme.write_text(new, encoding="utf-8", newline="\n")
+        changed += 1
+    return changed

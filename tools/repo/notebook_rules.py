@@ -1,0 +1,167 @@
+"""What a stored notebook must be like: each rule says in a sentence what is wrong and what to do."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from nbformat import NotebookNode
+
+CELLS = (25, 45)  # of a lesson
+
+
+MEDIAN_LINES, MOST_LINES = 6, 20  # of its code cells
+
+
+OPENING = ("colab", "*You will be able to*", "*Needs*", "*Minutes*", "*Hardware*")
+
+
+IGNORED = "nbval-ignore-output"
+
+
+FORBIDDEN_TAGS = ("nbval-skip", "raises-exception", "nbval-raises-exception")
+
+
+PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
+
+
+NAME = re.compile(r"\d\d_[a-z]+(_[a-z0-9]+)+")
+
+
+# What differs between machines and runs, in the printed text of a compared cell.
+UNSTABLE = {
+    "a version": re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])|\d\+(cpu|cu\d+)\b"),
+    "a path": re.compile(r"(?<!\w)/(home|root|Users|tmp|private|content|usr|var|opt)/|[A-Z]:\\|\.venv|site-packages"),
+    "a date": re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b"),
+    "a time of day": re.compile(r"\b[0-2]?\d:[0-5]\d:[0-5]\d\b"),
+    "an address in memory": re.compile(r"\b0x[0-9a-f]{6,}\b"),
+    "a raw float": re.compile(r"\d\.\d{7,}"),
+    "a progress bar": re.compile(r"\d+%\|"),
+}
+
+
+def problems(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    """Yield what is wrong with a stored notebook: every rule for a lesson, fewer for the others."""
+    yield from stored_rules(notebook)
+    yield from output_rules(notebook)
+    if path.parent.name in ("lessons", "labs"):
+        yield from opening_rules(notebook, path)
+    if path.parent.name == "lessons":
+        yield from length_rules(notebook)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the code cells that hold something."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def name_of(cell: NotebookNode) -> str:
+    """Return how a message names a cell: by the first line of its text."""
+    lines = cell.source.strip().splitlines() or ["(empty)"]
+    return f"the cell `{lines[0][:60]}`"
+
+
+def stored_rules(notebook: NotebookNode) -> Iterator[str]:
+    """Outputs are stored, in order, and nothing else is."""
+    again = "run `python -m tools notebooks` on it"
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"its execution counts are {counts}, not 1 to {len(counts)}: {again}."
+    ids = [cell.get("id") for cell in notebook.cells]
+    if None in ids or len(set(ids)) < len(ids):
+        yield f"its cells lack ids of their own: {again}."
+    if "widgets" in notebook.metadata:
+        yield f"it holds the state of widgets: {again}."
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and not cell.source.strip():
+            yield "it has an empty code cell: remove it."
+        if "execution" in cell.metadata or "ExecuteTime" in cell.metadata:
+            yield f"{name_of(cell)} holds the time at which it ran: {again}."
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                yield f"{name_of(cell)} stored an error: catch it and print its message if it is intended."
+            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+                yield f"{name_of(cell)} stored the id of a widget: {again}."
+
+
+def output_rules(notebook: NotebookNode) -> Iterator[str]:
+    """What is compared is stable; what is not compared is asserted, and rare; a picture is explained."""
+    cells = code_cells(notebook)
+    ignored = [cell for cell in cells if IGNORED in cell.metadata.get("tags", [])]
+    if len(ignored) * 4 > len(cells):
+        yield f"{len(ignored)} of its {len(cells)} code cells are not compared: at most a quarter may be."
+    for cell in cells:
+        for tag in FORBIDDEN_TAGS:
+            if tag in cell.metadata.get("tags", []):
+                yield f"{name_of(cell)} has the tag {tag}: let it run, and catch an intended error."
+        if re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE)", cell.source):
+            yield f"{name_of(cell)} steers nbval by a comment: use the tag {IGNORED}."
+        if cell in ignored and not has_assertion(cell.source):
+            yield f"{name_of(cell)} is not compared and asserts nothing: assert what it shows."
+        elif cell not in ignored:
+            yield from unstable_output(cell)
+    for cell, following in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
+        if shows_picture(cell) and (following is None or following.cell_type != "markdown"):
+            yield f"{name_of(cell)} shows a picture: say what it shows in a text cell right below it."
+
+
+def unstable_output(cell: NotebookNode) -> Iterator[str]:
+    """Name what in the printed text of a compared cell would differ elsewhere."""
+    for output in cell.outputs:
+        texts = [output.get("text", "")] + [
+            output.get("data", {}).get(kind, "") for kind in ("text/plain", "text/html")
+        ]
+        for what, pattern in UNSTABLE.items():
+            if match := pattern.search("\n".join(texts)):
+                yield f"{name_of(cell)} prints {what}, `{match[0]}`: round it, drop it or assert it."
+
+
+def has_assertion(source: str) -> bool:
+    """Tell whether a cell asserts something: by `assert`, or by calling a function named check…
+
+    >>> has_assertion("assert x == 1"), has_assertion("check_close(a, b)"), has_assertion("# assert")
+    (True, True, False)
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE))))
+    except SyntaxError:
+        return False
+    names = [getattr(node.func, "id", getattr(node.func, "attr", "")) for node in nodes if isinstance(node, ast.Call)]
+    return any(isinstance(node, ast.Assert) for node in nodes) or any(n.startswith(("check", "assert")) for n in names)
+
+
+def shows_picture(cell: NotebookNode) -> bool:
+    """Tell whether a cell stored a picture."""
+    return any(kind in output.get("data", {}) for output in cell.get("outputs", []) for kind in PICTURES)
+
+
+def opening_rules(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    """The file's name says what the learner does; the first cell says what it gives and what it takes."""
+    if not NAME.fullmatch(path.stem):
+        yield f"its name {path.name} is not of the form NN_verb_phrase.ipynb, in small letters."
+    first = notebook.cells[0] if notebook.cells else None
+    if first is None or first.cell_type != "markdown":
+        yield "its first cell is not text: begin with badge, title and aims."
+        return
+    for words in OPENING:
+        if words.strip("*").lower() not in first.source.lower():
+            yield f"its first cell lacks {words!r}."
+    code = code_cells(notebook)
+    if not code or "start(" not in "".join(cell.source for cell in code[:2]):
+        yield "its first code cells don't call `start(seed)`."
+
+
+def length_rules(notebook: NotebookNode) -> Iterator[str]:
+    """A lesson moves in small steps: 25–45 cells, code cells of few lines."""
+    low, high = CELLS
+    if not low <= len(notebook.cells) <= high:
+        yield f"it has {len(notebook.cells)} cells, a lesson has {low} to {high}."
+    lines = [len(cell.source.strip().splitlines()) for cell in code_cells(notebook)]
+    if lines and median(lines) > MEDIAN_LINES:
+        yield f"its code cells have {median(lines):g} lines in the median, {MEDIAN_LINES} is the most: split."
+    for cell in code_cells(notebook):
+        if (count := len(cell.source.strip().splitlines())) > MOST_LINES:
+            yield f"{name_of(cell)} has {count} lines, {MOST_LINES} are the most: split it or use utils."

@@ -1,0 +1,192 @@
+"""Run notebooks and store what they print: `python -m tools notebooks [--check] [paths]`.
+
+A stored notebook holds its outputs and execution counts, and nothing that changes from run to run: no times,
+no widget state, no ids of widgets, no names of machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+
+from utils.errors import CourseError
+from utils.files.places import ROOT
+
+FOLDERS = ("lessons", "exercises", "labs")
+
+
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+KEEP_OF_NOTEBOOK = ("otter",)  # beside kernelspec and language_info; otter-grader reads its own settings here
+
+
+KEEP_OF_CELL = ("tags", "deletable", "editable", "otter")
+
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+# What a run may depend on, the same everywhere: the embedded model, no hub, no questions.
+SETTINGS = {
+    "COURSE_MODEL": "nano",
+    "COURSE_DEVICE": "cpu",
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONHASHSEED": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TQDM_DISABLE": "1",
+}
+
+
+def find_notebooks(paths: Iterable[Path | str] = ()) -> list[Path]:
+    """Return the notebooks among `paths` and in the folders among them; without paths, all of the course."""
+    chosen = [Path(path) for path in paths] or [ROOT / folder for folder in FOLDERS]
+    found: set[Path] = set()
+    for path in chosen:
+        if path.suffix == ".ipynb" and path.is_file():
+            found.add(path.resolve())
+        elif path.is_dir():
+            found |= {p.resolve() for p in path.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts}
+        elif path not in [ROOT / folder for folder in FOLDERS]:
+            raise CourseError(f"{path} is neither a notebook nor a folder of notebooks.")
+    return sorted(found)
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Read a notebook of format 4, or say what is wrong with the file."""
+    try:
+        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    except (ValueError, AttributeError, nbformat.ValidationError) as error:
+        raise CourseError(f"{path.name} is not a notebook of format 4: {str(error)[:200]}") from error
+
+
+def write_notebook(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook in one piece, so that an interruption leaves the old file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(as_text(notebook), encoding="utf-8", newline="\n")
+    partial.replace(path)
+
+
+def as_text(notebook: nbformat.NotebookNode) -> str:
+    """Return a notebook as the text that is stored."""
+    return nbformat.writes(notebook, indent=1, ensure_ascii=False).rstrip("\n") + "\n"
+
+
+def run_notebook(path: Path, timeout: int = 120) -> nbformat.NotebookNode:
+    """Run a notebook from top to bottom in a fresh kernel and return it with its new outputs."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    notebook = read_notebook(path)
+    search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+    )
+    try:
+        client.execute(env={**os.environ, **SETTINGS, "PYTHONPATH": os.pathsep.join(search)})
+    except CellExecutionError as error:
+        raise CourseError(f"{path.name} stopped, and nothing was stored: {failed_cell(notebook, error)}") from error
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise CourseError(f"{path.name} stopped, and nothing was stored: {str(error)[:500]}") from error
+    return notebook
+
+
+def failed_cell(notebook: nbformat.NotebookNode, error: Exception) -> str:
+    """Say which cell failed, and how, in a line or two."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                first = cell.source.strip().splitlines()[0]
+                return f"{output.ename}: {output.evalue} in cell {number}, which begins with `{first}`."
+    return str(error)[-500:]
+
+
+def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Strip in place what changes from run to run and from machine to machine; give every cell its own id."""
+    kept = {key: notebook.metadata[key] for key in KEEP_OF_NOTEBOOK if key in notebook.metadata}
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}, **kept})
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    used: set[str] = set()
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in KEEP_OF_CELL if key in cell.metadata})
+        cell.id = unique_id(cell, used)
+        used.add(cell.id)
+        for output in cell.get("outputs", []):
+            normalise_output(output)
+    return notebook
+
+
+def normalise_output(output: nbformat.NotebookNode) -> None:
+    """Strip in place the metadata of one output and the id of a widget that no longer exists."""
+    if "metadata" in output:
+        output.metadata = nbformat.from_dict({})
+    if WIDGET in output.get("data", {}):
+        del output.data[WIDGET]
+
+
+def unique_id(cell: nbformat.NotebookNode, used: set[str]) -> str:
+    """Return the cell's id if it is valid and still free, else one made from the cell's own text."""
+    name = cell.get("id", "")
+    turn = 0
+    while name in used or not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name):
+        name = hashlib.sha256(f"{cell.source}{turn}".encode()).hexdigest()[:8]
+        turn += 1
+    return name
+
+
+def check_notebook(path: Path) -> list[str]:
+    """Return what is stale or unclean in a stored notebook, one sentence each, without running it."""
+    from tools.repo.notebook_rules import problems
+
+    notebook = read_notebook(path)
+    found = list(problems(notebook, path))
+    if not found and as_text(normalise(read_notebook(path))) != path.read_text(encoding="utf-8"):
+        found.append("it is not as `python -m tools notebooks` would write it: run that command on it.")
+    return found
+
+
+def main(paths: Iterable[Path | str] = (), check: bool = False, store: bool = True, timeout: int = 120) -> int:
+    """Run notebooks and store what they print, or only run or check them; return 1 if one is bad."""
+    failures = 0
+    for path in find_notebooks(paths):
+        found = []
+        try:
+            ran = None if check else normalise(run_notebook(path, timeout))
+            if ran and store:
+                write_notebook(ran, path)
+            found = check_notebook(path) if check or store else []
+        except CourseError as error:
+            found = [str(error)]
+        failures += bool(found)
+        print(f"{path.name}: {'' if found else 'good'}" + "".join(f"\n  - {line}" for line in found), flush=True)
+    return int(failures > 0)
+
+
+def parse(words: list[str] | None = None) -> dict:
+    """Read the command line of `python -m tools.repo.notebooks`."""
+    parser = argparse.ArgumentParser(prog="notebooks", description=__doc__.splitlines()[0])
+    parser.add_argument("paths", nargs="*", help="notebooks or folders; default: the whole course")
+    parser.add_argument("--check", action="store_true", help="run nothing, report what is stale or unclean")
+    parser.add_argument("--no-store", dest="store", action="store_false", help="run, but leave the files alone")
+    parser.add_argument("--timeout", type=int, default=120, help="seconds that one cell may take")
+    return vars(parser.parse_args(words))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(**parse()))
+    except CourseError as error:
+        sys.exit(str(error))

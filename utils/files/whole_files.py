@@ -1,0 +1,60 @@
+"""New room.."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+from utils.errors import CourseError, show
+
+LONGEST_JSON = 100_000_000  # bytes, the limit of the safetensors library for its header too
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON object, or say what is wrong with the file."""
+    try:
+        if path.stat().st_size > LONGEST_JSON:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes, expected at most {LONGEST_JSON:,}")
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CourseError(f"{path} is not there. A model folder needs config.json and weights.") from None
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise CourseError(f"{path} is not readable as JSON: {error}. Fetch it again.") from error
+    if not isinstance(content, dict):
+        raise CourseError(f"{path} holds a {type(content).__name__}, expected a JSON object.")
+    return content
+
+
+def parse_json(text: str | bytes):
+    """Parse JSON in which no key stands twice: one reader would take the first value, another one the last."""
+
+    def once(pairs: list[tuple[str, object]]) -> dict:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = Counter(name for name, _ in pairs)
+            raise ValueError(f"the key {show(max(names, key=names.get))} stands there twice")
+        return found
+
+    return json.loads(text, object_pairs_hook=once)
+
+
+def write_whole(path: Path, write) -> None:
+    """Call `write(file)` on a temporary neighbor and put it in place of `path` only when all of it is on disk."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise CourseError(
+            f"{path} could not be written: {error.strerror or error}. What was there before is untouched; "
+            "make room or choose another folder."
+        ) from error
+    finally:
+        if part.exists():
+            part.unlink()

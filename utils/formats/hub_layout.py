@@ -1,0 +1,170 @@
+"""New room.."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from utils.config import GPT2Config
+from utils.errors import CourseError, show
+from utils.formats.safetensors import StoredTensor
+from utils.model import GPT2
+
+# Our names to the names that the hub's GPT-2 files use; {} is the number of the block.
+HUB_NAMES = {
+    "token_embedding": "wte",
+    "position_embedding": "wpe",
+    "final_norm": "ln_f",
+    "norm1": "ln_1",
+    "norm2": "ln_2",
+    "attention.qkv": "attn.c_attn",
+    "attention.out": "attn.c_proj",
+    "mlp.up": "mlp.c_fc",
+    "mlp.down": "mlp.c_proj",
+}
+
+
+# Weights of linear layers, which those files store in × out.
+LINEAR = ("attention.qkv.weight", "attention.out.weight", "mlp.up.weight", "mlp.down.weight")
+
+
+# Settings of `transformers` that would change the logits without changing a single tensor.
+SAME_NETWORK = {
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "tie_word_embeddings": True,
+}
+
+
+CONFIG_NAMES = ("n_layer", "n_embd", "vocab_size", "n_positions")
+
+
+MOST_LAYERS = 1000  # the largest GPT-2 has 48; a header may claim millions
+
+
+def hub_name(name: str) -> str:
+    """Translate one of our parameter names.
+
+    >>> hub_name("blocks.3.mlp.up.weight")
+    'h.3.mlp.c_fc.weight'
+    """
+    module, _, kind = name.rpartition(".")
+    if module.startswith("blocks."):
+        _, layer, part = module.split(".", 2)
+        return f"h.{layer}.{HUB_NAMES[part]}.{kind}"
+    return f"{HUB_NAMES[module]}.{kind}"
+
+
+def found_shape(stored: dict[str, StoredTensor], path: Path) -> tuple[int, int, int, int]:
+    """Return layers, width, vocabulary and context as the tensors tell them."""
+    for name in ("wte.weight", "wpe.weight"):
+        if name not in stored or len(stored[name].shape) != 2:
+            raise CourseError(
+                f"{path} holds no GPT-2: the matrix {name} is missing. Its tensors start with "
+                f"{', '.join(show(name) for name in sorted(stored)[:3]) or 'nothing'}."
+            )
+    vocab, width = stored["wte.weight"].shape
+    context = stored["wpe.weight"].shape[0]
+    layers = len({name.split(".")[1] for name in stored if name.startswith("h.") and name.endswith("ln_1.weight")})
+    if layers > MOST_LAYERS:
+        raise CourseError(f"{path} holds tensors of {layers:,} layers, expected at most {MOST_LAYERS:,}.")
+    return layers, width, vocab, context
+
+
+def parse_config(raw: dict, path: Path, found: tuple[int, int, int, int], names: tuple = CONFIG_NAMES) -> GPT2Config:
+    """Turn a config into ours, and refuse one that describes other tensors or another network."""
+    kind, activation = raw.get("model_type", "gpt2"), raw.get("activation_function", "gelu_new")
+    if kind != "gpt2" or activation not in ("gelu_new", "gelu_pytorch_tanh"):
+        raise CourseError(
+            f"{path} describes {str(kind)[:60]} with {str(activation)[:60]}, expected gpt2 with gelu_new."
+        )
+    for name, expected in SAME_NETWORK.items():
+        if raw.get(name, expected) != expected:
+            raise CourseError(
+                f"{path} says {name} is {show(raw[name])}, expected {expected}: that is a network which this course "
+                "does not build. Take the weights of a plain GPT-2."
+            )
+    for name, actual in zip(names, found, strict=True):
+        if raw.get(name, actual) != actual:
+            raise CourseError(
+                f"{path} says {name} is {show(raw[name])}, the tensors beside it say {actual}. "
+                "The config belongs to other weights: fetch both again from one place."
+            )
+    layers, width, vocab, context = found
+    return GPT2Config(layers, raw.get("n_head", max(1, width // 64)), width, vocab, context)
+
+
+def hub_shapes(config: GPT2Config) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name and shape of every tensor that a GPT-2 of this shape needs, as the hub's files store it."""
+    width = config.n_embd
+    yield "wte.weight", (config.vocab_size, width)
+    yield "wpe.weight", (config.context, width)
+    linear = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
+    linear |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
+    for layer in range(config.n_layer):
+        for norm in ("ln_1", "ln_2"):
+            yield from ((f"h.{layer}.{norm}.{kind}", (width,)) for kind in ("weight", "bias"))
+        for name, shape in linear.items():
+            yield f"h.{layer}.{name}.weight", shape
+            yield f"h.{layer}.{name}.bias", shape[1:]
+    yield from ((f"ln_f.{kind}", (width,)) for kind in ("weight", "bias"))
+
+
+def check_tensors(config: GPT2Config, stored: dict[str, StoredTensor], path: Path) -> None:
+    """Refuse tensors that are missing or have another shape, before anything is made."""
+    shapes = dict(hub_shapes(config))
+    if missing := [name for name in shapes if name not in stored]:
+        raise CourseError(f"{path} lacks {missing[0]} and {len(missing) - 1} other tensors of a GPT-2 of this depth.")
+    for name, expected in shapes.items():
+        if stored[name].shape != expected:
+            raise CourseError(
+                f"{path}: {name} has shape {stored[name].shape}, expected {expected}. "
+                "Fetch weights and config from one place."
+            )
+        if not stored[name].dtype.is_floating_point:
+            raise CourseError(
+                f"{path}: {name} holds {stored[name].dtype}, expected floating-point numbers. "
+                "Take the unquantized weights."
+            )
+
+
+def read_parameter(stored: dict[str, StoredTensor], name: str, target: Tensor) -> None:
+    """Fill `target` with the parameter that we call `name`, whichever way round its file holds it."""
+    stored[hub_name(name)].read_into(target.T if name.endswith(LINEAR) else target)
+
+
+def hub_tensors(model: GPT2) -> list[tuple[str, Tensor]]:
+    """Return the parameters under the hub's names and in its layout (linear weights in × out)."""
+    if any(name.endswith("lora_A.weight") for name, _ in model.named_parameters()):
+        raise CourseError("This model has adapters: save those with save_lora, or first merge_lora and remove_lora.")
+    found = [
+        (hub_name(name), weight.detach().T if name.endswith(LINEAR) else weight.detach())
+        for name, weight in model.named_parameters()
+    ]
+    if len(found) != (expected := 12 * model.config.n_layer + 4):
+        raise CourseError(
+            f"This model has {len(found)} plain tensors, expected {expected}: its weights are packed. "
+            "Save the model that it was made from, or a quantized one with save_quantized."
+        )
+    return found
+
+
+def hub_config(config: GPT2Config) -> dict:
+    """Return the config.json that `transformers` expects for this shape."""
+    return {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "activation_function": "gelu_new",
+        "vocab_size": config.vocab_size,
+        "n_positions": config.context,
+        "n_embd": config.n_embd,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "layer_norm_epsilon": 1e-5,
+        "bos_token_id": min(50256, config.vocab_size - 1),
+        "eos_token_id": min(50256, config.vocab_size - 1),
+        "tie_word_embeddings": True,
+    }

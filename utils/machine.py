@@ -1,0 +1,194 @@
+"""Which device to use, and which number formats it really computes in."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import psutil
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from utils.config import format_bytes
+from utils.errors import CourseError
+
+
+def pick_device(wish: str | None = None) -> torch.device:
+    """Return the wished device, or the best there is: CUDA, then Apple's MPS, then the CPU."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if wish is None:
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    kind = str(wish).partition(":")[0]
+    if kind not in ("cuda", "mps", "cpu") or (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
+        there = [name for name, here in (("cuda", cuda), ("mps", mps), ("cpu", True)) if here]
+        raise CourseError(f"The device {wish!r} is not here, expected one of {', '.join(there)}.")
+    try:
+        return torch.device(wish)
+    except RuntimeError as error:
+        raise CourseError(f"The device {wish!r} is unknown, expected one like {kind} or {kind}:0.") from error
+
+
+def device_name(device: torch.device) -> str:
+    """Return the maker's name of a GPU, or the kind of device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@cache
+def has_real_bf16(device_type: str) -> bool:
+    """Say whether bfloat16 products run in hardware; a T4 and an older CPU only pretend, and crawl."""
+    if device_type == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    if device_type == "mps":
+        return False
+    able = torch.cpu.get_capabilities()
+    if torch.backends.cpu.get_cpu_capability() == "AVX2":  # the processor can't do more, or was told not to
+        return False
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+@cache
+def has_amx() -> bool:
+    """Say whether this CPU multiplies whole tiles of bfloat16, which also reads 16-bit weights fastest."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
+def training_dtype(device: torch.device) -> torch.dtype:
+    """Return the dtype for matrix products in training: bfloat16 where real, float16 on other CUDA, else float32."""
+    if has_real_bf16(device.type):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def small_dtype(device: torch.device) -> torch.dtype:
+    """Return the 16-bit dtype in which this device reads weights fastest."""
+    return torch.bfloat16 if has_real_bf16(device.type) else torch.float16
+
+
+def parse_dtype(name: str) -> torch.dtype:
+    """Turn float32, bfloat16 or float16 into PyTorch's dtype."""
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in dtypes:
+        raise CourseError(f"dtype {name!r} is unknown, expected one of {', '.join(dtypes)}.")
+    return dtypes[name]
+
+
+def machine_memory() -> dict[str, int]:
+    """Return the bytes of memory of this machine and, where there is one, of its GPU."""
+    import torch
+
+    memory = {"this machine": psutil.virtual_memory().total}
+    if torch.cuda.is_available():
+        memory["its GPU"] = torch.cuda.get_device_properties(0).total_memory
+    return memory
+
+
+def describe_machine() -> dict[str, str]:
+    """Return what a learner should know about this machine, by name."""
+    import torch
+
+    device, memory = pick_device(), psutil.virtual_memory()
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        "processor": f"{usable_cores()} cores, {torch.backends.cpu.get_cpu_capability()}",
+        "memory": f"{format_bytes(memory.total)}, {format_bytes(memory.available)} available",
+        "device": device_name(device),
+        "bfloat16": "in hardware" if has_real_bf16(device.type) else "only imitated: we use other formats",
+    }
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def cpu_memory_cap(more: int) -> Iterator[None]:
+    """Within a with block, let this process take at most `more` bytes beyond what it has; Linux keeps it to that."""
+    if sys.platform != "linux":
+        raise CourseError(
+            f"{platform.system()} holds no process to a limit of its memory. Use the caps of plan_placement, which "
+            "are kept by arithmetic, or run this on Linux, in WSL or on Colab."
+        )
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = private_memory() + more
+    if hard != resource.RLIM_INFINITY and limit > hard:
+        raise CourseError(f"This process may have {format_bytes(hard)} in all, {format_bytes(limit)} were asked for.")
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def private_memory() -> int:
+    """Return the bytes that this process has asked Linux for, used or not; files that it maps don't count."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
+
+
+@contextmanager
+def gpu_memory_cap(most: int) -> Iterator[None]:
+    """Within a with block, let PyTorch take at most `most` bytes of the GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise CourseError("There is no CUDA GPU here, so there is no memory of a GPU to cap.")
+    total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    if not 0 < most <= total:
+        raise CourseError(f"A cap of {most:,} bytes was asked for, this GPU has {total:,}.")
+    torch.cuda.set_per_process_memory_fraction(most / total)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def cpu_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return x (..., in) · weightᵀ (in, out) + bias, by the fastest way for this shape and dtype."""
+    shape = (*x.shape[:-1], len(weight))
+    if x.numel() == x.shape[-1]:  # one row, a new token: a matrix × vector product reads the weights fastest
+        y = torch.mv(weight, x.reshape(-1)).view(shape)
+        return y if bias is None else y + bias
+    if is_imitated(x):
+        return cpu_linear(x.float(), weight.float(), None if bias is None else bias.float()).to(x.dtype)
+    if x.dtype == torch.float32 and not torch.is_grad_enabled():  # weights first: up to 1.6 times as fast
+        y = (weight @ x.reshape(-1, x.shape[-1]).T).T.reshape(shape)
+        return y if bias is None else y + bias
+    return F.linear(x, weight, bias)
+
+
+def is_imitated(x: Tensor) -> bool:
+    """Say whether this CPU has no products in the 16-bit dtype of x, and would take hundreds of times longer."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float16, torch.bfloat16):
+        return False
+    return x.dtype == torch.float16 or not has_real_bf16("cpu")
+
+
+def looks_back_in_float32(qkv: Tensor) -> bool:
+    """Say whether attention is faster on queries, keys and values (…, time, head width) widened to float32."""
+    narrow = qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16 and not has_amx()
+    return is_imitated(qkv) or (narrow and qkv.shape[-2] <= 512)  # there and back at 256 tokens: 1.3 times as fast
+
+
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has held at any time."""
+    if sys.platform == "linux":
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

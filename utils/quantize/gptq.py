@@ -1,0 +1,135 @@
+"""GPTQ: round the columns of a weight one after the other, and let the rest make up for each error.
+
+Rounding one column changes the output. The columns that are still free can take back what the inputs have in
+common with it, which the inputs' second moments tell, the Hessian of the squared error: H = mean of x · xᵀ.
+With the upper triangular U of H⁻¹ = Uᵀ · U, an error e in column i asks for −e · U[i, j] / U[i, i] in column j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils.errors import CourseError
+from utils.model import GPT2
+from utils.quantize.calibration import Calibration
+from utils.quantize.grids import TENSOR, Grid, Quantized, find_scales, from_codes, quantize, to_codes
+from utils.quantize.quantized_linear import HEAD, LAYERS, plain_layer, plan_for, replace_layer
+
+BLOCK = 32  # columns whose corrections are made one by one; those behind them get theirs in one product
+
+
+@dataclass(frozen=True)
+class GPTQ:
+    """How GPTQ works: damping as a part of the mean of the Hessian's diagonal, and in which order it rounds."""
+
+    damping: float = 0.01
+    act_order: bool = False  # the columns with the largest inputs first, while all others can still make up for them
+
+    def __post_init__(self) -> None:
+        if not 0 < self.damping < float("inf"):
+            raise CourseError(f"damping is {self.damping}, expected a number above 0, like 0.01.")
+
+
+@torch.no_grad()
+def gptq(weight: Tensor, hessian: Tensor, grid: Grid, settings: GPTQ = GPTQ()) -> Quantized:
+    """Quantize a weight (out, in) for inputs with this hessian (in, in)."""
+    out, columns = weight.shape
+    if hessian.shape != (columns, columns):
+        raise CourseError(f"The hessian has shape {tuple(hessian.shape)}, expected {(columns, columns)}.")
+    rest = weight.detach().float().T.clone()  # (in, out): columns of the weight lie as rows, in one piece each
+    rest[hessian.diagonal() == 0] = 0  # inputs that are never seen
+    order = hessian.diagonal().argsort(descending=True) if settings.act_order else torch.arange(columns)
+    order = order.to(rest.device)
+    scales = _Scales(rest, grid, fixed=settings.act_order)
+    rest, upper = rest[order], inverse_factor(hessian[order][:, order], settings.damping)
+    codes = torch.empty(columns, out, dtype=torch.uint8, device=rest.device)
+    for start, end in _blocks(columns, grid):
+        errors = torch.empty(end - start, out, device=rest.device)
+        if not settings.act_order:
+            scales.find(rest, start)
+        for i in range(start, end):
+            scale, zero = scales.at(int(order[i]) if settings.act_order else i)
+            codes[i] = to_codes(rest[i], scale, zero, grid)
+            errors[i - start] = (rest[i] - from_codes(codes[i], scale, zero, grid)) / upper[i, i]
+            rest[i + 1 : end].addr_(upper[i, i + 1 : end], errors[i - start], alpha=-1)
+        rest[end:].addmm_(upper[start:end, end:].T, errors, alpha=-1)
+    codes = codes[order.argsort()].T.contiguous()
+    return Quantized(codes, *scales.stacked(), grid)
+
+
+def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
+    """Return the upper triangular U with Uᵀ · U = (H + damping)⁻¹.
+
+    Read backwards, H has a Cholesky factor too: H = R · Rᵀ with R upper triangular. Then U is the inverse of R.
+    """
+    diagonal = hessian.diagonal()
+    shift = torch.where(diagonal == 0, 1.0, damping * diagonal.mean())  # an input never seen is on its own
+    backwards = (hessian + shift.diag()).flip(0, 1)
+    factor, failed = torch.linalg.cholesky_ex(backwards)
+    if int(failed) or not bool(factor.isfinite().all()):
+        raise CourseError(
+            f"The hessian can't be factored with damping {damping}. Calibrate with more text, or with more damping."
+        )
+    ones = torch.eye(len(hessian), device=hessian.device)
+    return torch.linalg.solve_triangular(factor, ones, upper=False).flip(0, 1)
+
+
+def _blocks(columns: int, grid: Grid):
+    """Yield start and end of each block of columns; none reaches across the border of a group."""
+    width = columns if isinstance(grid.group, str) else grid.group
+    for first in range(0, columns, width):
+        last = min(first + width, columns)
+        for start in range(first, last, BLOCK):
+            yield start, min(start + BLOCK, last)
+
+
+class _Scales:
+    """The scales of a weight's groups: all from the start, or each when its group's turn comes, after corrections."""
+
+    def __init__(self, weight: Tensor, grid: Grid, fixed: bool) -> None:
+        self.grid, self.columns = grid, len(weight)
+        self.width = self.columns if isinstance(grid.group, str) else grid.group
+        self.scales: list[Tensor] = []  # of each group, (out,)
+        self.zeros: list[Tensor | None] = []
+        if fixed:
+            for start in range(0, self.columns, self.width):
+                self.find(weight, start)
+
+    def find(self, weight: Tensor, start: int) -> None:
+        """Find the scales of the group that starts at a column of weight (in, out), if one does."""
+        if start % self.width:
+            return
+        group = weight[start : start + self.width].T  # (out, columns)
+        scales, zeros = find_scales(group.reshape(1, -1) if self.grid.group == TENSOR else group, self.grid)
+        self.scales.append(scales)
+        self.zeros.append(zeros)
+
+    def at(self, column: int) -> tuple[Tensor, Tensor | None]:
+        group = column // self.width
+        return self.scales[group], self.zeros[group]
+
+    def stacked(self) -> tuple[Tensor, Tensor | None]:
+        """Return scales and zeros as a `Quantized` keeps them, (rows, groups)."""
+        zeros = None if self.grid.symmetric else torch.stack(self.zeros, 1)
+        return torch.stack(self.scales, 1), zeros
+
+
+@torch.no_grad()
+def gptq_model(model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, settings: GPTQ = GPTQ()) -> GPT2:
+    """Quantize the layers of a plan in place by GPTQ, with calibration tokens (rows, time); the head is rounded."""
+    plan = plan_for(model, plan) if isinstance(plan, Grid) else plan
+    calibration = Calibration(model, tokens)
+    for number, block in enumerate(model.blocks):
+        seen = calibration.observe(block)
+        for layer in LAYERS:
+            if (name := f"blocks.{number}.{layer}") in plan:
+                weight = plain_layer(model, name).weight
+                replace_layer(model, name, gptq(weight, seen[layer].hessian, plan[name], settings))
+        calibration.advance(block)
+    if HEAD in plan:
+        replace_layer(model, HEAD, quantize(plain_layer(model, HEAD).weight, plan[HEAD]))
+    return model.eval()

@@ -1,1 +1,0 @@
-"""What a training run consists of besides its loop: settings, checkpoints, folders, watchers, recipes."""

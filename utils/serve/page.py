@@ -1,0 +1,249 @@
+"""The web page: a form that continues a text, and a chat; on this machine only, unless sharing is asked for."""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from utils.errors import CourseError
+from utils.run_log import log_chat
+from utils.serve.server import Answer, Choice, Limits, Server, Wish
+
+EXAMPLES = (
+    "Once upon a time, there lived a hedgehog named",
+    "The old bear found a letter. It said",
+    "One morning the duck and the mole",
+)
+
+
+# Fonts that every system has: a theme's own would be asked for at a font server.
+THEME = gr.themes.Default(
+    font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"], font_mono=["ui-monospace", "Consolas", "monospace"]
+)
+
+
+TOUCHED = re.compile(r"^\s+|[\n\r\t]")  # what Gradio would change in a message
+
+
+STYLE = "footer {display: none !important}"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the page is to be found: on this machine, until another host or a public link is asked for."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None  # the first free one from 7860 on
+    share: bool = False  # a public link through Gradio's tunnel
+
+
+@dataclass
+class RunningApp:
+    """A page that is being served from this process."""
+
+    page: gr.Blocks
+    url: str
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.page.close(verbose=False)
+
+
+def serve(
+    choices: Mapping[str, Choice],
+    limits: Limits | None = None,
+    address: Address = Address(),
+    chat_log: str | Path | None = "chat_log.csv",
+    system_log: AbstractContextManager | None = None,
+) -> None:
+    """Serve the page until Ctrl-C; a system log that is handed in runs as long."""
+    with system_log or nullcontext():
+        app = start_app(choices, limits, address, chat_log)
+        print(f"The page is at {app.url}\nStop it with Ctrl-C.", flush=True)
+        try:
+            threading.Event().wait()
+        finally:
+            app.close()
+
+
+def start_app(
+    choices: Mapping[str, Choice],
+    limits: Limits | None = None,
+    address: Address = Address(),
+    chat_log: str | Path | None = None,
+) -> RunningApp:
+    """Start serving in the background and return the page with its address."""
+    settle_drawing()
+    server = Server(choices, limits)
+    page = build_page(server, Path(chat_log) if chat_log else None)
+    page.queue(max_size=server.limits.waiting, default_concurrency_limit=server.limits.at_once)
+    try:
+        _, local, public = page.launch(
+            server_name=address.host,
+            server_port=address.port,
+            share=address.share,
+            prevent_thread_lock=True,
+            inline=False,
+            quiet=True,
+            ssr_mode=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            run_history=False,
+            footer_links=[],
+            max_file_size="1kb",  # the page takes no files
+            state_session_capacity=100,
+            theme=THEME,
+            css=STYLE,
+        )
+    except OSError as error:
+        raise CourseError(f"The page could not be served: {error} Choose another port.") from error
+    return RunningApp(page, public or local)
+
+
+def settle_drawing() -> None:
+    """Let a notebook load its way of showing figures now: Gradio changes matplotlib's backend while it answers."""
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.switch_backend(pyplot.get_backend())
+
+
+def build_page(server: Server, chat_log: Path | None) -> gr.Blocks:
+    """Return the page with its two tabs; both share the server's limit on answers at once."""
+    with gr.Blocks(title="Hands-On GPT-2", analytics_enabled=False) as page:
+        gr.Markdown("# Hands-On GPT-2\nWrite the beginning of a text; the model goes on.")
+        with gr.Row():
+            model = gr.Dropdown(
+                list(server.shelf.choices),
+                value=server.shelf.first,
+                label="Model",
+                info="loaded when first asked",
+                scale=2,
+            )
+            most = f"1 to {server.limits.new_tokens:,}"
+            max_tokens = gr.Number(100, label="Max tokens", info=most)  # the server checks, in its own words
+            temperature = gr.Slider(0, 1, value=0.7, step=0.05, label="Temperature", info="0: the likeliest")
+            top_n = gr.Number(None, label="Top N", info="0: all tokens")
+        settings = [max_tokens, temperature, top_n, model]
+        with gr.Tab("Continue a text"):
+            add_form(server, settings)
+        with gr.Tab("Chat"):
+            add_chat(server, settings, chat_log)
+    return page
+
+
+def add_form(server: Server, settings: list) -> None:
+    """Add the form: a text, the button, and the continuation as plain text."""
+
+    def generate(text: str, max_tokens: float, temperature: float, top_n: float | None, model: str) -> Iterator[tuple]:
+        """Yield the continuation so far, and a line that says how it went."""
+        for answer in answers(server, Wish(text or "", max_tokens, temperature, top_n, model)):
+            yield answer.text, answer.line()
+
+    text = gr.Textbox(label="Seed text", lines=3, placeholder="Once upon a time", elem_id="seed-text")
+    with gr.Row():
+        go = gr.Button("Continue", variant="primary", elem_id="continue")
+        stop = gr.Button("Stop", elem_id="stop")
+    output = gr.Textbox(label="Continuation", lines=8, buttons=["copy"], interactive=False, elem_id="continuation")
+    line = gr.Textbox(label="How it went", show_label=False, container=False, interactive=False, elem_id="how-it-went")
+    gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False)
+    running = go.click(
+        generate,
+        [text, *settings],
+        [output, line],
+        api_name="generate",
+        concurrency_id="model",
+        show_progress="minimal",
+    )
+    stop.click(None, cancels=[running], api_visibility="private")
+
+
+def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
+    """Add the chat: the model goes on where the conversation ends; what is said is shown as text and kept."""
+    kept = f"What is said is kept in {chat_log.name}, beside this server." if chat_log else "Nothing is kept."
+    talk = gr.Chatbot(
+        label="Conversation",
+        height=380,
+        render_markdown=False,
+        feedback_options=None,
+        buttons=[],
+        elem_id="conversation",
+    )
+    query = gr.Textbox(label="You", info=kept, lines=1, submit_btn=True, elem_id="query")
+    with gr.Row():
+        together = gr.Checkbox(True, label="Write one text together: the model reads the whole conversation")
+        stop = gr.Button("Stop", size="sm")
+        gr.ClearButton([talk, query], value="Begin anew", size="sm", api_visibility="private")
+    asked, shown = [query, talk, together, *settings], [query, talk]
+    running = query.submit(chat_turns(server, chat_log), asked, shown, api_name="chat", concurrency_id="model")
+    stop.click(None, cancels=[running], api_visibility="private")
+
+
+def chat_turns(server: Server, chat_log: Path | None) -> Callable[..., Iterator[tuple]]:
+    """Return what answers one query, step by step, and keeps what was said in the log."""
+    lock = threading.Lock()
+
+    def chat(
+        query: str,
+        history: list,
+        together: bool,
+        max_tokens: float,
+        temperature: float,
+        top_n: float | None,
+        model: str,
+    ) -> Iterator[tuple]:
+        """Yield the emptied field and the conversation so far."""
+        text = read_together(history or [], query, server.limits.prompt) if together else query
+        turn, said = [*(history or []), as_message("user", query)], ""
+        try:
+            for answer in answers(server, Wish(text, max_tokens, temperature, top_n, model)):
+                said = answer.text
+                yield "", [*turn, as_message("assistant", said)]
+        finally:  # a stopped answer was said as well
+            if said and chat_log:
+                with lock:  # two rows at the same moment would mix
+                    log_chat(chat_log, query, said, model)
+
+    return chat
+
+
+def answers(server: Server, wish: Wish) -> Iterator[Answer]:
+    """Yield the server's answers; a refusal becomes a message on the page."""
+    try:
+        yield from server.answer(wish)
+    except CourseError as error:
+        raise gr.Error(str(error), title="Not possible", print_exception=False) from error
+
+
+def as_message(role: str, text: str) -> dict[str, str]:
+    """Return one turn of a chat as text that Gradio leaves alone.
+
+    It would take tags for HTML and fetch their pictures, and it would cut spaces at the start and expand tabs.
+
+    >>> as_message("user", " <b>")
+    {'role': 'user', 'content': '&#32;&lt;b&gt;'}
+    """
+    escaped = html.escape(text, quote=False)
+    return {"role": role, "content": TOUCHED.sub(lambda found: "".join(f"&#{ord(c)};" for c in found[0]), escaped)}
+
+
+def read_together(history: list, query: str, most: int) -> str:
+    """Return the conversation as one text, of what was said before only as much as makes `most` characters.
+
+    >>> said = [{"role": "user", "content": [{"type": "text", "text": "One day"}]}]
+    >>> read_together(said, "Then", 99), read_together(said, "Then", 8)
+    ('One day Then', 'day Then')
+    """
+    parts: list[str] = []
+    for turn in history:
+        said = html.unescape("".join(part.get("text", "") for part in turn["content"]))
+        parts.append(f" {said}" if turn["role"] == "user" and parts else said)
+    before = "".join(parts)
+    kept = before[max(0, len(before) + 1 + len(query) - most) :]
+    return f"{kept} {query}" if kept else query

@@ -1,0 +1,208 @@
+"""Checkpoints: one file that is whole or not there, from which a run goes on as if it had never stopped.
+
+last.safetensors holds the weights under the hub's names, the optimizer's moments and the state of chance;
+model.safetensors holds the best weights alone, ready for `load_gpt2` and for `transformers`. However many processes
+trained, the first one writes whole tensors, so that any other number of them can go on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from utils.errors import CourseError
+from utils.files.whole_files import write_whole
+from utils.formats.hub_layout import LINEAR, hub_config, hub_name, hub_tensors
+from utils.formats.open_file import open_weights
+from utils.formats.peft_files import WEIGHTS, adapter_tensors, fill_adapters, save_lora
+from utils.formats.safetensors import read_note, write_safetensors
+from utils.lora import adapters, lora_settings
+from utils.model import GPT2
+from utils.training.distributed import part_like
+from utils.training.run_folder import check_still_there, move_aside, sweep
+
+LAST = "last.safetensors"
+
+
+BEST = "model.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0
+    loss: float = float("inf")
+    validate_loss: float | None = None
+    best_loss: float | None = None
+    evaluated_step: int = -1
+    waited: int = 0  # evaluations since the best one
+    stalled: int = 0  # the same, or since the learning rate was last cut
+    cuts: int = 0  # how often it was
+    epoch: int = 0
+    epoch_loss: float = 0.0  # losses of this epoch so far, each times its tokens
+    epoch_tokens: int = 0
+    epoch_seconds: float = 0.0
+
+    def judge(self, loss: float) -> bool:
+        """Take in a held-out loss and say whether it is the best so far."""
+        if not math.isfinite(loss):
+            raise CourseError(f"The held-out loss of step {self.step} is {loss}. Look for damage in the held-out text.")
+        better = self.best_loss is None or loss < self.best_loss
+        self.validate_loss = loss
+        self.best_loss = loss if better else self.best_loss
+        self.waited, self.stalled = (0, 0) if better else (self.waited + 1, self.stalled + 1)
+        return better
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch, self.epoch_loss, self.epoch_tokens, self.epoch_seconds = epoch, 0.0, 0, 0.0
+
+
+class Checkpoints:
+    """The files of one run in its folder; without a folder only the best weights, in memory."""
+
+    def __init__(self, folder: str | Path, group) -> None:
+        self.folder = Path(folder) if folder else None
+        self.group = group
+        self.best: dict[str, Tensor] | None = None
+
+    def start_anew(self, model: GPT2) -> None:
+        """Make the folder ready for a new run; an older run in it is moved aside, never overwritten."""
+        if self.group.is_first:
+            if (self.folder / LAST).exists():
+                move_aside(self.folder)
+            sweep(self.folder)
+            text = json.dumps(hub_config(model.config), indent=2) + "\n"
+            write_whole(self.folder / "config.json", lambda file: file.write(text.encode()))
+        self.group.barrier()
+
+    def save(self, trainer) -> None:
+        """Write last.safetensors; killed at any moment, the file is the old one or the new one."""
+        if self.folder is None:
+            return
+        model = trainer.model
+        tensors = self.group.gathered([*_weights(model), *_moments(trainer)])  # every process gives its parts
+        if not self.group.is_first:
+            return
+        check_still_there(self.folder, trainer.progress.step)
+        tensors.append(("random.cpu", torch.get_rng_state()))
+        if model.device.type == "cuda":
+            tensors.append(("random.cuda", torch.cuda.get_rng_state(model.device)))
+        counts = [float(state.get("step", 0)) for state in trainer.optimizer.state.values()]
+        note = {
+            "optimizer_step": max(counts, default=0.0),  # fewer than steps where float16 skipped some
+            "progress": asdict(trainer.progress),
+            "batches": trainer.data.batches.state_dict(),
+            "scaler": trainer.scaler.state_dict(),
+            "config": hub_config(model.config),
+            "lora": _lora_note(model),
+        }
+        write_safetensors(self.folder / LAST, tensors, {"training": json.dumps(note)})
+
+    def restore(self, trainer) -> None:
+        """Set model, optimizer, chance, batches and progress to where last.safetensors left them."""
+        path = self.folder / LAST
+        if not path.is_file():
+            raise CourseError(f"{path} is not there, so there is nothing to resume. Start with resume=false.")
+        if self.group.is_first:
+            sweep(self.folder)
+        note = _training_note(path, trainer.model)
+        stored = open_weights(path)
+        _restore_parameters(trainer, stored, note["optimizer_step"])
+        torch.set_rng_state(stored["random.cpu"].read().clone())
+        if trainer.model.device.type == "cuda" and "random.cuda" in stored:
+            torch.cuda.set_rng_state(stored["random.cuda"].read().clone(), trainer.model.device)
+        trainer.progress = Progress(**note["progress"])
+        trainer.data.batches.load_state_dict(note["batches"])
+        if note["scaler"]:
+            trainer.scaler.load_state_dict(note["scaler"])
+
+    def keep_best(self, trainer) -> None:
+        """Remember the weights of the best evaluation so far."""
+        if self.folder is not None:
+            self._write_best(trainer)
+        elif trainer.config.patience:
+            trained = ((name, weight) for name, weight in trainer.model.named_parameters() if weight.requires_grad)
+            self.best = {name: weight.detach().clone() for name, weight in trained}
+
+    def _write_best(self, trainer) -> None:
+        """Write the whole model, or its adapters alone."""
+        tensors = self.group.gathered(_weights(trainer.model))
+        if not self.group.is_first:
+            return
+        check_still_there(self.folder, trainer.progress.step)
+        if adapters(trainer.model):
+            save_lora(trainer.model, self.folder)
+        else:
+            write_safetensors(self.folder / BEST, tensors, {})
+
+    def finish(self, trainer) -> None:
+        """Leave the best weights in model.safetensors, and in the model if the run may stop early."""
+        if self.folder is not None and trainer.data.validate is None:
+            self._write_best(trainer)
+        self.group.barrier()
+        if not trainer.config.patience or trainer.progress.best_loss is None:
+            return
+        if self.folder is not None:
+            name = WEIGHTS if adapters(trainer.model) else BEST
+            copy_weights(trainer.model, open_weights(self.folder / name))
+        elif self.best is not None:
+            trainer.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
+
+
+def _moments(trainer) -> list[tuple[str, Tensor]]:
+    names, states = _names_by_parameter(trainer), trainer.optimizer.state.items()
+    moments = [(parameter, key, value) for parameter, state in states for key, value in state.items() if key != "step"]
+    return [(f"optimizer.{names[parameter]}.{key}", value) for parameter, key, value in moments]
+
+
+def _names_by_parameter(trainer) -> dict:
+    return {parameter: name for name, parameter in trainer.model.named_parameters()}
+
+
+def _training_note(path: Path, model: GPT2) -> dict:
+    text = read_note(path).get("training")
+    if text is None:
+        raise CourseError(f"{path} holds weights but no state of training. Start from it with model={path}.")
+    note = json.loads(text)
+    if note["config"] != hub_config(model.config):
+        raise CourseError(f"{path} was made by a model of another shape: {note['config']}. Resume with that shape.")
+    if note.get("lora") != _lora_note(model):
+        raise CourseError(f"{path} was made with the adapters {note.get('lora')}, this model has {_lora_note(model)}.")
+    return note
+
+
+def _lora_note(model: GPT2) -> dict | None:
+    """Return what a checkpoint says about a model's adapters, in JSON's own types."""
+    return json.loads(json.dumps(asdict(lora_settings(model)))) if adapters(model) else None
+
+
+def _weights(model: GPT2) -> list[tuple[str, Tensor]]:
+    """Return what a run of this model learns: all weights, or its adapters."""
+    return list(adapter_tensors(model)) if adapters(model) else hub_tensors(model)
+
+
+@torch.no_grad()
+def copy_weights(model: GPT2, stored: dict) -> None:
+    """Set a model's parameters, or its adapters, to stored tensors with the hub's names and layout."""
+    if adapters(model):
+        return fill_adapters(model, stored, "the checkpoint")
+    for name, parameter in model.named_parameters():
+        value = stored[hub_name(name)].read()
+        parameter.copy_(part_like(value.T if name.endswith(LINEAR) else value, parameter))
+
+
+def _restore_parameters(trainer, stored: dict, step: float) -> None:
+    copy_weights(trainer.model, stored)
+    for parameter, name in _names_by_parameter(trainer).items():
+        start = f"optimizer.{name}."
+        moments = {key.removeprefix(start): stored[key] for key in stored if key.startswith(start)}
+        if moments:
+            values = {key: moment.read().clone().to(parameter.device) for key, moment in moments.items()}
+            state = {key: part_like(value, parameter) for key, value in values.items()}
+            trainer.optimizer.state[parameter] = {"step": torch.tensor(step, device=parameter.device), **state}

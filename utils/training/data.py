@@ -1,0 +1,61 @@
+"""What a run measures now and then, beside its training loss: other texts, and phrases that it knows by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from utils.batches import Batches
+from utils.model import GPT2
+from utils.sampling import Sampling, generate
+from utils.texts.memorization import Phrases
+
+Decode = Callable[[Sequence[int]], str]
+
+
+@dataclass(frozen=True)
+class MemorizationMeter:
+    """Lets a model write some texts, always by the same dice, and says which share it wrote by heart."""
+
+    phrases: Phrases  # of the training text
+    decode: Decode
+    start: int  # the token that stands before every text
+    samples: int = 4
+    length: int = 100  # tokens of each at most
+
+    def __call__(self, model: GPT2) -> float:
+        longest = min(self.length, model.config.context)
+        told = generate(model, [[self.start]] * self.samples, Sampling(max_new=longest, stop=(self.start,)))
+        return self.phrases.share(self.decode(tokens) for tokens in told)
+
+
+def texts_between(tokens: np.ndarray, separator: int, decode: Decode) -> Iterator[str]:
+    """Yield the texts of a token file, which its separators part.
+
+    >>> list(texts_between(np.array([9, 1, 2, 9, 3]), 9, str))
+    ['[1, 2]', '[3]']
+    """
+    ends = [*np.flatnonzero(np.asarray(tokens) == separator).tolist(), len(tokens)]
+    begin = 0
+    for end in ends:
+        if end > begin:
+            yield decode(tokens[begin:end].tolist())
+        begin = end + 1
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Batches to learn from, and what to measure now and then: held-out tokens (time,), other texts, memorization."""
+
+    batches: Batches
+    validate: Tensor | None = None
+    also: Mapping[str, Tensor] = field(default_factory=dict)  # texts of another kind by name: what is forgotten?
+    memorization: MemorizationMeter | None = None
+
+
+def has_measures(data: TrainingData) -> bool:
+    """Say whether there is anything to evaluate."""
+    return data.validate is not None or bool(data.also) or data.memorization is not None

@@ -1,0 +1,173 @@
+"""A run from its settings: which model, which data, how to train, where to keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from utils.batches import open_batches
+from utils.config import SIZES, count_parameters
+from utils.errors import CourseError
+from utils.files.settings import read_settings
+from utils.loaders import load_gpt2, load_tokenizer
+from utils.lora import add_lora, pack_base, trained_parameters
+from utils.machine import pick_device
+from utils.model import GPT2
+from utils.run_log import RunLog
+from utils.system_log import SystemLog
+from utils.texts.bins import load_bin
+from utils.texts.memorization import Phrases
+from utils.tokenizer import META
+from utils.training.compact_vocabulary import CompactVocabulary
+from utils.training.config import TrainConfig
+from utils.training.data import MemorizationMeter, TrainingData, texts_between
+from utils.training.distributed import ProcessGroup
+from utils.training.loop import TrainResult, train
+from utils.training.run_folder import claimed
+
+
+@dataclass(frozen=True)
+class Recipe(TrainConfig):
+    """A whole run: TrainConfig and what it is applied to."""
+
+    out: str = "runs/latest"
+    data: str = "data/prepared"  # a folder with train.bin and validate.bin
+    measure_also: str = ""  # more such folders, parted by commas: how much of other texts is forgotten?
+    memorization_samples: int = 0  # texts written at each evaluation, to see what is known by heart; 0 writes none
+    size: str = "nano"  # the shape of a model that starts from zero
+    weights: str = ""  # a size, folder or file to start from; empty starts from zero
+    n_layer: int = 0  # 0 keeps the size's own figure, here and below
+    n_head: int = 0
+    n_embd: int = 0
+    lora_rank: int = 0  # 0 trains the weights themselves; above, adapters beside weights that stay as they are
+    lora_alpha: float = 16.0
+    lora_layers: str = "attention.qkv,attention.out,mlp.up,mlp.down"
+    base_bits: int = 0  # with lora_rank: pack the weights to so many bits (QLoRA); 0 leaves them alone
+    compact: bool = False  # train on the tokens that the data uses, and add the others at the end
+    device: str = ""  # empty takes the best there is
+    watch: float = 1.0  # seconds between two rows of system_log.csv; 0 writes none
+
+
+def run_recipe(words: Sequence[str]) -> TrainResult:
+    """Train as a recipe and key=value words say, and keep checkpoints and logs in its folder."""
+    recipe = read_settings(Recipe, words)
+    torch.manual_seed(recipe.seed)
+    group = ProcessGroup()
+    with claimed(recipe.out, group):  # to the end: the weights get their full vocabulary after the last step
+        model, data, vocabulary = open_run(recipe, group)
+        watched = recipe.watch and group.is_first
+        watch = SystemLog(Path(recipe.out) / "system_log.csv", recipe.watch) if watched else None
+        log = RunLog(recipe.out, every=recipe.log_every, resource=watch.resource if watch else None)
+        if group.is_first:
+            print(describe_run(model, data, recipe))
+        result = train(model, data, loop_settings(recipe), log, watch)
+        if group.is_first:
+            if vocabulary:
+                vocabulary.expand_file(Path(recipe.out), data, recipe.seed)
+            load_tokenizer(recipe.data).save(Path(recipe.out) / META)  # so that chat knows how to read and write
+            print(f"{result.reason}; weights and logs are in {recipe.out}")
+    return result
+
+
+def open_run(recipe: Recipe, group: ProcessGroup) -> tuple[GPT2, TrainingData, CompactVocabulary | None]:
+    """Return model and data, both in the tokens that the texts use where the recipe asks for that."""
+    data, size = open_data(recipe, group), load_tokenizer(recipe.data).vocab_size
+    if not recipe.compact:
+        return build_model(recipe, size, group), data, None
+    vocabulary = CompactVocabulary.of(data, size)
+    model = vocabulary.shrink(build_model(recipe, size if recipe.weights else len(vocabulary.used), group))
+    data = vocabulary.shorten(data)
+    if recipe.resume and group.is_first:
+        vocabulary.shrink_file(Path(recipe.out))
+    return model, data, vocabulary
+
+
+def describe_run(model: GPT2, data: TrainingData, recipe: Recipe) -> str:
+    """Say in a line how much learns, and from how much."""
+    count = sum(count_parameters(model.config).values())
+    trained = f", {trained_parameters(model):,} of them trained," if recipe.lora_rank else ""
+    return f"{count:,} parameters{trained} on {model.device}; {len(data.batches.tokens):,} tokens to learn from"
+
+
+def loop_settings(recipe: Recipe) -> TrainConfig:
+    """Return the part of a recipe that the loop needs."""
+    return TrainConfig(**{field.name: getattr(recipe, field.name) for field in fields(TrainConfig)})
+
+
+def build_model(recipe: Recipe, vocab_size: int, group: ProcessGroup) -> GPT2:
+    """Return the model to train: pretrained weights, or new ones in the recipe's shape."""
+    device = pick_device(recipe.device or None)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", group.local_rank)
+    shape = {name: getattr(recipe, name) for name in ("n_layer", "n_head", "n_embd") if getattr(recipe, name)}
+    if recipe.weights:
+        if shape:
+            raise CourseError(f"{', '.join(shape)} can't be set together with weights={recipe.weights}; drop one.")
+        model = load_gpt2(recipe.weights, device=device)
+        if model.config.vocab_size != vocab_size:
+            raise CourseError(
+                f"{recipe.weights} has {model.config.vocab_size:,} tokens, {recipe.data} was made with {vocab_size:,}. "
+                "Prepare the text again with this model's tokenizer."
+            )
+        return adapt(model, recipe)
+    if recipe.size not in SIZES:
+        raise CourseError(f"size is {recipe.size!r}, expected one of {', '.join(SIZES)}.")
+    model = GPT2(replace(SIZES[recipe.size], vocab_size=vocab_size, **shape))
+    return adapt(model.to(device), recipe)
+
+
+def adapt(model: GPT2, recipe: Recipe) -> GPT2:
+    """Pack the weights and put adapters beside them, in place, where the recipe asks for that."""
+    if not recipe.lora_rank:
+        if recipe.base_bits:
+            raise CourseError(f"base_bits is {recipe.base_bits}, but packed weights can't learn: set lora_rank, too.")
+        return model
+    if recipe.compact:
+        raise CourseError("compact trains the token table, LoRA leaves it alone: drop compact or lora_rank.")
+    if recipe.base_bits:
+        pack_base(model, recipe.base_bits)
+    return add_lora(
+        model, recipe.lora_rank, recipe.lora_alpha, [name.strip() for name in recipe.lora_layers.split(",")]
+    )
+
+
+def open_data(recipe: Recipe, group: ProcessGroup) -> TrainingData:
+    """Open train.bin and validate.bin of a prepared folder, and what else is to be measured."""
+    folder = Path(recipe.data)
+    if not (folder / "train.bin").is_file():
+        raise CourseError(f"{folder / 'train.bin'} is not there. Make it: python -m tools prepare TEXTS --out {folder}")
+    tokenizer = load_tokenizer(folder)
+    whose = dict(seed=recipe.seed, rank=group.rank, world_size=group.world_size)
+    end = tokenizer.end_of_text if recipe.whole_documents else None
+    batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, end, **whose)
+    tokens = batches.tokens
+    held_out = folder / "validate.bin"
+    also = open_others(recipe, tokenizer.vocab_size)
+    meter = memorization_meter(tokens, tokenizer, recipe.memorization_samples) if recipe.memorization_samples else None
+    return TrainingData(batches, load_bin(held_out) if held_out.is_file() else None, also, meter)
+
+
+def open_others(recipe: Recipe, vocab_size: int) -> dict[str, np.ndarray]:
+    """Open validate.bin of each folder in measure_also, by the folder's name."""
+    found = {}
+    for name in filter(None, map(str.strip, recipe.measure_also.split(","))):
+        path = Path(name) / "validate.bin"
+        if not path.is_file():
+            raise CourseError(f"{path} is not there, though measure_also asks for it. Prepare {name}, or leave it out.")
+        if (theirs := load_tokenizer(name).vocab_size) != vocab_size:
+            raise CourseError(
+                f"{name} was made with {theirs:,} tokens and {recipe.data} with {vocab_size:,}, so one model can't "
+                "read both. Prepare one of them again."
+            )
+        found[Path(name).name if Path(name).name not in found else name] = load_bin(path)
+    return found
+
+
+def memorization_meter(tokens: np.ndarray, tokenizer, samples: int) -> MemorizationMeter:
+    """Return the meter for a training text; it keeps eight bytes for each phrase of it."""
+    phrases = Phrases(texts_between(tokens, tokenizer.end_of_text, tokenizer.decode))
+    return MemorizationMeter(phrases, tokenizer.decode, tokenizer.end_of_text, samples)
