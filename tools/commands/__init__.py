@@ -15,7 +15,7 @@ KINDS = (
     "comparing",
     "serving",
     "classroom",
-    "house",
+    "repo",
     "shootout",
     "labs",
 )
@@ -26,7 +26,7 @@ Add = Callable[[str, Callable[[argparse.Namespace], int | None], str], argparse.
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets `run`, the function that does its work."""
-    parser = argparse.ArgumentParser(prog="python -m utils", description="The commands of Hands-On GPT-2.")
+    parser = argparse.ArgumentParser(prog="python -m tools", description="The commands of Hands-On GPT-2.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable, text: str) -> argparse.ArgumentParser:
