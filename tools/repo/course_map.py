@@ -26,6 +26,10 @@ PICTURE = "docs/open_in_colab.svg"  # our own, so that no page of the course loa
 START, END = "<!-- course map: made by `python course.py links` -->", "<!-- end of course map -->"
 
 
+LESSON_HEAD = ["", "lesson", "min", "", "exercise", "min", ""]
+LAB_HEAD = ["", "lab: a whole system", "min", ""]
+
+
 BADGE_LINE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\([^)]*\)", re.IGNORECASE)
 
 
@@ -121,24 +125,30 @@ def _in_a_line(aims: str) -> str:
 
 
 def course_map(home: Home) -> str:
-    """Return the README's map: a table of lessons, one of exercises, one of labs."""
-    return "\n\n".join("\n".join(table) for table in _tables(home))
+    """Return the README's map: lessons with their exercises, then labs."""
+    lessons = [lesson_row(path, home) for path in sorted((ROOT / "lessons").glob("*.ipynb"))]
+    labs = [[path.name[:2], *entry(path, home)] for path in sorted((ROOT / "labs").glob("*.ipynb"))]
+    return "\n\n".join((table(LESSON_HEAD, lessons), table(LAB_HEAD, labs)))
 
 
-def _tables(home: Home) -> Iterator[list[str]]:
-    for folder, kind in (("lessons", "lesson"), ("exercises", "exercise"), ("labs", "lab")):
-        rows = []
-        for path in sorted((ROOT / folder).glob("*.ipynb")):
-            said, name = opening_of(path), path.relative_to(ROOT).as_posix()
-            colab = f"[![Open in Colab]({PICTURE})]({home.address(path)})"
-            minutes = re.sub(r" \((nano|small)\)", "", said["minutes"])
-            cells = [path.name[:2], f"[{said['title']}]({name})", minutes, said["hardware"], colab]
-            rows.append(cells if kind == "exercise" else [*cells[:2], said["aims"], *cells[2:]])
-        if rows:
-            head = ["", kind, "you will be able to", "minutes (nano / small)", "hardware", ""]
-            if kind == "exercise":
-                head = ["", kind, "minutes", "hardware", ""]
-            yield [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+def lesson_row(path: Path, home: Home) -> list[str]:
+    """Return a lesson's row: its own entry, then that of the exercise with its number, if there is one."""
+    exercises = sorted((ROOT / "exercises").glob(f"{path.name[:2]}_*.ipynb"))
+    beside = entry(exercises[0], home) if exercises else [""] * 3
+    return [path.name[:2], *entry(path, home), *beside]
+
+
+def entry(path: Path, home: Home) -> list[str]:
+    """Return a notebook's title as a link, its minutes at nano, and its badge."""
+    said = opening_of(path)
+    minutes = re.split(r"[ /]", said["minutes"])[0]
+    title = f"[{said['title']}]({path.relative_to(ROOT).as_posix()})"
+    return [title, minutes, f"[![Open in Colab]({PICTURE})]({home.address(path)})"]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def problems(home: Home) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The comparison table of nano in README.md, from the same file as in lesson 07."""
+"""The comparison table of nano in docs/benchmarks.md, from the same file as in lesson 07."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ def put_between_marks(text: str, body: str) -> str:
     return f"{before}{START}\n{body}\n{END}{after}"
 
 
-def update_readme(readme: Path = ROOT / "README.md", table: Path = TABLE, check: bool = False) -> bool:
-    """Put the stored table into a README, or with `check` change nothing; say whether it was up to date."""
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+def update_readme(readme: Path = PAGE, table: Path = TABLE, check: bool = False) -> bool:
+    """Put the stored table into a page, or with `check` change nothing; say whether it was up to date."""
     text = readme.read_text(encoding="utf-8")
     wanted = put_between_marks(text, to_markdown(read_csv(table)))
     if wanted != text and not check:

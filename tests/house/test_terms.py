@@ -1,0 +1,77 @@
+"""The field's words and the way from a lesson into the code: each leads somewhere, in both directions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.repo.architecture import END, START, main
+from tools.repo.notebooks import read_notebook
+from utils.files.places import ROOT
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+TERMS = re.findall(r"^\| ([^|]+) \| `([\w/]+\.py)` \|$", PAGE, re.MULTILINE)
+LESSONS = sorted((ROOT / "lessons").glob("*.ipynb"))
+ROOMS = [path for path in sorted((ROOT / "utils").glob("*")) if not path.name.startswith("_")]
+NO_LESSON = {"errors.py", "files"}  # what every room stands on
+
+
+def module_docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def opened_in(lesson: Path) -> list[tuple[str, str]]:
+    """Return the files and the names in them to which a lesson's last cell sends its reader."""
+    text = read_notebook(lesson).cells[-1].source.partition("## Open the file")[2].partition("**Exercise")[0]
+    return re.findall(r"\[`(utils/[\w/]+\.py)`\]\(\.\./\1\) at `([\w.]+)`", text)
+
+
+def defined_in(path: Path) -> set[str]:
+    """Return the names that a module defines at its top, and those of its classes' methods."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return names
+
+
+@pytest.mark.parametrize(("term", "home"), TERMS, ids=[term for term, _ in TERMS])
+def test_a_term_stands_in_the_docstring_of_its_home(term, home):
+    said = " ".join(module_docstring(ROOT / home).split()).lower()
+    assert all(word in said for word in term.lower().split(", ")), f"{home} does not say {term!r} in its docstring"
+
+
+def test_about_thirty_terms_have_a_home():
+    assert len(TERMS) >= 30
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_sends_its_reader_to_lines_that_exist(lesson):
+    opened = opened_in(lesson)
+    assert opened, "its last cell has no section 'Open the file' with [`utils/FILE.py`](../utils/FILE.py) at `NAME`"
+    for path, name in opened:
+        assert name in defined_in(ROOT / path), f"{path} defines no {name}"
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room.name not in NO_LESSON], ids=lambda path: path.name)
+def test_a_room_names_the_lesson_that_builds_it_and_is_opened_there(room):
+    home = room / "__init__.py" if room.is_dir() else room
+    said = re.findall(r"[Ll](?:essons?|ab) ((?:\d\d)(?:(?:, | and |–)\d\d)*)|(exercise)", module_docstring(home))
+    assert said, f"{room.name} does not say which lesson, lab or exercise builds it"
+
+
+def test_most_rooms_are_opened_by_a_lesson():
+    opened = {path.split("/")[1] for lesson in LESSONS for path, _ in opened_in(lesson)}
+    rooms = {room.name for room in ROOMS} - NO_LESSON - {"plots"}
+    assert rooms - opened <= {"checks.py", "run_log.py", "session.py", "stories"}, rooms - opened
+
+
+def test_the_tree_and_the_picture_are_fresh(capsys, monkeypatch):
+    assert START in PAGE and END in PAGE
+    monkeypatch.setattr("sys.argv", ["architecture", "--check"])
+    assert main() == 0, capsys.readouterr().out
