@@ -1,1 +1,1 @@
-"""tools."""
+"""For teachers and maintainers: the command line, the classroom, the repository."""

@@ -1,1 +1,1 @@
-"""true_size."""
+"""What labs 01 and 04 need at true size: one step of xl in a child process, stored results."""

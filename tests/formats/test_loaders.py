@@ -228,7 +228,7 @@ def test_a_header_of_any_length_is_recognized(tmp_path, spaces):
 
 def test_nano_comes_with_the_course_and_a_copy_without_it_says_so(monkeypatch, tmp_path):
     assert load_gpt2().config == SIZES["nano"]
-    monkeypatch.setattr("utils.loaders.DATA", tmp_path)
+    monkeypatch.setattr("utils.formats.open_file.DATA", tmp_path)
     with pytest.raises(CourseError, match="nano is neither a file, a folder nor a size"):
         load_gpt2("nano")
 

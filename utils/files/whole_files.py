@@ -1,4 +1,4 @@
-"""New room.."""
+"""Atomic writes: a file is whole or was never there; JSON that is read with bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New room.."""
+"""GPT-2 as the hub lays it out: names and shapes of tensors, config.json. Lessons 04 and 05 read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New room.."""
+"""Find the weights behind a name, a folder or a file, and open them in whatever format they are."""
 
 from __future__ import annotations
 
