@@ -155,7 +155,7 @@ def test_workflows_are_yaml_and_run_the_readmes_test_command(name):
     text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
     for job in yaml.safe_load(text)["jobs"].values():
         assert any(step.get("run", "").startswith("python course.py test") for step in job["steps"])
-        assert job["env"]["COURSE_MODEL"] == "nano" and job["timeout-minutes"] <= 60
+        assert job["env"]["COURSE_MODEL"] == "nano" and job["timeout-minutes"] <= 90
 
 
 def test_the_fast_workflow_covers_three_systems_and_two_pythons():
@@ -164,7 +164,7 @@ def test_the_fast_workflow_covers_three_systems_and_two_pythons():
     systems = {system.partition("-")[0] for system in job["strategy"]["matrix"]["os"]}
     assert systems == {"ubuntu", "macos", "windows"}
     assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
-    assert job["timeout-minutes"] == 15
+    assert 15 < job["timeout-minutes"] <= 60, "Windows and macOS are slower than the two cores on which 12 minutes were measured"
 
 
 def test_ci_runs_the_command_that_the_readme_gives():
