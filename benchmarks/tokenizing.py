@@ -96,9 +96,9 @@ def make_direct(folder: Path, size: int):
     import numpy as np
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from utils.bpe import read_gpt2_files
+    from utils.bpe import read_gpt2_vocabulary
 
-    vocab, merges = read_gpt2_files()
+    vocab, merges = read_gpt2_vocabulary()
     tokenizer = Tokenizer(models.BPE(vocab, [tuple(merge) for merge in merges]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
 

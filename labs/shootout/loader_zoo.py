@@ -89,22 +89,6 @@ def write_file(model: GPT2, name: str, folder: str | Path) -> Path:
     return WRITERS[name](model, Path(folder) / name.strip(".").replace(" ", "_"))
 
 
-def write_tokenizer(folder: str | Path) -> Path:
-    """Put GPT-2's tokenizer beside weights, as vocab.json and merges.txt, the files that `transformers` looks for."""
-    from utils.tokenizer import Tokenizer
-
-    tokenizer, folder = Tokenizer.gpt2(), Path(folder)
-    merges = "".join(f"{a} {b}\n" for a, b in tokenizer.merges)
-    texts = {
-        "vocab.json": json.dumps(tokenizer.vocab),
-        "merges.txt": f"#version: 0.2\n{merges}",
-        "tokenizer_config.json": '{"tokenizer_class": "GPT2Tokenizer"}',
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    return folder
-
-
 def file_bytes(path: Path) -> int:
     """Return the bytes of a file, or of all files of a folder."""
     return path.stat().st_size if path.is_file() else sum(part.stat().st_size for part in path.iterdir())
@@ -145,7 +129,6 @@ def open_torchao(path: Path) -> Opened:
 def open_gptqmodel(path: Path) -> Opened:
     from gptqmodel import BACKEND, GPTQModel
 
-    write_tokenizer(path)  # it opens no folder without one
     return Theirs(GPTQModel.load(str(path), device="cpu", dtype=torch.float16, backend=BACKEND.TORCH).model)
 
 

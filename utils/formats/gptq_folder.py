@@ -19,7 +19,7 @@ from torch import Tensor
 
 from utils.errors import CourseError, show
 from utils.files.whole_files import read_json, write_whole
-from utils.formats.hub_layout import LINEAR, hub_config, hub_name, hub_tensors
+from utils.formats.hub_layout import LINEAR, hub_name, hub_tensors, write_config
 from utils.formats.safetensors import StoredTensor, write_safetensors
 from utils.model import GPT2
 
@@ -249,10 +249,9 @@ def save_gptq_folder(model: GPT2, codes_by_layer: Mapping[str, LayerCodes], fold
     write_safetensors(folder / "model.safetensors", tensors, {})
     plain = [hub_name(name) for name, _ in model.named_parameters() if name.endswith(LINEAR)]
     quantization = describe_codes(layers, "gptq" if first_format else "gptq_v2", set(plain) - set(layers))
-    config = hub_config(model.config) | {"dtype": "float16", "quantization_config": quantization}
-    for name, content in zip(CONFIGS, (config, quantization), strict=True):
-        text = json.dumps(content, indent=2) + "\n"
-        write_whole(folder / name, lambda file, text=text: file.write(text.encode()))
+    write_config(model.config, folder, {"dtype": "float16", "quantization_config": quantization})
+    text = json.dumps(quantization, indent=2) + "\n"
+    write_whole(folder / CONFIGS[1], lambda file: file.write(text.encode()))
     return folder
 
 

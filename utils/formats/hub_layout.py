@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from torch import Tensor
 
-from utils.config import GPT2Config
+from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError, show
+from utils.files.whole_files import write_whole
 from utils.formats.safetensors import StoredTensor
 from utils.model import GPT2
+from utils.tokenizer import Tokenizer
 
 # Our names to the names that the hub's GPT-2 files use; {} is the number of the block.
 HUB_NAMES = {
@@ -168,3 +171,11 @@ def hub_config(config: GPT2Config) -> dict:
         "eos_token_id": min(50256, config.vocab_size - 1),
         "tie_word_embeddings": True,
     }
+
+
+def write_config(config: GPT2Config, folder: str | Path, more: Mapping | None = None) -> None:
+    """Write config.json, and GPT-2's tokenizer beside it where the vocabulary has room and the folder has none."""
+    text = json.dumps({**hub_config(config), **(more or {})}, indent=2) + "\n"
+    write_whole(Path(folder) / "config.json", lambda file: file.write(text.encode()))
+    if config.vocab_size >= SIZES["small"].vocab_size and not (Path(folder) / "tokenizer.json").exists():
+        Tokenizer.gpt2().save_for_transformers(folder)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.files.whole_files import read_json, write_whole
-from utils.formats.hub_layout import hub_config, parse_config
+from utils.files.whole_files import read_json
+from utils.formats.hub_layout import parse_config, write_config
 from utils.formats.open_file import open_weights
 from utils.formats.safetensors import StoredTensor, read_note, write_safetensors
 from utils.model import GPT2
@@ -34,8 +34,7 @@ def save_quantized(model: GPT2, folder: str | Path, dtype: torch.dtype | None = 
     stored = [(name, _as_stored(name, tensor, dtype)) for name, tensor in _own_tensors(model).items()]
     note = {NOTE: json.dumps({name: asdict(grid) for name, grid in plan.items()})}
     write_safetensors(Path(folder) / FILE, stored, note)
-    text = json.dumps(hub_config(model.config), indent=2) + "\n"
-    write_whole(Path(folder) / "config.json", lambda file: file.write(text.encode()))
+    write_config(model.config, folder)
     return Path(folder)
 
 

@@ -17,7 +17,7 @@ from utils.errors import CourseError
 from utils.machine import machine_memory
 from utils.plots import basic as plots
 from utils.sampling import VOCAB, Sampling, shape_logits, stream
-from utils.tokenizer import StreamDecoder
+from utils.tokenizer import StreamDecoder, visible
 
 
 def size_dropdown(course) -> widgets.Dropdown:
@@ -108,17 +108,6 @@ def tokens_as_html(tokenizer, ids: list[int]) -> str:
         boxes.append(f'<kbd title="{hover}" style="{style}">{html.escape(visible(raw))}</kbd>')
         boxes.extend(["<br>"] * (b"\n" in raw))
     return f"<div>{''.join(boxes)}</div>"
-
-
-def visible(raw: bytes) -> str:
-    """Make a token's spaces, line ends and unprintable characters visible; bytes of half characters stay bytes.
-
-    >>> visible(b" caf" + bytes([195, 169])), visible(b"a" + bytes([10, 9])), len(visible(bytes([230])))
-    ('·café', 'a↵⇥', 4)
-    """
-    text = raw.decode("utf-8", errors="backslashreplace")
-    signs = {" ": "·", "\t": "⇥", "\n": "↵"}
-    return "".join(signs.get(c, c if c.isprintable() else c.encode("unicode_escape").decode("ascii")) for c in text)
 
 
 def sampling_playground(model, tokenizer, text: str = "", most: int = 8) -> widgets.VBox:

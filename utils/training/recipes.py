@@ -21,7 +21,6 @@ from utils.run_log import RunLog
 from utils.system_log import SystemLog
 from utils.texts.bins import load_bin
 from utils.texts.memorization import Phrases
-from utils.tokenizer import META
 from utils.training.compact_vocabulary import CompactVocabulary
 from utils.training.config import TrainConfig
 from utils.training.data import MemorizationMeter, TrainingData, texts_between
@@ -68,7 +67,7 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
         if group.is_first:
             if vocabulary:
                 vocabulary.expand_file(Path(recipe.out), data, recipe.seed)
-            load_tokenizer(recipe.data).save(Path(recipe.out) / META)  # so that chat knows how to read and write
+            load_tokenizer(recipe.data).save(recipe.out)  # so that chat knows how to read and write
             print(f"{result.reason}; weights and logs are in {recipe.out}")
     return result
 
