@@ -103,6 +103,7 @@ NEEDED = {
     "gguf": "gguf",
     "gpt_2_simple": "gpt-2-simple",
     "gradio": "gradio",
+    "httpx2": "httpx2",
     "omegaconf": "omegaconf",
     "otter": "otter-grader",
     "peft": "peft",

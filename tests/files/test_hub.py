@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from hub_server import HubServer, Reply
 from utils.errors import CourseError
 from utils.files.hub import (
     PINNED,
+    TEXTS,
     HubModel,
     Patience,
+    Pin,
     cache_folder,
     download,
     fetch,
@@ -31,20 +34,19 @@ from utils.files.hub import (
     prefetch,
 )
 from utils.files.places import ROOT
-from utils.files.transfer import Pin
 
 BODY = random.Random(2).randbytes(300_000)  # longer than a socket's buffer at one reading
 PIN = Pin(hashlib.sha256(BODY).hexdigest(), len(BODY))
+UNKNOWN = Pin(PIN.sha256)  # of a length that only the server states
 FILE = "weights/model.safetensors"
 QUICK = Patience(tries=3, wait=0.001, timeout=5)
-PAGE = b"<!DOCTYPE html><html><head><title>School network: log in</title></head><body>Hello</body></html>"
+PAGE = Reply(b"<!DOCTYPE html><html><body>Log in</body></html>", headers={"Content-Type": "text/html; charset=utf-8"})
 
 # Fetches FILE as the tests do, in a process of its own: python -c CHILD target sha256 length
 CHILD = """
 import sys
 from pathlib import Path
-from utils.files.hub import Patience, download
-from utils.files.transfer import Pin
+from utils.files.hub import Patience, Pin, download
 limit = int(sys.argv[4]) if len(sys.argv) > 4 else 0
 if limit:
     import resource
@@ -57,7 +59,7 @@ download("weights/model.safetensors", Path(sys.argv[1]), pin, Patience(tries=3, 
 @pytest.fixture(autouse=True)
 def _own_surroundings(monkeypatch, tmp_path):
     for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("HF_"):
+        if name.lower().endswith("_proxy") or name.startswith(("HF_", "TQDM_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
 
@@ -82,34 +84,37 @@ def part_of(target: Path) -> Path:
     return target.with_name(target.name + ".part")
 
 
-def refusal(target: Path, pin: Pin = PIN, patience: Patience = QUICK) -> str:
-    """Fetch FILE, which must end in a sentence and leave no file that could be taken for a good one."""
-    with pytest.raises(CourseError) as caught:
-        download(FILE, target, pin, patience)
-    assert not target.exists()
-    return str(caught.value)
-
-
 def child(target: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", CHILD, str(target), PIN.sha256, str(PIN.bytes), *more]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, encoding="utf-8")
 
 
-# Good ends
+# Good ends: what the server replies, what lies there before, and the ranges that it must be asked for
+
+CUT = Reply(BODY, cut_after=100_000)
+GOOD = {
+    "whole": (Reply(BODY), b"", PIN, [None]),
+    "cut once": ([CUT, Reply(BODY)], b"", PIN, [None, "bytes=100000-"]),
+    "cut ever again": (CUT, b"", PIN, [None, "bytes=100000-", "bytes=200000-"]),
+    "range ignored": ([CUT, Reply(BODY, ranges=False)], b"", PIN, [None, "bytes=100000-"]),
+    "left by an earlier run": (Reply(BODY), BODY[:120_000], PIN, ["bytes=120000-"]),
+    "left whole": (Reply(BODY), BODY, PIN, []),
+    "left whole, of unknown length": (Reply(BODY), BODY, UNKNOWN, ["bytes=300000-"]),  # the server answers 416
+    "left damaged": (Reply(BODY), b"rubbish" * 1000, PIN, ["bytes=7000-", None]),
+    "silent, then cut": ([Reply(BODY, stall_after=65_536), Reply(BODY)], b"", PIN, [None, "bytes=65536-"]),
+    "busy": ([Reply(status=429), Reply(status=503), Reply(BODY)], b"", PIN, [None] * 3),
+}
 
 
-def test_a_good_download_arrives_whole_and_leaves_no_part(server, target):
-    server.serve(FILE, Reply(BODY))
-    assert download(FILE, target, PIN, QUICK) == target
-    assert target.read_bytes() == BODY
-    assert ranges(server) == [None] and not part_of(target).exists()
-
-
-def test_a_second_call_makes_no_request_at_all(server, target):
-    server.serve(FILE, Reply(BODY))
-    download(FILE, target, PIN, QUICK)
-    download(FILE, target, PIN, QUICK)
-    assert len(server.requests) == 1
+@pytest.mark.parametrize("replies, before, pin, asked", GOOD.values(), ids=GOOD)
+def test_a_download_arrives_whole_and_asks_for_no_byte_twice(server, target, replies, before, pin, asked):
+    server.serve(FILE, replies)
+    if before:
+        target.parent.mkdir(parents=True)
+        part_of(target).write_bytes(before)
+    download(FILE, target, pin, Patience(tries=3, wait=0.001, timeout=0.5))
+    assert target.read_bytes() == BODY and not part_of(target).exists()
+    assert ranges(server) == asked
 
 
 def test_what_was_downloaded_works_offline_for_good(server, target, monkeypatch):
@@ -118,64 +123,7 @@ def test_what_was_downloaded_works_offline_for_good(server, target, monkeypatch)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert download(FILE, target, PIN, QUICK).read_bytes() == BODY
-
-
-def test_a_cut_download_goes_on_where_it_was_cut(server, target):
-    server.serve(FILE, [Reply(BODY, cut_after=100_000), Reply(BODY)])
-    download(FILE, target, PIN, QUICK)
-    assert target.read_bytes() == BODY
-    assert ranges(server) == [None, "bytes=100000-"]
-
-
-def test_a_line_that_is_cut_ever_again_arrives_as_long_as_it_brings_something(server, target):
-    server.serve(FILE, Reply(BODY, cut_after=50_000))
-    download(FILE, target, PIN, QUICK)
-    assert target.read_bytes() == BODY
-    assert len(server.requests) == len(BODY) // 50_000 > QUICK.tries
-
-
-def test_a_later_run_goes_on_with_what_an_earlier_one_left(server, target):
-    server.serve(FILE, [Reply(BODY, cut_after=120_000), Reply(status=503)])
-    refusal(target)
-    server.serve(FILE, Reply(BODY))
-    download(FILE, target, PIN, QUICK)
-    assert target.read_bytes() == BODY and server.requests[-1].range == "bytes=120000-"
-
-
-def test_a_server_that_ignores_the_range_is_read_from_the_start(server, target):
-    server.serve(FILE, [Reply(BODY, cut_after=100_000), Reply(BODY, ranges=False)])
-    download(FILE, target, PIN, QUICK)
-    assert target.read_bytes() == BODY
-    assert ranges(server) == [None, "bytes=100000-"]
-
-
-def test_a_part_that_is_already_whole_is_not_asked_for_again(server, target):
-    target.parent.mkdir(parents=True)
-    part_of(target).write_bytes(BODY)
-    download(FILE, target, PIN, QUICK)
-    assert target.read_bytes() == BODY and server.requests == []
-
-
-def test_a_whole_part_of_unknown_length_is_found_whole_by_the_servers_answer(server, target):
-    target.parent.mkdir(parents=True)
-    part_of(target).write_bytes(BODY)
-    server.serve(FILE, Reply(BODY))
-    download(FILE, target, Pin(PIN.sha256), QUICK)  # the server answers 416: no byte lies behind
-    assert ranges(server) == [f"bytes={len(BODY)}-"]
-
-
-def test_a_bad_part_costs_one_more_download_and_no_error(server, target):
-    target.parent.mkdir(parents=True)
-    part_of(target).write_bytes(b"rubbish" * 1000)
-    server.serve(FILE, Reply(BODY))
-    download(FILE, target, PIN, QUICK)
-    assert target.read_bytes() == BODY and ranges(server) == ["bytes=7000-", None]
-
-
-def test_a_silent_server_is_left_after_the_timeout_and_asked_for_the_rest(server, target):
-    server.serve(FILE, [Reply(BODY, stall_after=65_536), Reply(BODY)])
-    download(FILE, target, PIN, Patience(tries=2, wait=0.001, timeout=0.3))
-    assert target.read_bytes() == BODY and ranges(server) == [None, "bytes=65536-"]
+    assert len(server.requests) == 1
 
 
 def test_a_redirect_to_another_host_is_followed_and_continued_there(server, target):
@@ -194,24 +142,18 @@ def test_a_proxy_is_used_when_the_environment_names_one(server, target, monkeypa
     assert server.requests[0].address == f"http://hub.invalid/{FILE}"
 
 
-def test_a_busy_server_is_asked_again(server, target):
-    server.serve(FILE, [Reply(status=429), Reply(status=503), Reply(BODY)])
-    download(FILE, target, PIN, QUICK)
-    assert target.read_bytes() == BODY and len(server.requests) == 3
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        {"Retry-After": "0"},
-        {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"},
-        {"RateLimit": '"resolvers";r=0;t=0'},
-    ],
-)
+@pytest.mark.parametrize("header", [{"Retry-After": "0"}, {"RateLimit": '"resolvers";r=0;t=0'}])
 def test_the_pause_that_the_server_asks_for_counts_more_than_ours(server, target, header):
     server.serve(FILE, [Reply(status=429, headers=header), Reply(BODY)])
     download(FILE, target, PIN, Patience(wait=1e6))  # our own pause would be refused as too long
     assert target.read_bytes() == BODY
+
+
+def test_the_progress_is_seen(server, target):
+    server.serve(FILE, Reply(BODY))
+    with child(target) as process:
+        _, said = process.communicate(timeout=300)
+    assert "model.safetensors: 100%" in said
 
 
 def test_two_processes_at_once_download_only_once(server, target):
@@ -223,103 +165,62 @@ def test_two_processes_at_once_download_only_once(server, target):
         with child(target) as second:
             said = second.stderr.readline()
             gate.set()
-            assert first.wait(20) == second.wait(20) == 0
-    assert "Another process is downloading" in said
+            assert first.wait(60) == second.wait(60) == 0
+    assert "Another process" in said
     assert target.read_bytes() == BODY and len(server.requests) == 1
 
 
-# Bad ends, each with a sentence
+# Bad ends: what the server replies, what the sentence must name, how often it was asked, what is kept
+
+SHORT, WRONG = BODY[:-1], bytes(len(BODY))
+BAD = {
+    "too short": (Reply(SHORT), PIN, ("299,999", "300,000"), 1, 0),
+    "too short, of unknown length": (Reply(SHORT), UNKNOWN, ("299,999", PIN.sha256[:12]), 1, 0),
+    "wrong bytes": (Reply(WRONG), PIN, (hashlib.sha256(WRONG).hexdigest()[:12], PIN.sha256[:12]), 1, 0),
+    "never delivered": (Reply(BODY[:200_000], length=300_000, ranges=False), PIN, ("200,000",), 3, 200_000),
+    "a page": (PAGE, PIN, ("web page",), 1, 0),
+    "a page, unknown length": (PAGE, UNKNOWN, ("web page",), 1, 0),
+    "a page in the middle": ([CUT, replace(PAGE, ranges=False)], PIN, ("web page",), 2, 100_000),
+    "absent": (Reply(b"no", status=404), PIN, ("404 Not Found", "HF_ENDPOINT"), 1, 0),
+    "forbidden": (Reply(b"no", status=403), PIN, ("403 Forbidden",), 1, 0),
+    "busy for good": (Reply(status=503), PIN, ("503",), 3, 0),
+    "a pause that is too long": (Reply(status=429, headers={"Retry-After": "3600"}), PIN, ("429", "3,600 s"), 1, 0),
+    "no room": (Reply(BODY, length=10**16), UNKNOWN, ("10,000,000,000,000,000", "COURSE_CACHE"), 1, 0),
+}
 
 
-def test_a_copy_that_is_too_short_is_refused_before_it_is_read(server, target):
-    server.serve(FILE, Reply(BODY[:-1]))
-    said = refusal(target)
-    assert "299,999 bytes" in said and "expected 300,000 bytes" in said and "mirror" in said
+@pytest.mark.parametrize("replies, pin, named, requests, kept", BAD.values(), ids=BAD)
+def test_a_download_that_fails_says_why_and_leaves_nothing_false(server, target, replies, pin, named, requests, kept):
+    server.serve(FILE, replies)
+    with pytest.raises(CourseError) as caught:
+        download(FILE, target, pin, QUICK)
+    assert all(word in str(caught.value) for word in named)
+    assert not target.exists() and len(server.requests) == requests
+    assert (part_of(target).read_bytes() if kept else b"") == BODY[:kept] and (kept or not part_of(target).exists())
 
 
-def test_a_short_copy_of_unknown_length_is_refused_by_its_hash(server, target):
-    server.serve(FILE, Reply(BODY[:-1]))
-    said = refusal(target, Pin(PIN.sha256))
-    assert "299,999 bytes" in said and PIN.sha256[:12] in said and "run again" in said
-    assert not part_of(target).exists()
-
-
-def test_a_length_that_the_server_never_delivers_ends_in_a_sentence(server, target):
-    server.serve(FILE, Reply(BODY[:200_000], length=300_000, ranges=False))
-    said = refusal(target)
-    assert "ended after 200,000 of 300,000 bytes" in said and "the same command then goes on" in said
-
-
-def test_wrong_bytes_of_the_right_length_are_thrown_away(server, target):
-    server.serve(FILE, Reply(bytes(len(BODY))))
-    said = refusal(target)
-    assert hashlib.sha256(bytes(len(BODY))).hexdigest()[:12] in said and PIN.sha256[:12] in said
-    assert not part_of(target).exists()
-
-
-@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/octet-stream"])
-@pytest.mark.parametrize("pin", [PIN, Pin(PIN.sha256)])
-def test_a_web_page_in_place_of_weights_is_named(server, target, kind, pin):
-    server.serve(FILE, Reply(PAGE, headers={"Content-Type": kind}))
-    said = refusal(target, pin)
-    assert "web page titled 'School network: log in'" in said and "browser" in said
-    assert len(server.requests) == 1 and not part_of(target).exists()
-
-
-def test_a_web_page_does_not_destroy_the_part_that_was_good(server, target):
-    server.serve(FILE, [Reply(BODY, cut_after=100_000), Reply(PAGE, ranges=False)])
-    refusal(target)
-    assert part_of(target).read_bytes() == BODY[:100_000]
-
-
-@pytest.mark.parametrize(("status", "words"), [(404, "Not Found"), (401, "Unauthorized"), (403, "Forbidden")])
-def test_a_file_that_is_refused_is_asked_for_once(server, target, status, words):
-    server.serve(FILE, Reply(b"no", status=status))
-    said = refusal(target)
-    assert f"{status} {words}" in said and "HF_ENDPOINT" in said and len(server.requests) == 1
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_server_that_stays_busy_is_left_after_a_bounded_number_of_tries(server, target, status):
-    server.serve(FILE, Reply(status=status))
-    said = refusal(target)
-    assert f"answered {status}" in said and "Wait a little" in said and len(server.requests) == QUICK.tries
-
-
-def test_a_pause_longer_than_we_wait_is_told_instead_of_slept(server, target):
-    server.serve(FILE, Reply(status=429, headers={"Retry-After": "3600"}))
-    assert "asks to wait 3,600 s" in refusal(target)
-    assert len(server.requests) == 1
-
-
-def test_no_network_ends_in_a_sentence(target, monkeypatch):
+def test_no_network_a_wrong_endpoint_and_a_cache_in_the_way_are_named(target, monkeypatch, tmp_path):
     with socket.socket() as taken:  # bound but not listening: nobody answers there
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        said = refusal(target)
-    assert "no answer" in said and "check the network" in said
-
-
-def test_an_endpoint_that_is_no_address_is_named(target, monkeypatch):
+        with pytest.raises(CourseError, match=f"{taken.getsockname()[1]}.*no answer.*HTTPS_PROXY"):
+            download(FILE, target, PIN, QUICK)
     monkeypatch.setenv("HF_ENDPOINT", "huggingface.co")
-    assert "Found HF_ENDPOINT=huggingface.co" in refusal(target)
+    with pytest.raises(CourseError, match="HF_ENDPOINT=huggingface.co"):
+        download(FILE, target, PIN, QUICK)
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(CourseError, match="COURSE_CACHE"):
+        download(FILE, tmp_path / "file" / "model.safetensors", PIN, QUICK)
 
 
 def test_offline_with_nothing_downloaded_says_how_to_prefetch(server, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert not is_downloaded("medium")
-    with pytest.raises(CourseError, match="python -m tools prefetch medium"):
+    with pytest.raises(CourseError, match="gpt2-medium.*HF_HUB_OFFLINE.*python -m tools prefetch"):
         fetch("medium")
     with pytest.raises(CourseError, match="HF_HUB_OFFLINE"):
         fetch_text("tinyshakespeare")
     assert server.requests == []
-
-
-def test_a_disk_without_enough_room_is_noticed_before_the_first_byte(server, target):
-    server.serve(FILE, Reply(BODY, length=10**16))
-    said = refusal(target, Pin(PIN.sha256))
-    assert "10,000,000,000,000,000 more bytes" in said and "COURSE_CACHE" in said
-    assert not part_of(target).exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of a file (RLIMIT_FSIZE)")
@@ -327,29 +228,23 @@ def test_a_disk_that_fills_up_ends_in_a_sentence_and_can_go_on_later(server, tar
     server.serve(FILE, Reply(BODY))
     with child(target, "150000") as process:
         _, said = process.communicate(timeout=300)
-    assert process.returncode == 1 and "CourseError: Could not write" in said and "COURSE_CACHE" in said
+    assert process.returncode == 1 and "CourseError" in said and "COURSE_CACHE" in said
     assert not target.exists() and part_of(target).read_bytes() == BODY[:150_000]
     download(FILE, target, PIN, QUICK)
     assert target.read_bytes() == BODY and server.requests[-1].range == "bytes=150000-"
-
-
-def test_a_cache_that_cannot_be_a_folder_ends_in_a_sentence(server, tmp_path):
-    (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    said = refusal(tmp_path / "file" / "model.safetensors")
-    assert "Could not write" in said and "COURSE_CACHE" in said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot send SIGINT to one child alone")
 def test_ctrl_c_in_the_middle_leaves_a_part_that_goes_on(server, target):
     server.serve(FILE, [Reply(BODY, stall_after=131_072), Reply(BODY)])
     with child(target) as process:
-        assert server.stalled.wait(20)
+        assert server.stalled.wait(60)
         while not part_of(target).exists() or part_of(target).stat().st_size < 65_536:
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=300)
-    assert process.returncode != 0 and "the same command goes on there" in said and not target.exists()
     kept = part_of(target).stat().st_size
+    assert process.returncode != 0 and f"{kept:,} bytes" in said and not target.exists()
     download(FILE, target, PIN, QUICK)
     assert target.read_bytes() == BODY and ranges(server) == [None, f"bytes={kept}-"]
 
@@ -445,12 +340,11 @@ def test_an_unknown_size_or_text_is_refused_before_any_download(server):
     assert server.requests == []
 
 
-def test_a_text_is_held_to_its_hash_too(monkeypatch):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{taken.getsockname()[1]}")  # no way out
-        with pytest.raises(CourseError, match=r"input\.txt: no answer.*1,115,394 bytes"):
-            fetch_text("tinyshakespeare", QUICK)
+def test_a_text_is_held_to_its_hash_too(server, monkeypatch):
+    monkeypatch.setitem(TEXTS, "tinyshakespeare", (f"{server.address}/input.txt", TEXTS["tinyshakespeare"][1]))
+    server.serve("input.txt", Reply(bytes(1_115_394)))
+    with pytest.raises(CourseError, match=r"input\.txt gave 1,115,394 bytes.*86c4e6aa9db7"):
+        fetch_text("tinyshakespeare", QUICK)
 
 
 def test_the_cache_goes_where_the_environment_says(monkeypatch, tmp_path):

@@ -20,10 +20,9 @@ from tools.__main__ import main
 from utils.config import SIZES, GPT2Config, Workload, total_parameters
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
-from utils.files.hub import TEXTS
+from utils.files.hub import TEXTS, Pin
 from utils.files.places import ROOT
 from utils.files.settings import read_settings
-from utils.files.transfer import Pin
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.texts.bins import tokenize_to_bin

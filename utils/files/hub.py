@@ -1,23 +1,57 @@
-"""The weights of the hub and a small text: what each file must be, and where it lies once it is here.
+"""Downloads: pinned files over HTTP, verified by SHA-256, continued by Range requests after a cut, then offline.
 
-Each file is pinned by revision and SHA-256. It is asked for once, continued after a cut and then used without
-any request; a note beside it (size, time, hash) spares hashing gigabytes again.
+The weights of the hub and a small text: what each file must be, and where it lies once it is here. A file is asked
+for once; a note beside it (size, time, hash) spares hashing gigabytes again.
+
+Why not huggingface_hub 2.4 itself: `hf_hub_download` throws an interrupted file away and checks its length only; its
+`http_get` writes pieces of 10 MB, so of a line that broke every megabyte it kept nothing and gave up after six
+requests (ours: 8 MB whole, in eight requests), and one 503 ends it. Its HTTP client, httpx2, is ours too.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import re
+import shutil
+import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from utils.errors import CourseError
 from utils.files.places import ROOT
-from utils.files.transfer import Again, Pin, receive, say, size_of
+from utils.files.whole_files import sha256_of
+
+MAYBE_LATER = {408, 425, 429, 500, 502, 503, 504}  # answers that may be different next time
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What one file must be: its SHA-256 and, where it is known beforehand, its length in bytes."""
+
+    sha256: str
+    bytes: int | None = None
+
+    def __str__(self) -> str:
+        length = "" if self.bytes is None else f"{self.bytes:,} bytes with "
+        return f"{length}SHA-256 {self.sha256[:12]}…"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Retries of a download; a try that brings new bytes starts the count anew."""
+
+    tries: int = 5
+    wait: float = 1.0  # seconds before the second try, doubled each time
+    longest: float = 300.0  # a server that asks for a longer pause ends the download
+    timeout: float = 30.0  # seconds without one byte
+
+
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True)
@@ -34,22 +68,8 @@ class HubModel:
         return cache_folder() / f"{self.repo.split('/')[-1]}-{self.revision[:12]}"
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a download keeps trying; a try that brings new bytes starts the count anew."""
-
-    tries: int = 5
-    wait: float = 1.0  # seconds before the second try, doubled each time
-    longest: float = 300.0  # a server that asks for a longer pause ends the download
-    timeout: float = 30.0  # seconds without one byte
-
-
-PATIENCE = Patience()
-
-
 def _gpt2(name: str, revision: str, config: Pin, weights: Pin) -> HubModel:
-    files = {"config.json": config, "model.safetensors": weights}
-    return HubModel(f"openai-community/{name}", revision, files)
+    return HubModel(f"openai-community/{name}", revision, {"config.json": config, "model.safetensors": weights})
 
 
 PINNED = {
@@ -78,16 +98,12 @@ PINNED = {
         Pin("0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a"),  # the hub states its length
     ),
 }
-
-
 TEXTS = {
     "tinyshakespeare": (
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         Pin("86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1_115_394),
     )
 }
-
-
 PACKED = ROOT / "cache"
 
 
@@ -103,14 +119,7 @@ def cache_folder() -> Path:
 
 def fetch(size: str, patience: Patience = PATIENCE) -> Path:
     """Return the folder with config.json and model.safetensors of a size, downloaded if need be."""
-    model = _pinned(size)
-    if is_offline() and not is_downloaded(size):
-        raise CourseError(
-            f"GPT-2 {size} was not found whole in {model.folder}, and HF_HUB_OFFLINE forbids a download. "
-            f"Unset it where there is a network and run `python -m tools prefetch {size}` once; "
-            "or use nano, which needs no download."
-        )
-    return fetch_model(model, patience)
+    return fetch_model(_pinned(size), patience)
 
 
 def fetch_model(model: HubModel, patience: Patience = PATIENCE) -> Path:
@@ -140,31 +149,10 @@ def fetch_text(name: str, patience: Patience = PATIENCE) -> Path:
     return download(address, cache_folder() / "texts" / f"{name}.txt", pin, patience)
 
 
-def download(address: str, target: Path, pin: Pin, patience: Patience = PATIENCE) -> Path:
-    """Return `target` as `pin` wants it, from a full address or a path on the hub (HF_ENDPOINT)."""
-    part = target.with_name(f"{target.name}.part")
-    try:
-        if is_verified(target, pin):
-            return target
-        if is_offline():
-            raise CourseError(f"{target} is not there as {pin}. Unset HF_HUB_OFFLINE and run again.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
-            if not is_verified(target, pin):  # another process may have finished it meanwhile
-                if target.exists():
-                    say(f"{target} was changed or damaged; fetching it anew.")
-                _fill(_full(address), part, pin, patience)
-                part.replace(target)
-                _seal(target, pin)
-    except KeyboardInterrupt:
-        say(f"Stopped. {size_of(part):,} bytes of {target.name} are kept; the same command goes on there.")
-        raise
-    except OSError as error:  # the network's own became Again where they arose
-        raise CourseError(
-            f"Could not write {error.filename or part}: {error.strerror or error}. Expected room and leave "
-            f"to write {pin}. Free some space, or set COURSE_CACHE to a folder on another disk; run again."
-        ) from error
-    return target
+def _pinned(size: str) -> HubModel:
+    if size not in PINNED:
+        raise CourseError(f"Found the size {size!r}; the hub has {', '.join(PINNED)} (nano needs no hub).")
+    return PINNED[size]
 
 
 def is_offline() -> bool:
@@ -172,86 +160,173 @@ def is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
+def download(address: str, target: Path, pin: Pin, patience: Patience = PATIENCE) -> Path:
+    """Return `target` as `pin` wants it, from a full address or a path on the hub (HF_ENDPOINT)."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        if is_verified(target, pin):
+            return target
+        if is_offline():
+            raise CourseError(
+                f"{target} is not there as {pin}, and HF_HUB_OFFLINE forbids a download. Unset it where there is a "
+                "network and run this once (all of a model: `python -m tools prefetch SIZE`); nano needs none."
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(target):
+            if not is_verified(target, pin):  # another process may have finished it meanwhile
+                _fill(_full(address), part, pin, patience)
+                part.replace(target)
+                _write_seal(target, pin)
+    except KeyboardInterrupt:
+        _say(f"Stopped. {_length(part):,} bytes of {target.name} are kept; the same command goes on there.")
+        raise
+    except OSError as error:  # the network's own became _Again where they arose
+        raise CourseError(
+            f"Could not write {error.filename or part}: {error.strerror or error}. Expected room and leave "
+            f"to write {pin}. Free some space, or set COURSE_CACHE to a folder on another disk; run again."
+        ) from error
+    return target
+
+
 def is_verified(path: Path, pin: Pin) -> bool:
     """Say whether a file is what its pin says; one hashed before and unchanged since is not hashed again."""
-    if not path.is_file() or pin.bytes not in (None, size_of(path)):
+    if not path.is_file() or pin.bytes not in (None, _length(path)):
         return False
-    seal = path.with_name(f"{path.name}.verified")
-    if seal.is_file() and seal.read_bytes() == _seal_text(path, pin):
+    note, text = _seal(path, pin)
+    if note.is_file() and note.read_bytes() == text:
         return True
-    if _sha256(path) != pin.sha256:
+    if sha256_of(path) != pin.sha256:
         return False
-    _seal(path, pin)
+    _write_seal(path, pin)
     return True
 
 
-def _seal(path: Path, pin: Pin) -> None:
-    with suppress(OSError):  # a shared folder may be read-only: then the file is hashed again next time
-        path.with_name(f"{path.name}.verified").write_bytes(_seal_text(path, pin))
-
-
-def _seal_text(path: Path, pin: Pin) -> bytes:
+def _seal(path: Path, pin: Pin) -> tuple[Path, bytes]:
+    """Return the note that says which bytes were hashed, and what it says while the file is unchanged."""
     stat = path.stat()
-    return json.dumps({"sha256": pin.sha256, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}).encode()
+    text = json.dumps({"sha256": pin.sha256, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns})
+    return path.with_name(f"{path.name}.verified"), text.encode()
 
 
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Let one process at a time download `target`; the lock ends with the process that holds it."""
+def _write_seal(path: Path, pin: Pin) -> None:
+    note, text = _seal(path, pin)
+    with suppress(OSError):  # a shared folder may be read-only: then the file is hashed again next time
+        note.write_bytes(text)
+
+
+def _alone(target: Path):
+    """Return a held file lock, so that one process at a time downloads `target`; it ends with the process."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(f"{target}.lock")
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(blocking=False)
     except Timeout:
-        say(f"Another process is downloading {target.name}; waiting for it.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        _say(f"Another process is downloading {target.name}; waiting for it.")
+        return lock.acquire()
+
+
+class _Again(Exception):
+    """A fault that the next try may not meet, with the pause in seconds that the server asked for."""
+
+    def __init__(self, found: str, pause: float | None = None) -> None:
+        super().__init__(found)
+        self.pause = pause
 
 
 def _fill(address: str, part: Path, pin: Pin, patience: Patience) -> None:
-    """Try until `part` is what the pin says, or until `tries` tries in a row brought nothing new."""
-    failures, best = 0, size_of(part)
+    """Retry until `part` is what the pin says, or until `tries` tries in a row brought nothing new."""
+    failures, best = 0, _length(part)
     while True:
         try:
             return _attempt(address, part, pin, patience.timeout)
-        except Again as fault:
-            have = size_of(part)
+        except _Again as fault:
+            have = _length(part)
             failures, best = (1, have) if have > best else (failures + 1, best)
             pause = patience.wait * 2 ** (failures - 1) if fault.pause is None else fault.pause
             if failures >= patience.tries or pause > patience.longest:
                 raise CourseError(
-                    f"{address}: {fault}. Expected {pin}. Wait a little, check the network (behind a proxy, "
-                    f"HTTPS_PROXY too); the same command then goes on from the {have:,} bytes it has."
+                    f"{address}: {fault}. Expected {pin}. Wait a little, check the network (behind a school's proxy, "
+                    f"HTTPS_PROXY and SSL_CERT_FILE); the same command then goes on from the {have:,} bytes it has."
                 ) from fault
-            say(f"{part.stem}: {fault}; next try in {pause:.0f} s.")
+            _say(f"{part.stem}: {fault}; next try in {pause:.0f} s.")
             time.sleep(pause)
 
 
 def _attempt(address: str, part: Path, pin: Pin, timeout: float) -> None:
     """Bring `part` to its full length, from where it stands, and hold it to its hash."""
-    before = size_of(part)
+    before = _length(part)
     if not before or before != pin.bytes:
-        receive(address, part, pin, timeout)
-    found, length = _sha256(part), size_of(part)
+        _receive(address, part, pin, timeout)
+    found, length = sha256_of(part), _length(part)
     if found == pin.sha256:
         return
     part.unlink()
     if before:  # the piece we had may be the bad one: once more, from nothing
-        raise Again("the continued file had a wrong SHA-256")
+        raise _Again("the continued file had a wrong SHA-256")
     raise CourseError(
         f"{address} gave {length:,} bytes with SHA-256 {found[:12]}…; expected {pin}. They were thrown away: "
         "run again, and if it repeats, avoid the proxy or mirror (HF_ENDPOINT) that changes the file."
     )
 
 
-def _pinned(size: str) -> HubModel:
-    if size not in PINNED:
-        raise CourseError(f"Found the size {size!r}; the hub has {', '.join(PINNED)} (nano needs no hub).")
-    return PINNED[size]
+def _receive(address: str, part: Path, pin: Pin, timeout: float) -> None:
+    """Append to `part` what it lacks, or write it anew where the server sends everything."""
+    import httpx2
+    from tqdm import tqdm
+
+    have = _length(part)
+    headers = {"User-Agent": "hands-on-gpt2", "Accept-Encoding": "identity"}
+    headers |= {"Range": f"bytes={have}-"} if have else {}
+    try:
+        with httpx2.stream("GET", address, headers=headers, timeout=timeout, follow_redirects=True) as answer:
+            if answer.status_code == 416 and have:  # no byte lies behind those we have: the hash will tell
+                return
+            _check_answer(address, answer.status_code, answer.headers)
+            have = have if answer.status_code == 206 else 0
+            total = have + int(answer.headers.get("Content-Length", 0)) or None
+            _check_length(address, part, pin, total)
+            bar = tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, mininterval=1)
+            with bar, part.open("ab" if have else "wb") as file:
+                for piece in answer.iter_raw():
+                    file.write(piece)
+                    bar.update(len(piece))
+    except httpx2.RequestError as error:
+        raise _Again(f"no answer, or half of one ({str(error) or type(error).__name__})") from error
+
+
+def _check_answer(address: str, status: int, headers: Mapping[str, str]) -> None:
+    """Tell an answer that is worth another try from one that stays."""
+    if status in MAYBE_LATER:
+        asked = headers.get("Retry-After", "") or headers.get("RateLimit", "")  # the hub's own: "resolvers";r=0;t=55
+        seconds = re.fullmatch(r"(?:.*\bt=)?(\d+)", asked)
+        pause = float(seconds[1]) if seconds else None
+        raise _Again(f"the server answered {status}" + (f" and asks to wait {pause:,.0f} s" if pause else ""), pause)
+    if status not in (200, 206):
+        raise CourseError(
+            f"{address} answered {status} {HTTPStatus(status).phrase}; expected the file. Check that HF_ENDPOINT is "
+            "unset or names a full mirror of the hub and that no proxy forbids the address, then run again."
+        )
+    if headers.get("Content-Type", "").startswith("text/html"):
+        raise CourseError(
+            f"{address} gave a web page; expected the file itself. The network may want a log-in or "
+            "block the hub: open the address in a browser, follow what it says, then run again."
+        )
+
+
+def _check_length(address: str, part: Path, pin: Pin, total: int | None) -> None:
+    """Refuse a file of another length than its pin's, and one that the disk cannot hold."""
+    if None not in (pin.bytes, total) and pin.bytes != total:
+        raise CourseError(
+            f"{address} offers {total:,} bytes; expected {pin}. That copy is not the whole file: unset "
+            "HF_ENDPOINT or choose another mirror, then run again."
+        )
+    free, missing = shutil.disk_usage(part.parent).free, (total or 0) - _length(part)
+    if missing > free:
+        raise CourseError(
+            f"{part.stem} needs {missing:,} more bytes, but the disk of {part.parent} has {free:,} free. "
+            "Free some space, or set COURSE_CACHE to a folder on a larger disk, then run again."
+        )
 
 
 def _full(address: str) -> str:
@@ -261,6 +336,10 @@ def _full(address: str) -> str:
     return address if "://" in address else f"{endpoint}/{address}"
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _length(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0

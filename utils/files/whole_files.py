@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -58,3 +59,9 @@ def write_whole(path: Path, write) -> None:
     finally:
         if part.exists():
             part.unlink()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, which is never held in memory whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
