@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import http.server
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from tools.classroom.pack_start import MANIFEST, is_whole
 from tools.repo.notebooks import ROOT
 from utils.errors import CourseError
+from utils.files.whole_files import sha256_of
 
 KEPT_BACK = ("exercises/solutions/", "labs/solutions/")  # for teachers' eyes
 
@@ -82,9 +82,7 @@ def write_manifest(out: Path) -> None:
     """Write size and SHA-256 of every file of the pack into PACK.json."""
     files = {}
     for path in sorted(path for path in out.rglob("*") if path.is_file() and path.name != MANIFEST):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        files[path.relative_to(out).as_posix()] = {"bytes": path.stat().st_size, "sha256": digest}
+        files[path.relative_to(out).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     (out / MANIFEST).write_text(json.dumps({"files": files}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -18,6 +18,7 @@ import nbformat
 
 from utils.errors import CourseError
 from utils.files.places import ROOT
+from utils.files.whole_files import write_whole
 
 FOLDERS = ("lessons", "exercises", "labs")
 
@@ -69,9 +70,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
 
 def write_notebook(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write a notebook in one piece, so that an interruption leaves the old file."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(as_text(notebook), encoding="utf-8", newline="\n")
-    partial.replace(path)
+    write_whole(path, lambda file: file.write(as_text(notebook).encode()))
 
 
 def as_text(notebook: nbformat.NotebookNode) -> str:

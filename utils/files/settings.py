@@ -1,4 +1,4 @@
-"""Settings in layers: the defaults in a dataclass, a YAML recipe over them, `key=value` words over both."""
+"""Configuration by OmegaConf, in layers: a dataclass of defaults, a YAML recipe, `key=value` words over both."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -19,7 +19,7 @@ Settings = TypeVar("Settings")
 
 def read_settings(kind: type[Settings], words: Sequence[str] = (), recipe: str | Path | None = None) -> Settings:
     """Return `kind` with the recipe's and then the words' values; a word is key=value, or recipe=FILE."""
-    values: dict = {}
+    values = []
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
@@ -27,32 +27,27 @@ def read_settings(kind: type[Settings], words: Sequence[str] = (), recipe: str |
         if key == "recipe":
             recipe = value
         else:
-            values[key] = value
-    layers = [("the recipe " + str(recipe), _read_recipe(Path(recipe)))] if recipe else []
-    merged = OmegaConf.structured(kind)
-    for origin, layer in [*layers, ("the command", _parse_values(values))]:
-        merged = _merge(kind, merged, layer, origin)
-    return OmegaConf.to_object(merged)
+            values.append(word)
+    merged: Any = OmegaConf.structured(kind)
+    if recipe:
+        merged = _merge(kind, merged, _read_recipe(Path(recipe)), f"the recipe {recipe}")
+    return OmegaConf.to_object(_merge(kind, merged, OmegaConf.from_dotlist(values), "the command"))
 
 
-def _read_recipe(path: Path) -> dict:
+def _read_recipe(path: Path) -> Any:
     if not path.is_file():
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "none"
         raise CourseError(f"The recipe {path} is not there. Recipes in {path.parent}: {there}.")
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
+        content = OmegaConf.load(path)
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
         raise CourseError(f"The recipe {path} is not readable as YAML: {error}") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, DictConfig):
         raise CourseError(f"The recipe {path} holds no settings, expected lines such as `max_steps: 100`.")
     return content
 
 
-def _parse_values(values: dict[str, str]) -> dict:
-    return OmegaConf.to_container(OmegaConf.from_dotlist([f"{key}={value}" for key, value in values.items()]))
-
-
-def _merge(kind: type, base, layer: dict, origin: str):
+def _merge(kind: type, base: Any, layer: Any, origin: str) -> Any:
     names = [field.name for field in fields(kind)]
     for key, value in layer.items():
         if key not in names:
