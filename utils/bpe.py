@@ -1,4 +1,8 @@
-"""GPT-2's byte-level BPE in plain Python: cut text into pieces, learn merges, apply them."""
+"""Byte-level BPE (byte pair encoding) as in GPT-2, in plain Python: cut text into pieces, learn merges, apply them.
+
+Sennrich et al. 2016, arXiv:1508.07909; Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
+Lesson 01 builds it by hand.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,13 @@
-"""Checks of what a learner built: from the fundamental to the subtle, each message says what to look at next."""
+"""Tensor comparison and autograding: `check_close` in lessons, `Exercise(…).check("q1")` in every exercise.
+
+Checks go from the fundamental to the subtle, and each message says what to look at next. Those of an exercise stand
+in the metadata of its notebook, where otter-grader puts and finds them, too.
+"""
 
 from __future__ import annotations
 
 import ast
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent, shorten
@@ -14,12 +17,13 @@ from torch import Tensor
 
 from utils.errors import CourseError
 from utils.files.places import ROOT
+from utils.files.whole_files import read_json
 
 TOLERANCE = 1e-4  # float32 in another order of sums differs by less than this
 
 
 def check_close(got: Tensor, expected: Tensor, hint: str = "") -> None:
-    """Say that two tensors hold the same numbers, or raise an AssertionError that says how they differ.
+    """Assert that two tensors hold the same numbers up to rounding, and say so; the error says how they differ.
 
     >>> check_close(torch.ones(2, 3), torch.ones(2, 3))
     The same in all 6 numbers.
@@ -105,7 +109,7 @@ class Exercise:
         if not found:
             where = " or ".join(str(place) for place in places)
             raise CourseError(f"{name}.ipynb is not in {where}. Keep the exercise under the name that it came with.")
-        notebook = json.loads(found[0].read_text(encoding="utf-8"))
+        notebook = read_json(found[0])
         self.tests: Mapping[str, str] = notebook["metadata"].get("otter", {}).get("tests", {})
 
     def check(self, task: str, names: Mapping | None = None) -> None:
@@ -117,10 +121,8 @@ class Exercise:
         print(judge(task, self.tests[task], names))
 
     @staticmethod
-    def random(*shape: int, seed: int = 0):
+    def random(*shape: int, seed: int = 0) -> Tensor:
         """Return a tensor of normal random numbers, the same ones for the same seed, for checks to try an answer on."""
-        import torch
-
         return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 

@@ -1,4 +1,7 @@
-"""What a run did: a line a step, a row an epoch, a row a chat turn. Nothing is logged that nobody asked for."""
+"""Training and chat logs in CSV files: a line a step, a row an epoch, a row a turn; throughput, MFU, learning rate.
+
+Nothing is logged that nobody asked for. Lessons 10 and 11 read these logs, lesson 14 those of chats.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,15 @@ import csv
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from utils.errors import CourseError
 
-EPOCH_COLUMNS = (
-    "Epoch",
-    "Total Steps",
-    "Avg Training Loss",
-    "Avg Validation Loss",
-    "Time per Epoch (seconds)",
-    "Generated Sentence",
-    "Resource",
-)
-
-
+LOSSES = ("Avg Training Loss", "Avg Validation Loss")
+EPOCH_COLUMNS = ("Epoch", "Total Steps", *LOSSES, "Time per Epoch (seconds)", "Generated Sentence", "Resource")
 CHAT_COLUMNS = ("Date and Time", "User Query", "GPT Response", "Model")
 
 
@@ -66,9 +61,9 @@ class Evaluation:
 
 
 def append_row(path: Path, columns: Sequence[str], row: Sequence) -> None:
-    """Append one row to a CSV file, with its header if the file is new; it is on disk when this returns.
+    """Append one row to a CSV file in one write, so that several programs may write one file.
 
-    Each row is written at once, so that several programs may write one file.
+    A new file gets its header first; the row is on disk when this returns.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,21 +78,17 @@ def append_row(path: Path, columns: Sequence[str], row: Sequence) -> None:
 def _begin(path: Path, columns: Sequence[str]) -> None:
     """Write the header if the file is new; one that begins with other columns is refused."""
     header = as_line(columns)
-    try:
-        with path.open("x", newline="", encoding="utf-8") as file:
-            file.write(header)
-        return
-    except FileExistsError:
-        pass
+    with suppress(FileExistsError), path.open("x", newline="", encoding="utf-8") as file:
+        file.write(header)
     end = time.monotonic() + 1
     while path.stat().st_size == 0 and time.monotonic() < end:  # somebody else has just made it
         time.sleep(0.01)
-    with path.open("r", newline="", encoding="utf-8", errors="replace") as file:
-        found = file.readline()
-    if not found:
-        with path.open("a", newline="", encoding="utf-8") as file:
+    with path.open("a+", newline="", encoding="utf-8", errors="replace") as file:
+        file.seek(0)
+        found = file.readline() or header
+        if file.tell() == 0:
             file.write(header)
-    elif found.rstrip("\r\n") != header.rstrip("\r\n"):
+    if found.rstrip("\r\n") != header.rstrip("\r\n"):
         raise CourseError(
             f"{path} begins with {found.strip()[:120]!r}, expected {header.strip()!r}. "
             "Move it away or choose another file: rows of two kinds in one table could not be read."
@@ -116,17 +107,17 @@ def as_line(row: Sequence) -> str:
 
 
 class RunLog:
-    """Writes steps.csv, evaluations.csv and training_log.csv into a folder and a line to the screen every few steps.
+    """The logger of a training run: steps.csv, evaluations.csv and training_log.csv in a folder, lines on the screen.
 
-    `sample` writes the sentence of each epoch's row, `resource` says what the machine was doing; `watchers` are
-    told of each step and each epoch: a live view, TensorBoard.
+    `sample` writes the sentence of each epoch's row, `resource` says what the machine was doing; each of `watchers`
+    (a live view, TensorBoard) has callbacks `step(log)` and `epoch(log, cells)`.
     """
 
     def __init__(
         self,
         folder: str | Path,
         every: int = 10,
-        show=print,
+        show: Callable[[str], object] = print,
         *,
         sample: Callable[[], str] | None = None,
         resource: Callable[[], str] | None = None,
@@ -141,7 +132,8 @@ class RunLog:
     def step(self, record: StepRecord) -> None:
         self.history.append(record)
         self.moments.append(datetime.now())
-        append_row(self.folder / "steps.csv", list(asdict(record)), list(asdict(record).values()))
+        row = asdict(record)
+        append_row(self.folder / "steps.csv", [*row], [*row.values()])
         if record.step % self.every == 0 or record.step == 1:
             self.show(record.line())
         for watcher in self.watchers:
@@ -150,7 +142,7 @@ class RunLog:
     def evaluation(self, found: Evaluation) -> None:
         self.evaluations.append(found)
         row = {"step": found.step, "held_out": found.held_out, "memorized": found.memorized, **found.others}
-        append_row(self.folder / "evaluations.csv", list(row), list(row.values()))
+        append_row(self.folder / "evaluations.csv", [*row], [*row.values()])
         self.show(found.line())
 
     def losses(self, name: str = "") -> list[tuple[int, float]]:

@@ -1,4 +1,8 @@
-"""What the first cell of every notebook does: choose the model's size, the device and the seed."""
+"""Session setup: the first cell of every notebook chooses model size, device and RNG seed; Google Colab's packages.
+
+The size stands on one dial, COURSE_MODEL, which `start(size=…)` turns for the notebooks that are opened later.
+Lesson 00 explains it.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +29,6 @@ if TYPE_CHECKING:
 
     from utils.model import GPT2
     from utils.tokenizer import Tokenizer
-
-
-def is_colab() -> bool:
-    """Say whether this runs on Google Colab."""
-    try:
-        return importlib.util.find_spec("google.colab") is not None
-    except ModuleNotFoundError:  # there is no package `google` at all
-        return False
 
 
 def chosen_size(size: str | None = None) -> str:
@@ -76,7 +72,7 @@ class Course:
 
 
 def start(seed: int = 0, size: str | None = None) -> Course:
-    """Set every source of chance to `seed`, choose size and device, say so in one line and return the choices."""
+    """Seed every random number generator, choose size and device, say so in one line and return the choices."""
     import numpy as np
     import torch
 
@@ -92,9 +88,9 @@ def start(seed: int = 0, size: str | None = None) -> Course:
     return course
 
 
+# On Google Colab, whose machines come with packages of their own
+
 PINS = ROOT / "requirements.txt"
-
-
 # import name → package, of what a notebook may import and Colab may lack
 NEEDED = {
     "accelerate": "accelerate",
@@ -115,13 +111,11 @@ NEEDED = {
     "transformers": "transformers",
     "xllamacpp": "xllamacpp",
 }
-
-
 KEPT = ("torch", "numpy", "tensorflow")  # Colab's own builds: another one would break its kernel or its GPU
 
 
 def install_missing() -> list[str]:
-    """Install what is missing, in the course's versions, and return it; what is installed keeps its version."""
+    """Install by pip what is missing, in the course's versions, and return it; what is there keeps its version."""
     missing = [package for name, package in NEEDED.items() if importlib.util.find_spec(name) is None]
     if missing:
         install([pinned(package) for package in missing], held())
@@ -144,7 +138,7 @@ def pinned(package: str, pins: Path = PINS) -> str:
 
 
 def held() -> list[str]:
-    """Return the packages that must stay as they are, as name==version: Colab's own, and all that is loaded."""
+    """Return pip's constraints: the packages that must stay as they are, Colab's own and all that is loaded."""
     loaded = {name.partition(".")[0] for name in list(sys.modules)}
     owners = packages_distributions()
     names = {*KEPT, *(owner for module in loaded for owner in owners.get(module, ()))}

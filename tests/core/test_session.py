@@ -34,7 +34,7 @@ from utils.machine import (
 )
 from utils.plots import basic as plots
 from utils.plots import widgets
-from utils.session import chosen_size, is_colab
+from utils.session import chosen_size
 
 
 @pytest.fixture(autouse=True)
@@ -101,12 +101,6 @@ def test_model_and_tokenizer_are_loaded_once_and_only_when_used():
     assert course.model is course.model and course.model.config == SIZES["nano"]
     assert course.model.device.type == "cpu" and course.model.head.weight.dtype == torch.float32
     assert course.tokenizer is course.tokenizer and course.tokenizer.encode("Hello world") == [15496, 995]
-
-
-def test_this_is_no_colab(monkeypatch):
-    assert not is_colab()
-    monkeypatch.setitem(sys.modules, "google", None)  # not even a package of that name
-    assert not is_colab()
 
 
 def test_import_utils_is_ours_and_brings_nothing_heavy(tmp_path):
