@@ -157,7 +157,6 @@ def read_gpt2_vocabulary(path: Path = GPT2_TOKENIZER) -> tuple[dict[str, int], l
 def parse_merges(text: str) -> list[Merge]:
     """Read one merge a line; only the first line of the file starts with #version."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#version")]
-    merges = [tuple(line.split(" ")) for line in lines]
-    if bad := [line for line, merge in zip(lines, merges, strict=True) if len(merge) != 2]:
+    if bad := [line for line in lines if len(line.split(" ")) != 2]:
         raise CourseError(f"the merge {bad[0]!r} was found, expected two symbols. Get the merges file again.")
-    return merges
+    return [(first, second) for first, _, second in (line.partition(" ") for line in lines)]

@@ -9,7 +9,8 @@ import codecs
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
@@ -25,10 +26,6 @@ from utils.bpe import (
     read_gpt2_vocabulary,
     symbol_bytes,
 )
-from utils.bpe import build_vocab as build_vocab
-from utils.bpe import encode_by_hand as encode_by_hand
-from utils.bpe import split_pieces as split_pieces
-from utils.bpe import train_bpe as train_bpe
 from utils.errors import CourseError
 from utils.files.whole_files import read_json, write_whole
 
@@ -38,7 +35,7 @@ META = "meta.json"  # the file that says which tokenizer a folder was made with
 CUTS = re.compile(r"(?<=\S)(?=[ \n])")  # none of GPT-2's pieces leads from a non-space to a space
 
 
-class _Codec:
+class _Codec(ABC):
     """What both tokenizers share; they differ in `_encode` and in the bytes that stand behind each id."""
 
     vocab: dict[str, int]
@@ -46,8 +43,15 @@ class _Codec:
     end_of_text: int
     _bytes: dict[int, bytes]
     _class: str  # what `transformers` calls such a tokenizer
-    _splitter: dict[str, Any] | None  # what the `tokenizers` library does with text before BPE …
-    _joiner: dict[str, Any]  # … and with the pieces after it
+    _byte_level: bool  # whether its symbols stand for bytes, or for themselves
+
+    @abstractmethod
+    def _encode(self, text: str, start: int = 0) -> list[int]:
+        """Encode a checked text, whose first character is number `start` of a longer one."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return all that tells this tokenizer from others, ready for JSON."""
 
     @cached_property
     def vocab_size(self) -> int:
@@ -77,12 +81,12 @@ class _Codec:
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Return the bytes behind the ids; nothing is lost or replaced."""
-        ids = ids.tolist() if hasattr(ids, "tolist") else ids
+        ids = ids.tolist() if hasattr(ids, "tolist") else ids  # an array, a tensor
         ids = [ids] if isinstance(ids, int) else list(ids)
         try:
             return b"".join([self._bytes[token] for token in ids])
         except (KeyError, TypeError):
-            bad = next(i for i, token in enumerate(ids) if not (token.__hash__ and token in self._bytes))
+            bad = next(i for i, token in enumerate(ids) if not isinstance(token, Hashable) or token not in self._bytes)
             raise CourseError(
                 f"{ids[bad]!r} at position {bad} is no token of this vocabulary, expected whole numbers from "
                 f"0 to {self.vocab_size - 1}. Decode one row of ids, made by this same tokenizer."
@@ -105,26 +109,25 @@ class _Codec:
 
     def save_for_transformers(self, folder: str | Path) -> None:
         """Write tokenizer.json and tokenizer_config.json; without them AutoTokenizer takes an empty vocabulary."""
+        from tokenizers import AddedToken
+
+        fast = self._library()
+        fast.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False)])
         marks = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
-        config = {"tokenizer_class": self._class, "add_prefix_space": False, **marks}
-        for name, content in (("tokenizer.json", self._as_json()), ("tokenizer_config.json", config)):
-            text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        config = json.dumps({"tokenizer_class": self._class, "add_prefix_space": False, **marks})
+        for name, text in (("tokenizer.json", fast.to_str()), ("tokenizer_config.json", config)):
             write_whole(Path(folder) / name, lambda file, text=text: file.write(text.encode()))
 
-    def _as_json(self) -> dict[str, Any]:
-        """Return this tokenizer as the `tokenizers` library describes one."""
-        mark = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False) | {"special": True}
-        return {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": [{"id": self.end_of_text, "content": END_OF_TEXT, **mark}],
-            "normalizer": None,
-            "pre_tokenizer": self._splitter,
-            "post_processor": None,
-            "decoder": self._joiner,
-            "model": {"type": "BPE", "vocab": self.vocab, "merges": self.merges},
-        }
+    def _library(self) -> Any:
+        """Return this tokenizer as one of the `tokenizers` library; end-of-text is not registered: see encode."""
+        from tokenizers import Tokenizer as Fast
+        from tokenizers import decoders, models, pre_tokenizers
+
+        fast = Fast(models.BPE(self.vocab, self.merges))
+        if self._byte_level:
+            fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        fast.decoder = decoders.ByteLevel() if self._byte_level else decoders.Fuse()
+        return fast
 
 
 class Tokenizer(_Codec):
@@ -135,12 +138,9 @@ class Tokenizer(_Codec):
     """
 
     _class = "GPT2Tokenizer"
-    _splitter = _joiner = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    _byte_level = True
 
     def __init__(self, vocab: dict[str, int], merges: Sequence[Merge], name: str = "bpe") -> None:
-        from tokenizers import Tokenizer as Fast
-        from tokenizers import models, pre_tokenizers
-
         self.name, self.vocab, self.merges = name, vocab, [(first, second) for first, second in merges]
         needed = {symbol for a, b in self.merges for symbol in (a, b, a + b)} | {*BYTES, END_OF_TEXT}
         if missing := needed - vocab.keys():
@@ -148,8 +148,7 @@ class Tokenizer(_Codec):
                 f"the vocabulary lacks {len(missing)} symbols, such as {min(missing)!r}, expected all 256 "
                 f"bytes, what each merge makes, and {END_OF_TEXT}. Take both from the same place."
             )
-        self._fast = Fast(models.BPE(vocab, self.merges))  # end-of-text is not registered: see encode
-        self._fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self._fast = self._library()
         self._bytes = {token: symbol_bytes(symbols) for symbols, token in vocab.items()}
         self.end_of_text = vocab[END_OF_TEXT]
 
@@ -165,7 +164,6 @@ class Tokenizer(_Codec):
         return list(chain.from_iterable(part.ids for part in self._fast.encode_batch_fast(parts)))
 
     def describe(self) -> dict[str, Any]:
-        """Return all that tells this tokenizer from others, ready for JSON."""
         if self.name == "gpt2":
             return {"tokenizer": "gpt2"}
         return {"tokenizer": self.name, "vocab": self.vocab, "merges": self.merges}
@@ -182,7 +180,7 @@ class CharTokenizer(_Codec):
     """
 
     _class = "PreTrainedTokenizerFast"
-    _splitter, _joiner = None, {"type": "Fuse"}
+    _byte_level = False
 
     def __init__(self, characters: str) -> None:
         check_text(characters)
@@ -211,7 +209,6 @@ class CharTokenizer(_Codec):
             ) from None
 
     def describe(self) -> dict[str, Any]:
-        """Return all that tells this tokenizer from others, ready for JSON."""
         return {"tokenizer": "characters", "characters": self.characters}
 
 

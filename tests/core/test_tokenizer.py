@@ -335,7 +335,6 @@ def test_transformers_finds_gpt2s_tokenizer_beside_nano_and_beside_every_model_w
         assert theirs(MIXED)["input_ids"] == GPT2.encode(MIXED, allow_special=True), folder
         assert theirs.decode(theirs(MIXED)["input_ids"]) == MIXED
         assert (len(theirs), theirs.eos_token_id) == (50257, 50256)
-        assert (folder / "tokenizer.json").read_bytes() == GPT2_TOKENIZER.read_bytes()
         assert load_tokenizer(folder) is GPT2
     assert not (save_gpt2(tiny_model(), tmp_path / "small") / "tokenizer.json").exists()  # its ids are others
 

@@ -31,7 +31,8 @@ def read_settings(kind: type[Settings], words: Sequence[str] = (), recipe: str |
     merged: Any = OmegaConf.structured(kind)
     if recipe:
         merged = _merge(kind, merged, _read_recipe(Path(recipe)), f"the recipe {recipe}")
-    return OmegaConf.to_object(_merge(kind, merged, OmegaConf.from_dotlist(values), "the command"))
+    settings: Any = OmegaConf.to_object(_merge(kind, merged, OmegaConf.from_dotlist(values), "the command"))
+    return settings
 
 
 def _read_recipe(path: Path) -> Any:

@@ -35,7 +35,7 @@ def parse_json(text: str | bytes):
         found = dict(pairs)
         if len(found) < len(pairs):
             names = Counter(name for name, _ in pairs)
-            raise ValueError(f"the key {show(max(names, key=names.get))} stands there twice")
+            raise ValueError(f"the key {show(max(names, key=lambda name: names[name]))} stands there twice")
         return found
 
     return json.loads(text, object_pairs_hook=once)
