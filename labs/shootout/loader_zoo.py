@@ -64,10 +64,10 @@ def _gptq(model: GPT2, folder: Path) -> Path:
 
     from utils.formats.gptq_folder import LayerCodes, save_gptq_folder
     from utils.quantize.quantized_linear import QuantizedLinear
-    from utils.quantize.recipe import Recipe, apply_recipe, calibration_rows, story_tokens
+    from utils.quantize.recipe import QuantizationRecipe, apply_recipe, calibration_rows, story_tokens
 
     rows = calibration_rows(model, story_tokens(GPTQ_STORIES), GPTQ_ROWS, GPTQ_CONTEXT)
-    packed = apply_recipe(copy.deepcopy(model), Recipe("gptq", GPTQ_BITS, GPTQ_GROUP), rows)
+    packed = apply_recipe(copy.deepcopy(model), QuantizationRecipe("gptq", GPTQ_BITS, GPTQ_GROUP), rows)
     layers = {name: layer.quantized() for name, layer in packed.named_modules() if isinstance(layer, QuantizedLinear)}
     codes = {name: LayerCodes(GPTQ_BITS, GPTQ_GROUP, q.codes, q.scales, q.zeros) for name, q in layers.items()}
     return save_gptq_folder(model, codes, folder)

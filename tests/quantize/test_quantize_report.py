@@ -29,7 +29,15 @@ from utils.plots.quantization import (
 from utils.quantize.fbgemm import for_generation
 from utils.quantize.grids import Grid, quantize
 from utils.quantize.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_for, plan_of
-from utils.quantize.recipe import HEAD_GRID, METHODS, Recipe, apply_recipe, calibration_rows, read_tokens, story_tokens
+from utils.quantize.recipe import (
+    HEAD_GRID,
+    METHODS,
+    QuantizationRecipe,
+    apply_recipe,
+    calibration_rows,
+    read_tokens,
+    story_tokens,
+)
 from utils.quantize.report import (
     HEADER,
     RECIPES,
@@ -52,7 +60,7 @@ TEXTS = Texts(random_tokens(4, 24), random_tokens(1, 100, seed=1)[0].numpy(), co
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_makes_what_its_recipe_says(method):
     model = tiny_model(SHAPE)
-    apply_recipe(model, Recipe(method, 4, 32, head=True), random_tokens(4, 24))
+    apply_recipe(model, QuantizationRecipe(method, 4, 32, head=True), random_tokens(4, 24))
     plan = plan_of(model)
     assert plan.pop("head") == Grid(8, "row")
     sizes = {name: rows * columns for name, (rows, columns) in layer_shapes(model).items()}
@@ -65,7 +73,7 @@ def test_every_method_makes_what_its_recipe_says(method):
 @pytest.mark.parametrize("method", ["gptq", "awq", "mixed"])
 def test_methods_that_calibrate_ask_for_text(method):
     with pytest.raises(CourseError, match=f"{method} needs calibration tokens"):
-        apply_recipe(tiny_model(SHAPE), Recipe(method))
+        apply_recipe(tiny_model(SHAPE), QuantizationRecipe(method))
 
 
 @pytest.mark.parametrize(
@@ -81,13 +89,13 @@ def test_methods_that_calibrate_ask_for_text(method):
 )
 def test_recipes_that_can_not_be_are_refused(settings, message):
     with pytest.raises(CourseError) as error:
-        Recipe(**settings)
+        QuantizationRecipe(**settings)
     assert message in str(error.value)
 
 
 def test_a_row_says_what_the_model_takes_and_costs():
     model = tiny_model(SHAPE)
-    row = measure_row(model, Recipe("rtn", 4, 32), TEXTS)
+    row = measure_row(model, QuantizationRecipe("rtn", 4, 32), TEXTS)
     plan = dict.fromkeys([name for name in layer_shapes(model) if name != "head"], Grid(4, 32))
     assert row.bytes == computed_bytes(model, plan, torch.float16)
     assert row.bits_per_weight == bits_per_weight(plan, layer_shapes(model)) == 4.5
@@ -98,7 +106,7 @@ def test_a_row_says_what_the_model_takes_and_costs():
 
 def test_the_table_begins_with_the_model_as_it_is(tmp_path):
     seen = []
-    recipes = (Recipe("rtn", 8, "row"), Recipe("rtn", 2, 32))
+    recipes = (QuantizationRecipe("rtn", 8, "row"), QuantizationRecipe("rtn", 2, 32))
     rows = compare_recipes(tiny_model(SHAPE), TEXTS, recipes, seen.append)
     assert rows == seen
     assert [(row.method, row.bits) for row in rows] == [("none", 16), ("rtn", 8), ("rtn", 2)]
@@ -143,7 +151,10 @@ def test_rows_line_up_under_their_header():
     assert {line.count("|") for line in lines} == {10}
 
 
-@pytest.mark.parametrize("recipe", [None, Recipe("rtn", 8, "row"), Recipe("rtn", 4, 32), Recipe("rtn", 3, 32)])
+@pytest.mark.parametrize(
+    "recipe",
+    [None, QuantizationRecipe("rtn", 8, "row"), QuantizationRecipe("rtn", 4, 32), QuantizationRecipe("rtn", 3, 32)],
+)
 def test_every_form_generates(recipe):
     model = tiny_model(SHAPE)
     if recipe:
@@ -258,7 +269,9 @@ def test_the_command_writes_a_model_that_loads(folder, words, capsys):
 
 
 def test_the_command_writes_the_table(folder, capsys, monkeypatch):
-    monkeypatch.setattr("utils.quantize.report.RECIPES", (Recipe("rtn", 4, 32), Recipe("gptq", 4, 32)))
+    monkeypatch.setattr(
+        "utils.quantize.report.RECIPES", (QuantizationRecipe("rtn", 4, 32), QuantizationRecipe("gptq", 4, 32))
+    )
     words = ["--calibration", "text.bin", "--held-out", "text.bin", "--tokens", "100", "--rows", "4", "--out", "t"]
     assert main(["quantize-table", "model", *words]) == 0
     assert [row.method for row in read_csv(folder / "t" / "table.csv")] == ["none", "rtn", "gptq"]

@@ -18,7 +18,7 @@ from utils.quantize.quantized_linear import bits_per_weight, layer_shapes, plan_
 from utils.quantize.recipe import (
     HELD_OUT_SEED,
     NEED_TEXT,
-    Recipe,
+    QuantizationRecipe,
     apply_recipe,
     calibration_rows,
     check_tokens,
@@ -54,7 +54,9 @@ def declare(add: Add) -> None:
 def quantize(options: argparse.Namespace) -> None:
     """Write a model with fewer bits, and say how many bytes that took."""
     group = int(options.group) if options.group.isdigit() else options.group
-    recipe = Recipe(options.method, options.bits, group, not options.asymmetric, options.head, options.act_order)
+    recipe = QuantizationRecipe(
+        options.method, options.bits, group, not options.asymmetric, options.head, options.act_order
+    )
     model = load_gpt2(options.model)
     rows = _calibration(model, options) if recipe.method in NEED_TEXT else None
     apply_recipe(model, recipe, rows)

@@ -5,23 +5,4 @@ from __future__ import annotations
 from utils.quantize.calibration import Calibration, draw_rows, output_error
 from utils.quantize.grids import Grid, half_upwards, quantize, relative_error, to_groups
 from utils.quantize.quantized_linear import computed_bytes, plan_for, plan_of, quantize_model
-from utils.quantize.recipe import HELD_OUT_SEED, Recipe, apply_recipe, story_tokens
-
-__all__ = [
-    "Calibration",
-    "Grid",
-    "HELD_OUT_SEED",
-    "Recipe",
-    "apply_recipe",
-    "computed_bytes",
-    "draw_rows",
-    "half_upwards",
-    "output_error",
-    "plan_for",
-    "plan_of",
-    "quantize",
-    "quantize_model",
-    "relative_error",
-    "story_tokens",
-    "to_groups",
-]
+from utils.quantize.recipe import HELD_OUT_SEED, QuantizationRecipe, apply_recipe, story_tokens

@@ -1,4 +1,7 @@
-"""AWQ: before rounding, scale up the weights whose inputs are large, and scale their inputs down in return.
+"""AWQ (Lin et al. 2023, arXiv:2306.00978): activation-aware weight quantization, by scaling salient channels.
+
+Before rounding, scale up the weights whose inputs are large, and scale their inputs down in return. Lesson
+07 builds it.
 
 An input channel that is large on average carries most of the output. Multiplying its weights by s makes their
 rounding error s times smaller in effect; dividing the input by s keeps the function as it was. The division costs
@@ -26,8 +29,6 @@ from utils.quantize.grids import Grid, Quantized, quantize, to_groups
 from utils.quantize.quantized_linear import HEAD, LAYERS, plain_layer, plan_for, replace_layer
 
 FOLDABLE = ("attention.out", "attention.qkv", "mlp.up")  # out first: folding it changes rows of qkv
-
-
 Loss = Callable[[Tensor], float]  # how bad a rounded weight (out, in) is
 
 
@@ -61,7 +62,7 @@ def find_clips(weight: Tensor, hessian: Tensor, grid: Grid, clips: int = 5) -> T
     """Return for each group (rows, groups) how far to shrink its range, so that its part of the output errs least."""
     weight = weight.detach().float()
     blocks = _diagonal_blocks(hessian, grid)  # (groups, columns, columns)
-    best = least = None
+    best = least = torch.empty(0)
     for number in range(clips):
         shrink = 1 - number / (2 * clips)
         error = to_groups(quantize(weight, grid, shrink).dequantize() - weight, grid)
@@ -69,7 +70,7 @@ def find_clips(weight: Tensor, hessian: Tensor, grid: Grid, clips: int = 5) -> T
             error = error.view(len(weight), 1, -1)
         loss = torch.einsum("rgi,gij,rgj->rg", error, blocks, error)
         loss = loss.sum((0, 1), keepdim=True) if grid.group == "tensor" else loss
-        if best is None:
+        if number == 0:
             best, least = torch.ones_like(loss), loss
         better = loss < least
         best, least = torch.where(better, shrink, best), torch.where(better, loss, least)
@@ -87,7 +88,7 @@ def _diagonal_blocks(hessian: Tensor, grid: Grid) -> Tensor:
 @torch.no_grad()
 def fold(block: Block, layer: str, scales: Tensor) -> None:
     """Multiply a layer's input channels by scales (in,) and divide what makes them: the function stays the same."""
-    block.get_submodule(layer).weight.mul_(scales)
+    plain_layer(block, layer).weight.mul_(scales)
     if layer == "attention.out":
         values = slice(-len(scales), None)  # of queries, keys and values the last third
         block.attention.qkv.weight[values].div_(scales[:, None])
@@ -128,26 +129,25 @@ def awq_block(block: Block, grids: Mapping[str, Grid], calibration: Calibration,
     states = torch.cat(calibration.states)[: settings.rows]
     for layer in FOLDABLE:
         if layer in grids:
-            scales = _search(block, layer, seen[layer], grids[layer], states, settings)
+            weight = plain_layer(block, layer).weight
+            judge = _judge(block, layer, seen[layer], states)
+            scales = find_input_scales(weight, seen[layer], grids[layer], judge, settings)
             fold(block, layer, scales)
             seen[layer] = seen[layer].scaled(scales)
-    return {layer: _clip(block, layer, seen[layer], grids[layer], states, settings) for layer in grids}
+    return {layer: _round(block, layer, seen[layer], grid, states, settings.clips) for layer, grid in grids.items()}
 
 
-def _search(block: Block, layer: str, seen: Seen, grid: Grid, states: Tensor, settings: AWQ) -> Tensor:
-    weight = block.get_submodule(layer).weight
-    judge = attention_loss(block, states) if layer == "attention.qkv" else output_loss(weight, seen.hessian)
-    return find_input_scales(weight, seen, grid, judge, settings)
+def _judge(block: Block, layer: str, seen: Seen, states: Tensor) -> Loss:
+    if layer == "attention.qkv":
+        return attention_loss(block, states)
+    return output_loss(plain_layer(block, layer).weight, seen.hessian)
 
 
-def _clip(block: Block, layer: str, seen: Seen, grid: Grid, states: Tensor, settings: AWQ) -> Quantized:
+def _round(block: Block, layer: str, seen: Seen, grid: Grid, states: Tensor, clips: int) -> Quantized:
     """Round with clipped groups; qkv only if attention gains by it, since its large weights make the sharp scores."""
-    weight = block.get_submodule(layer).weight
-    clipped = quantize(weight, grid, find_clips(weight, seen.hessian, grid, settings.clips))
-    if layer != "attention.qkv":
-        return clipped
-    plain, loss = quantize(weight, grid), attention_loss(block, states)
-    return min(plain, clipped, key=lambda quantized: loss(quantized.dequantize()))
+    weight, loss = plain_layer(block, layer).weight, _judge(block, layer, seen, states)
+    clipped = quantize(weight, grid, find_clips(weight, seen.hessian, grid, clips))
+    return min(quantize(weight, grid), clipped, key=lambda quantized: loss(quantized.dequantize()))
 
 
 @torch.no_grad()
@@ -158,7 +158,7 @@ def awq_model(model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, sett
     for number, block in enumerate(model.blocks):
         grids = {layer: plan[name] for layer in LAYERS if (name := f"blocks.{number}.{layer}") in plan}
         for layer in grids:
-            plain_layer(model, f"blocks.{number}.{layer}")  # refuses what is quantized already
+            plain_layer(block, layer)  # refuses what is quantized already
         for layer, quantized in awq_block(block, grids, calibration, settings).items():
             replace_layer(model, f"blocks.{number}.{layer}", quantized)
         calibration.advance(block)

@@ -1,8 +1,8 @@
-"""Codes of 2 to 8 bits without a gap between them: eight codes of b bits fill b bytes.
+"""Bit packing of quantized codes, 2 to 8 bits: eight codes of b bits fill b bytes, without a gap between them.
 
 A row of codes is cut into eight parts, and a row of bytes into b parts. The n-th codes of all eight parts share
 the n-th bytes of all b parts, the first code in the lowest bits. So whole parts are shifted at a time.
-Codes of 8 bits are kept as signed numbers, code − 128, since that is what fast products with int8 weights read.
+Codes of 8 bits are kept as signed numbers, code − 128, as int8 matmuls read them. Lesson 06 packs bits by hand.
 """
 
 from __future__ import annotations

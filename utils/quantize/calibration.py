@@ -1,7 +1,8 @@
-"""What each layer gets to see: calibration text travels through the model block by block.
+"""Calibration data: second moments (Hessian) and mean magnitudes of each layer's inputs, gathered block by block.
 
-Only the states in front of one block are in memory, and the sums for that block's layers. The blocks before it
-may already be quantized, so that the next ones are fitted to what they will really get.
+What each layer gets to see, as text travels through the model; lesson 07 builds it, GPTQ and AWQ ask it. Only the
+states in front of one block are in memory, and the sums for that block's layers. The blocks before it may already be
+quantized, so that the next ones are fitted to what they will really get.
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ from torch import Tensor, nn
 
 from utils.batches import Batches, Tokens, largest_context
 from utils.errors import CourseError
-from utils.model import GPT2, Block
+from utils.model import GPT2
 from utils.quantize.grids import Quantized
-from utils.quantize.quantized_linear import LAYERS
-
-PANEL = 1024  # columns of a sum that are added at a time, so that only its upper half is computed
+from utils.quantize.quantized_linear import LAYERS, QuantizedLinear
 
 
 @dataclass
@@ -36,8 +35,7 @@ class Seen:
     def add(self, x: Tensor) -> None:
         """Add inputs (..., in) to the sums."""
         x = x.detach().reshape(-1, x.shape[-1]).float()
-        for at in range(0, x.shape[1], PANEL):
-            self.hessian[at : at + PANEL, at:].addmm_(x[:, at : at + PANEL].T, x[:, at:])
+        self.hessian.addmm_(x.T, x)
         self.magnitude += x.abs().sum(0)
         self.tokens += len(x)
 
@@ -45,9 +43,7 @@ class Seen:
         """Turn the sums into means."""
         if not self.tokens:
             raise CourseError("No calibration token reached this layer. Give at least one row of tokens.")
-        hessian = self.hessian.triu()
-        hessian += hessian.triu(1).T.clone()
-        return Seen(hessian.div_(self.tokens), self.magnitude / self.tokens, self.tokens)
+        return Seen(self.hessian / self.tokens, self.magnitude / self.tokens, self.tokens)
 
     def scaled(self, scales: Tensor) -> Seen:
         """Return what the layer would have seen, had each input been divided by its scale (in,)."""
@@ -66,13 +62,14 @@ class Calibration:
         self.states = [model.token_embedding(part) + places for part in rows]  # each (batch, time, width)
 
     @torch.no_grad()
-    def observe(self, block: Block) -> dict[str, Seen]:
+    def observe(self, block: nn.Module) -> dict[str, Seen]:
         """Run the block and return what its linear layers see, by the names in LAYERS."""
-        layers = {name: block.get_submodule(name) for name in LAYERS}
+        found = {name: block.get_submodule(name) for name in LAYERS}
+        layers = {name: one for name, one in found.items() if isinstance(one, (nn.Linear, QuantizedLinear))}
         seen = {name: Seen.nothing(layer.in_features, self.states[0].device) for name, layer in layers.items()}
 
         def add_to(name: str):
-            return lambda module, inputs: seen[name].add(inputs[0])
+            return lambda _, inputs: seen[name].add(inputs[0])
 
         handles = [layer.register_forward_pre_hook(add_to(name)) for name, layer in layers.items()]
         try:

@@ -1,4 +1,7 @@
-"""GPTQ: round the columns of a weight one after the other, and let the rest make up for each error.
+"""GPTQ (Frantar et al. 2022, arXiv:2210.17323): quantize weights column by column with second-order corrections.
+
+Round the columns of a weight one after the other, and let the rest make up for each error. Lesson 07 builds it, after
+optimal brain quantization (Frantar and Alistarh 2022, arXiv:2208.11580).
 
 Rounding one column changes the output. The columns that are still free can take back what the inputs have in
 common with it, which the inputs' second moments tell, the Hessian of the squared error: H = mean of x · xᵀ.
@@ -7,7 +10,7 @@ With the upper triangular U of H⁻¹ = Uᵀ · U, an error e in column i asks f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -44,21 +47,28 @@ def gptq(weight: Tensor, hessian: Tensor, grid: Grid, settings: GPTQ = GPTQ()) -
     rest[hessian.diagonal() == 0] = 0  # inputs that are never seen
     order = hessian.diagonal().argsort(descending=True) if settings.act_order else torch.arange(columns)
     order = order.to(rest.device)
-    scales = _Scales(rest, grid, fixed=settings.act_order)
+    width = columns if isinstance(grid.group, str) else grid.group
+    scales = [group_scales(group, grid) for group in rest.split(width)] if settings.act_order else []
     rest, upper = rest[order], inverse_factor(hessian[order][:, order], settings.damping)
     codes = torch.empty(columns, out, dtype=torch.uint8, device=rest.device)
-    for start, end in _blocks(columns, grid):
+    for start, end in _blocks(columns, width):
         errors = torch.empty(end - start, out, device=rest.device)
-        if not settings.act_order:
-            scales.find(rest, start)
+        if start % width == 0 and not settings.act_order:  # only now, after the corrections
+            scales.append(group_scales(rest[start : start + width], grid))
         for i in range(start, end):
-            scale, zero = scales.at(int(order[i]) if settings.act_order else i)
+            scale, zero = scales[int(order[i]) // width]
             codes[i] = to_codes(rest[i], scale, zero, grid)
             errors[i - start] = (rest[i] - from_codes(codes[i], scale, zero, grid)) / upper[i, i]
             rest[i + 1 : end].addr_(upper[i, i + 1 : end], errors[i - start], alpha=-1)
         rest[end:].addmm_(upper[start:end, end:].T, errors, alpha=-1)
-    codes = codes[order.argsort()].T.contiguous()
-    return Quantized(codes, *scales.stacked(), grid)
+    zeros = [zero for _, zero in scales if zero is not None]
+    stacked = torch.stack([scale for scale, _ in scales], 1), torch.stack(zeros, 1) if zeros else None
+    return Quantized(codes[order.argsort()].T.contiguous(), *stacked, grid)
+
+
+def group_scales(group: Tensor, grid: Grid) -> tuple[Tensor, Tensor | None]:
+    """Return scales and zeros, each (out,), for one group (columns, out) of a weight that lies as its transpose."""
+    return find_scales(group.T.reshape(1, -1) if grid.group == TENSOR else group.T, grid)
 
 
 def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
@@ -78,44 +88,12 @@ def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
     return torch.linalg.solve_triangular(factor, ones, upper=False).flip(0, 1)
 
 
-def _blocks(columns: int, grid: Grid):
-    """Yield start and end of each block of columns; none reaches across the border of a group."""
-    width = columns if isinstance(grid.group, str) else grid.group
+def _blocks(columns: int, width: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each block of columns; none reaches across the border of a group of this width."""
     for first in range(0, columns, width):
         last = min(first + width, columns)
         for start in range(first, last, BLOCK):
             yield start, min(start + BLOCK, last)
-
-
-class _Scales:
-    """The scales of a weight's groups: all from the start, or each when its group's turn comes, after corrections."""
-
-    def __init__(self, weight: Tensor, grid: Grid, fixed: bool) -> None:
-        self.grid, self.columns = grid, len(weight)
-        self.width = self.columns if isinstance(grid.group, str) else grid.group
-        self.scales: list[Tensor] = []  # of each group, (out,)
-        self.zeros: list[Tensor | None] = []
-        if fixed:
-            for start in range(0, self.columns, self.width):
-                self.find(weight, start)
-
-    def find(self, weight: Tensor, start: int) -> None:
-        """Find the scales of the group that starts at a column of weight (in, out), if one does."""
-        if start % self.width:
-            return
-        group = weight[start : start + self.width].T  # (out, columns)
-        scales, zeros = find_scales(group.reshape(1, -1) if self.grid.group == TENSOR else group, self.grid)
-        self.scales.append(scales)
-        self.zeros.append(zeros)
-
-    def at(self, column: int) -> tuple[Tensor, Tensor | None]:
-        group = column // self.width
-        return self.scales[group], self.zeros[group]
-
-    def stacked(self) -> tuple[Tensor, Tensor | None]:
-        """Return scales and zeros as a `Quantized` keeps them, (rows, groups)."""
-        zeros = None if self.grid.symmetric else torch.stack(self.zeros, 1)
-        return torch.stack(self.scales, 1), zeros
 
 
 @torch.no_grad()

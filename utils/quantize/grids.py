@@ -1,4 +1,8 @@
-"""Fewer bits: each weight becomes a small whole number, its code, and a group of codes shares one scale.
+"""Quantization grids: linear int2 to int8, symmetric and asymmetric, and NF4; per tensor, per row, per group.
+
+Fewer bits: each weight becomes a small whole number, its code, and a group of codes shares one scale. NF4 is from QLoRA
+(Dettmers et al. 2023, arXiv:2305.14314), scales per row and group from LLM.int8() (Dettmers et al. 2022,
+arXiv:2208.07339) and ZeroQuant (Yao et al. 2022, arXiv:2206.01861). Lesson 06 builds all of it by hand.
 
 linear: weight ≈ (code − zero) · scale, steps of equal width. Symmetric grids put the zero in the middle and
         need not store it; asymmetric ones store it and use the range that is there, from minimum to maximum.
@@ -18,8 +22,6 @@ from torch import Tensor
 from utils.errors import CourseError
 
 ROW, TENSOR = "row", "tensor"  # one scale for each row (output channel), one for the whole matrix
-
-
 KINDS = ("linear", "nf4")
 
 
@@ -57,7 +59,7 @@ class Grid:
         """Return how many scales a matrix has: (rows, groups of a row)."""
         if self.group == TENSOR:
             return 1, 1
-        return rows, 1 if self.group == ROW else -(-columns // self.group)
+        return rows, 1 if isinstance(self.group, str) else -(-columns // self.group)
 
     def nbytes(self, rows: int, columns: int) -> int:
         """Return the bytes of a matrix: codes packed eight at a time, 16 bits a scale, 8 bits a zero if it has any.
@@ -86,7 +88,7 @@ class Quantized:
         """Return the float32 matrix (rows, columns) that the codes stand for."""
         zeros = None if self.zeros is None else self.zeros[..., None]
         groups = from_codes(to_groups(self.codes, self.grid), self.scales[..., None], zeros, self.grid)
-        return from_groups(groups, tuple(self.codes.shape))
+        return from_groups(groups, self.codes.shape)
 
     @property
     def nbytes(self) -> int:
@@ -105,19 +107,19 @@ def quantize(weight: Tensor, grid: Grid, shrink: float | Tensor = 1.0) -> Quanti
     groups = to_groups(weight.detach().float(), grid)
     scales, zeros = find_scales(groups, grid, shrink)
     codes = to_codes(groups, scales[..., None], None if zeros is None else zeros[..., None], grid)
-    return Quantized(from_groups(codes, tuple(weight.shape)).contiguous(), scales, zeros, grid)
+    return Quantized(from_groups(codes, weight.shape).contiguous(), scales, zeros, grid)
 
 
 def to_groups(matrix: Tensor, grid: Grid) -> Tensor:
     """View a matrix as (rows, groups, columns of a group); zeros fill up the last group of a row if need be."""
     if grid.group == TENSOR:
         return matrix.reshape(1, 1, -1)
-    width = matrix.shape[1] if grid.group == ROW else grid.group
+    width = matrix.shape[1] if isinstance(grid.group, str) else grid.group
     padding = -matrix.shape[1] % width
     return (F.pad(matrix, (0, padding)) if padding else matrix).unflatten(1, (-1, width))
 
 
-def from_groups(groups: Tensor, shape: tuple[int, int]) -> Tensor:
+def from_groups(groups: Tensor, shape: torch.Size) -> Tensor:
     """View (rows, groups, columns of a group) as the matrix of this shape again."""
     return groups.reshape(shape[0], -1)[:, : shape[1]]
 

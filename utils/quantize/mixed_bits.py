@@ -1,8 +1,10 @@
-"""Mixed bits, the idea of EXL2: layers that hurt get more bits, the others fewer, and the average is as asked.
+"""Mixed precision per layer, the idea of EXL2 (exllamav2): bits by sensitivity, as a knapsack over layers.
 
-How much a layer hurts is measured on calibration text. Rounding changes its output by ΔW · x; the loss rises by
-about half of what the squared gradient at that output says about such a change. Which bits each layer gets is then
-a knapsack, solved exactly: the least rise of the loss for a given number of bits.
+Layers that hurt get more bits, the others fewer, and the average is as asked. Lesson 07 builds it. How much a layer
+hurts is measured on calibration text. Rounding changes its output by ΔW · x; the loss rises by about half of what the
+squared gradient at that output says about such a change: the Fisher information in the place of the Hessian of optimal
+brain damage (LeCun et al. 1989). Which bits each layer gets is then solved exactly: the least rise of the loss for a
+given number of bits.
 """
 
 from __future__ import annotations
@@ -11,31 +13,29 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from utils.errors import CourseError
 from utils.model import GPT2
 from utils.quantize.calibration import Calibration, energy
 from utils.quantize.grids import Grid, quantize
-from utils.quantize.quantized_linear import LAYERS, layer_names
+from utils.quantize.quantized_linear import LAYERS, layer_names, plain_layer
 
 CHOICES = (2, 3, 4, 5, 6, 7, 8)
-
-
 ROWS_AT_A_TIME = 2  # of calibration text, while gradients are taken
-
-
 Sensitivity = Mapping[str, Mapping[int, float]]  # of each layer at each number of bits: by how much the loss rises
 
 
 def measure_sensitivity(model: GPT2, tokens: Tensor, grid: Grid = Grid(), choices: tuple = CHOICES) -> Sensitivity:
     """Estimate by how much the loss on tokens (rows, time) rises when one layer alone is rounded to so many bits."""
     slopes = output_gradients(model, tokens)
-    calibration, found = Calibration(model, tokens), {}
+    calibration = Calibration(model, tokens)
+    found: dict[str, dict[int, float]] = {}
     for number, block in enumerate(model.blocks):
         seen = calibration.observe(block)
         for layer in LAYERS:
-            name, weight = f"blocks.{number}.{layer}", block.get_submodule(layer).weight.detach().float()
+            name, weight = f"blocks.{number}.{layer}", plain_layer(block, layer).weight.detach().float()
             found[name] = {}
             for bits in choices:
                 error = quantize(weight, replace(grid, bits=bits)).dequantize() - weight
@@ -46,7 +46,7 @@ def measure_sensitivity(model: GPT2, tokens: Tensor, grid: Grid = Grid(), choice
 
 def output_gradients(model: GPT2, tokens: Tensor) -> dict[str, Tensor]:
     """Return for each layer the mean square (out,) of the gradient, of all tokens' loss, at its outputs."""
-    sums = dict.fromkeys(layer_names(model), 0.0)
+    sums = {name: torch.zeros((), device=model.device) for name in layer_names(model)}
 
     def keep(name: str):
         def hook(module, inputs, output: Tensor) -> None:
@@ -111,5 +111,5 @@ def _shift(values: np.ndarray, places: int) -> np.ndarray:
 def mixed_plan(model: GPT2, tokens: Tensor, average: float, grid: Grid = Grid()) -> dict[str, Grid]:
     """Return a plan whose bits per layer follow the measured sensitivity and have this average."""
     sensitivity = measure_sensitivity(model, tokens, grid)
-    sizes = {name: model.get_submodule(name).weight.numel() for name in sensitivity}
+    sizes = {name: plain_layer(model, name).weight.numel() for name in sensitivity}
     return {name: replace(grid, bits=bits) for name, bits in choose_bits(sensitivity, sizes, average).items()}

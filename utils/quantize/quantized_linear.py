@@ -1,4 +1,8 @@
-"""Layers that keep their weights packed and expand only a part of them at a time, for as long as they need it."""
+"""Weight-only quantized linear layers: packed codes in memory, dequantized on the fly, frozen for QLoRA.
+
+Layers keep their weights packed and expand only a part of them at a time, for as long as they need it, as 4-bit bases
+do under adapters (Dettmers et al. 2023, arXiv:2305.14314). Lesson 07 builds it; lesson 12 trains adapters on it.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,16 @@ from utils.quantize.bit_packing import pack_bits, unpack_bits
 from utils.quantize.grids import ROW, Grid, Quantized, from_codes, from_groups, quantize, to_groups
 
 LAYERS = ("attention.qkv", "attention.out", "mlp.up", "mlp.down")  # of each block
-
-
 HEAD = "head"  # tied to the token embedding: both are quantized or none
-
-
 CHUNK = 2**18  # weights that are expanded at a time: 1 MB of float32, which a core's cache can hold
 
 
 class QuantizedLinear(nn.Module):
     """A linear layer with packed weights: gradients flow through it to its input, its own weights stay as they are."""
+
+    packed: Tensor
+    scales: Tensor
+    zeros: Tensor | None
 
     def __init__(self, grid: Grid, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
@@ -39,8 +43,9 @@ class QuantizedLinear(nn.Module):
     @classmethod
     def of(cls, quantized: Quantized, bias: Tensor | None = None) -> QuantizedLinear:
         """Pack a quantized matrix (out, in)."""
+        out_features, in_features = quantized.codes.shape
         with torch.device("meta"):
-            layer = cls(quantized.grid, *reversed(quantized.codes.shape), bias is not None)
+            layer = cls(quantized.grid, in_features, out_features, bias is not None)
         layer.packed = pack_bits(quantized.codes, quantized.grid.bits)
         layer.scales, layer.zeros = quantized.scales.view(torch.int16), quantized.zeros
         if bias is not None:
@@ -69,7 +74,7 @@ class QuantizedLinear(nn.Module):
         zeros = None if self.zeros is None else self.zeros[pick][..., None]
         codes = unpack_bits(self.packed[rows], self.grid.bits, self.in_features)
         values = from_codes(to_groups(codes, self.grid), scales, zeros, self.grid)
-        return from_groups(values, tuple(codes.shape)).to(dtype)
+        return from_groups(values, codes.shape).to(dtype)
 
     def parts(self) -> Iterator[slice]:
         """Yield slices of rows that together are the whole matrix, each of about CHUNK weights."""
@@ -83,7 +88,7 @@ class QuantizedLinear(nn.Module):
         rows = x.reshape(-1, self.in_features)
         rows = rows.float() if is_imitated(rows) else rows
         needs_gradient = torch.is_grad_enabled() and rows.requires_grad
-        y = _Product.apply(rows, self) if needs_gradient else self.multiply(rows)
+        y = _PackedMatmul.apply(rows, self) if needs_gradient else self.multiply(rows)
         y = y.to(x.dtype).view(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias.to(x.dtype)
 
@@ -110,7 +115,7 @@ class QuantizedLinear(nn.Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, {self.grid}"
 
 
-class _Product(torch.autograd.Function):
+class _PackedMatmul(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, layer: QuantizedLinear) -> Tensor:
         ctx.layer = layer
@@ -123,6 +128,8 @@ class _Product(torch.autograd.Function):
 
 class QuantizedEmbedding(nn.Module):
     """A table of rows that are expanded when they are looked up: the packed weights of the head, used once more."""
+
+    like: Tensor
 
     def __init__(self, head: QuantizedLinear) -> None:
         super().__init__()
@@ -156,41 +163,41 @@ def quantize_model(model: GPT2, plan: Grid | Mapping[str, Grid]) -> GPT2:
     return model.eval()
 
 
-def plain_layer(model: GPT2, name: str) -> nn.Linear:
-    """Return a layer that is not quantized yet, or say what is there instead."""
-    if name not in (*layer_names(model), HEAD):
-        raise CourseError(f"The plan names {name}, expected {HEAD} or layers like {layer_names(model)[0]}.")
-    layer = model.get_submodule(name)
+def plain_layer(module: nn.Module, name: str) -> nn.Linear:
+    """Return a layer of a model or block that is not quantized yet, or say what is there instead."""
+    try:
+        layer = module.get_submodule(name)
+    except AttributeError as error:
+        raise CourseError(
+            f"{name} is no layer of this model, expected {HEAD} or one like blocks.0.{LAYERS[0]}."
+        ) from error
     if not isinstance(layer, nn.Linear):
         raise CourseError(f"{name} is a {type(layer).__name__}, expected plain weights. Load the original model again.")
     return layer
 
 
-def replace_layer(model: GPT2, name: str, quantized: Quantized) -> QuantizedLinear:
+def replace_layer(model: GPT2, name: str, quantized: Quantized) -> None:
     """Put packed weights in the place of a linear layer; its bias moves over."""
-    layer = QuantizedLinear.of(quantized, model.get_submodule(name).bias)
-    put_layer(model, name, layer)
-    return layer
+    put_layer(model, name, QuantizedLinear.of(quantized, plain_layer(model, name).bias))
 
 
-def put_layer(model: GPT2, name: str, layer: nn.Module) -> None:
+def put_layer(model: GPT2, name: str, layer: nn.Linear | QuantizedLinear) -> None:
     """Set a layer by its dotted name; the token embedding goes with the head."""
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, layer)
+    model.set_submodule(name, layer)
     if name != HEAD:
         return
     if isinstance(layer, QuantizedLinear):
-        model.token_embedding = QuantizedEmbedding(layer)
+        model.set_submodule("token_embedding", QuantizedEmbedding(layer))
     else:
-        model.token_embedding = Embedding(*layer.weight.shape, device="meta")
-        model.token_embedding.weight = layer.weight
+        embedding = Embedding(layer.out_features, layer.in_features, device="meta")
+        embedding.weight = layer.weight
+        model.set_submodule("token_embedding", embedding)
 
 
 @torch.no_grad()
 def dequantize_model(model: GPT2) -> GPT2:
     """Expand every quantized layer in place to the plain float32 weights that its codes stand for."""
-    for name in plan_of(model):
-        packed = model.get_submodule(name)
+    for name, packed in quantized_layers(model).items():
         layer = Linear(packed.in_features, packed.out_features, packed.bias is not None, device="meta")
         layer.weight = nn.Parameter(packed.weight)
         if packed.bias is not None:
@@ -199,20 +206,23 @@ def dequantize_model(model: GPT2) -> GPT2:
     return model
 
 
+def quantized_layers(model: GPT2) -> dict[str, QuantizedLinear]:
+    """Return the layers that are quantized, by name."""
+    layers = {name: model.get_submodule(name) for name in (*layer_names(model), HEAD)}
+    return {name: layer for name, layer in layers.items() if isinstance(layer, QuantizedLinear)}
+
+
 def plan_of(model: GPT2) -> dict[str, Grid]:
     """Return the grids of the layers that are quantized, by name."""
-    layers = [(name, model.get_submodule(name)) for name in (*layer_names(model), HEAD)]
-    return {name: layer.grid for name, layer in layers if isinstance(layer, QuantizedLinear)}
+    return {name: layer.grid for name, layer in quantized_layers(model).items()}
 
 
 def layer_shapes(model: GPT2) -> dict[str, tuple[int, int]]:
     """Return the shapes (out, in) of all layers that can be quantized, from the model's sizes alone."""
     width = model.config.n_embd
-    shapes = dict(
-        zip(LAYERS, ((3 * width, width), (width, width), (4 * width, width), (width, 4 * width)), strict=True)
-    )
-    found = {name: shapes[name.split(".", 2)[2]] for name in layer_names(model)}
-    return found | {HEAD: (model.config.vocab_size, width)}
+    of_block = ((3 * width, width), (width, width), (4 * width, width), (width, 4 * width))
+    shapes = dict(zip(layer_names(model), of_block * model.config.n_layer, strict=True))
+    return shapes | {HEAD: (model.config.vocab_size, width)}
 
 
 def computed_bytes(model: GPT2, plan: Mapping[str, Grid], dtype: torch.dtype = torch.float32) -> int:
@@ -228,4 +238,4 @@ def computed_bytes(model: GPT2, plan: Mapping[str, Grid], dtype: torch.dtype = t
 def bits_per_weight(plan: Mapping[str, Grid], shapes: Mapping[str, tuple[int, int]]) -> float:
     """Return the bits of a quantized weight on average, scales and zeros included."""
     stored = sum(grid.nbytes(*shapes[name]) for name, grid in plan.items())
-    return 8 * stored / sum(shapes[name][0] * shapes[name][1] for name in plan)
+    return 8 * stored / sum(rows * columns for rows, columns in (shapes[name] for name in plan))

@@ -1,4 +1,7 @@
-"""One name for each way to fewer bits: a recipe says what to do, `apply_recipe` does it."""
+"""Quantization settings: method, bits, group size; and the calibration and held-out tokens they need.
+
+One name for each way to fewer bits: a recipe says what to do, `apply_recipe` does it. Lesson 07 compares them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from utils.quantize.gptq import GPTQ, gptq_model
 from utils.quantize.grids import ROW, Grid
 from utils.quantize.mixed_bits import mixed_plan
 from utils.quantize.quantized_linear import plan_for, quantize_model
+from utils.stories.generator import corpus
+from utils.tokenizer import Tokenizer
 
 METHODS = {
     "rtn": "round to nearest",
@@ -24,22 +29,15 @@ METHODS = {
     "mixed": "GPTQ with more bits for the layers that hurt; bits is the average",
     "nf4": "round to sixteen values that suit normal weights",
 }
-
-
 NEED_TEXT = ("gptq", "awq", "mixed")
-
-
 HEAD_GRID = Grid(8, ROW)
 
-
 STORY_SEED, STORIES = 77_000, 400  # of stories to calibrate with; no other part of the course draws from this seed
-
-
 HELD_OUT_SEED, HELD_OUT_TOKENS = 88_000, 5_120  # of stories to measure with, others than those to calibrate with
 
 
 @dataclass(frozen=True)
-class Recipe:
+class QuantizationRecipe:
     """A method with its settings."""
 
     method: str = "rtn"
@@ -72,15 +70,15 @@ class Recipe:
         return Grid(int(self.bits), self.group, kind, self.symmetric)
 
 
-def apply_recipe(model: GPT2, recipe: Recipe, tokens: Tensor | None = None) -> GPT2:
+def apply_recipe(model: GPT2, recipe: QuantizationRecipe, tokens: Tensor | None = None) -> GPT2:
     """Quantize a model in place; gptq, awq and mixed need calibration tokens (rows, time)."""
-    if tokens is None and recipe.method in NEED_TEXT:
-        raise CourseError(f"{recipe.method} needs calibration tokens (rows, time), got none. Draw some with draw_rows.")
     plan = plan_for(model, recipe.grid, HEAD_GRID if recipe.head else None)
+    if recipe.method not in NEED_TEXT:
+        return quantize_model(model, plan)
+    if tokens is None:
+        raise CourseError(f"{recipe.method} needs calibration tokens (rows, time), got none. Draw some with draw_rows.")
     if recipe.method == "mixed":
         plan |= mixed_plan(model, tokens, recipe.bits, recipe.grid)
-    if recipe.method in ("rtn", "nf4"):
-        return quantize_model(model, plan)
     if recipe.method == "awq":
         return awq_model(model, plan, tokens)
     return gptq_model(model, plan, tokens, GPTQ(act_order=recipe.act_order))
@@ -88,12 +86,9 @@ def apply_recipe(model: GPT2, recipe: Recipe, tokens: Tensor | None = None) -> G
 
 def story_tokens(count: int = STORIES, seed: int = STORY_SEED) -> np.ndarray:
     """Return stories as one row of GPT-2 tokens (time,), each followed by end-of-text."""
-    from utils.sampling import END_OF_TEXT
-    from utils.stories.generator import corpus
-    from utils.tokenizer import Tokenizer
-
-    rows = Tokenizer.gpt2().encode_batch(list(corpus(count, seed)))
-    return np.concatenate([[*row, END_OF_TEXT] for row in rows]).astype(np.uint16)
+    tokenizer = Tokenizer.gpt2()
+    rows = tokenizer.encode_batch(list(corpus(count, seed)))
+    return np.concatenate([[*row, tokenizer.end_of_text] for row in rows]).astype(np.uint16)
 
 
 def read_tokens(path: str | Path) -> np.ndarray:
@@ -103,8 +98,6 @@ def read_tokens(path: str | Path) -> np.ndarray:
         raise CourseError(f"{path} is not there. Give a text file, or a .bin that `prepare` wrote.")
     if path.suffix == ".bin":
         return np.memmap(path, dtype="<u2", mode="r") if path.stat().st_size else np.empty(0, np.uint16)
-    from utils.tokenizer import Tokenizer
-
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

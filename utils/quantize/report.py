@@ -1,17 +1,19 @@
-"""What each way to fewer bits costs and gains, in one table: bytes, perplexity, coherence, tokens a second."""
+"""Benchmark of quantization methods in one table: bytes, perplexity, coherence, tokens a second.
+
+What each way to fewer bits costs and gains. Lesson 07 reads the table of nano and measures a row of it again.
+"""
 
 from __future__ import annotations
 
 import copy
-import csv
-import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -21,22 +23,21 @@ from utils.files.whole_files import write_whole
 from utils.model import GPT2
 from utils.quantize.fbgemm import for_generation
 from utils.quantize.quantized_linear import bits_per_weight, computed_bytes, dequantize_model, layer_shapes, plan_of
-from utils.quantize.recipe import Recipe, apply_recipe
+from utils.quantize.recipe import QuantizationRecipe, apply_recipe
 from utils.sampling import END_OF_TEXT, Sampling, generate
 
 Tell = Callable[[GPT2], list[str]]  # lets a model tell stories
 
-
 # What the table compares: the same bits by several methods, and the same method with other bits and groups.
 RECIPES = (
-    Recipe("rtn", 8, "row"),
-    *(Recipe(method, bits, 64) for bits in (4, 3) for method in ("rtn", "awq", "gptq", "mixed")),
-    Recipe("nf4", 4, 64),
-    Recipe("rtn", 4, 128),
-    Recipe("gptq", 4, 128),
-    Recipe("gptq", 4, 32),
-    Recipe("gptq", 2, 16),
-    Recipe("gptq", 4, 64, head=True),
+    QuantizationRecipe("rtn", 8, "row"),
+    *(QuantizationRecipe(method, bits, 64) for bits in (4, 3) for method in ("rtn", "awq", "gptq", "mixed")),
+    QuantizationRecipe("nf4", 4, 64),
+    QuantizationRecipe("rtn", 4, 128),
+    QuantizationRecipe("gptq", 4, 128),
+    QuantizationRecipe("gptq", 4, 32),
+    QuantizationRecipe("gptq", 2, 16),
+    QuantizationRecipe("gptq", 4, 64, head=True),
 )
 
 
@@ -64,7 +65,12 @@ class Texts:
     tell: Tell | None = None  # only for models that tell stories
 
 
-def compare_recipes(model: GPT2, texts: Texts, recipes: Sequence[Recipe] | None = None, show=None) -> list[Row]:
+def compare_recipes(
+    model: GPT2,
+    texts: Texts,
+    recipes: Sequence[QuantizationRecipe] | None = None,
+    show: Callable[[Row], object] | None = None,
+) -> list[Row]:
     """Measure the model with 16-bit weights, and then under each recipe, RECIPES if None; `model` is left alone."""
     rows = []
     for recipe in (None, *(RECIPES if recipes is None else recipes)):
@@ -74,7 +80,7 @@ def compare_recipes(model: GPT2, texts: Texts, recipes: Sequence[Recipe] | None 
     return rows
 
 
-def measure_row(model: GPT2, recipe: Recipe | None, texts: Texts) -> Row:
+def measure_row(model: GPT2, recipe: QuantizationRecipe | None, texts: Texts) -> Row:
     """Quantize a copy of the model by a recipe and measure it; without a recipe, round its weights to 16 bits."""
     from utils.stories.reader import coherence
 
@@ -93,8 +99,10 @@ def measure_row(model: GPT2, recipe: Recipe | None, texts: Texts) -> Row:
     score = measure_loss(plain, texts.held_out, Protocol(context, context))
     meaning = None if texts.tell is None else coherence(texts.tell(plain))
     speed = max(speed, tokens_per_second(fast))  # twice, at some distance: something else may run for a while
-    name = (recipe.name, recipe.bits, recipe.group) if recipe else ("none", 16, "none")
-    return Row(*name, size, dense, score.perplexity, meaning, speed)
+    measured = (size, dense, score.perplexity, meaning, speed)
+    if recipe is None:
+        return Row("none", 16, "none", *measured)
+    return Row(recipe.name, recipe.bits, recipe.group, *measured)
 
 
 def storyteller(model: GPT2, count: int) -> Tell | None:
@@ -112,7 +120,7 @@ def storyteller(model: GPT2, count: int) -> Tell | None:
 def tokens_per_second(model: GPT2, count: int = 24, at_least: float = 0.6) -> float:
     """Return the speed of generation at batch 1, in the fastest of some short rounds."""
     settings = Sampling(max_new=min(count, model.config.context), temperature=0, stop=())
-    seconds = []
+    seconds: list[float] = []
     while len(seconds) < 3 or sum(seconds) < at_least:
         began = time.perf_counter()
         generate(model, [[0]], settings)
@@ -122,26 +130,20 @@ def tokens_per_second(model: GPT2, count: int = 24, at_least: float = 0.6) -> fl
 
 def write_csv(rows: Sequence[Row], path: str | Path) -> Path:
     """Write the table as CSV, one line for each row, in the order of Row's fields."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    write_whole(Path(path), lambda file: file.write(text.getvalue().encode("utf-8")))
+    text = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    write_whole(Path(path), lambda file: file.write(text.encode("utf-8")))
     return Path(path)
 
 
 def read_csv(path: str | Path) -> list[Row]:
     """Read a table that `write_csv` wrote."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return [_parse(line) for line in csv.DictReader(file)]
-
-
-def _parse(line: dict[str, str]) -> Row:
-    group = int(line["group"]) if line["group"].isdigit() else line["group"]
-    numbers = (float(line[name]) for name in ("bits_per_weight", "perplexity"))
-    coherence = float(line["coherence"]) if line["coherence"] else None
-    fixed = (line["method"], float(line["bits"]), group, int(line["bytes"]))
-    return Row(*fixed, *numbers, coherence, float(line["tokens_per_second"]))
+    parse = {
+        "group": lambda cell: int(cell) if cell.isdigit() else cell,
+        "coherence": lambda cell: float(cell) if cell else None,
+    }
+    table = pd.read_csv(path, converters=parse, dtype={"bits": float}, float_precision="round_trip")
+    table["coherence"] = table["coherence"].astype(object)
+    return [Row(*line) for line in table.itertuples(index=False, name=None)]
 
 
 HEADER = "method     bits  group       MB  bits/weight  perplexity  coherence  tokens/s"
@@ -149,22 +151,25 @@ HEADER = "method     bits  group       MB  bits/weight  perplexity  coherence  t
 
 def format_row(row: Row) -> str:
     """Write a row as a line under HEADER."""
-    coherence = "–" if row.coherence is None else f"{row.coherence:.3f}"
-    sizes = f"{row.bits:>5g}{row.group!s:>7}{row.bytes / 1e6:>9.2f}{row.bits_per_weight:>13.2f}"
-    return f"{row.method:10}{sizes}{row.perplexity:>12.3f}{coherence:>11}{row.tokens_per_second:>10.1f}"
+    method, bits, group, size, dense, perplexity, coherence = _cells(row)
+    measured = f"{perplexity:>12}{coherence:>11}{row.tokens_per_second:>10.1f}"
+    return f"{method:10}{bits:>5}{group:>7}{size:>9}{dense:>13}{measured}"
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """Write the table for a README; perplexity stands also beside that of the first row, the model as it was."""
-    lines = [
-        "| method | bits | group | MB | bits per weight | perplexity | more | coherence | tokens/s |",
-        "|---|" + "---:|" * 8,
-    ]
+    lines = ["| method | bits | group | MB | bits per weight | perplexity | more | coherence | tokens/s |"]
+    lines.append("|---|" + "---:|" * 8)
     for row in rows:
-        coherence = "–" if row.coherence is None else f"{row.coherence:.3f}"
-        cells = (row.method, f"{row.bits:g}", str(row.group), f"{row.bytes / 1e6:.2f}", f"{row.bits_per_weight:.2f}")
+        *cells, coherence = _cells(row)
         rise = round(row.perplexity / rows[0].perplexity - 1, 3) + 0.0  # never -0.0
         more = f"{rise:+.1%}" if row is not rows[0] else ""
-        measured = f"{row.perplexity:.3f} | {more} | {coherence} | {row.tokens_per_second:.0f}"
-        lines.append(f"| {' | '.join(cells)} | {measured} |")
+        lines.append(f"| {' | '.join((*cells, more, coherence))} | {row.tokens_per_second:.0f} |")
     return "\n".join(lines)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """Return what console and README show alike: method, bits, group, MB, bits per weight, perplexity, coherence."""
+    coherence = "–" if row.coherence is None else f"{row.coherence:.3f}"
+    sizes = (f"{row.bits:g}", str(row.group), f"{row.bytes / 1e6:.2f}", f"{row.bits_per_weight:.2f}")
+    return (row.method, *sizes, f"{row.perplexity:.3f}", coherence)
