@@ -1,4 +1,8 @@
-"""Which device to use, and which number formats it really computes in."""
+"""Device, dtype and memory: CUDA, MPS or CPU, where bfloat16 is real, memory limits, and the fastest matmul on a CPU.
+
+Which device to use, which number formats it really computes in, and how much memory there is to use. Lesson 00 asks it
+once, lesson 08 lives within what it says.
+"""
 
 from __future__ import annotations
 
@@ -80,8 +84,6 @@ def parse_dtype(name: str) -> torch.dtype:
 
 def machine_memory() -> dict[str, int]:
     """Return the bytes of memory of this machine and, where there is one, of its GPU."""
-    import torch
-
     memory = {"this machine": psutil.virtual_memory().total}
     if torch.cuda.is_available():
         memory["its GPU"] = torch.cuda.get_device_properties(0).total_memory
@@ -90,8 +92,6 @@ def machine_memory() -> dict[str, int]:
 
 def describe_machine() -> dict[str, str]:
     """Return what a learner should know about this machine, by name."""
-    import torch
-
     device, memory = pick_device(), psutil.virtual_memory()
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -121,7 +121,7 @@ def cpu_memory_cap(more: int) -> Iterator[None]:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = private_memory() + more
+    limit = _status_bytes("VmData") + more  # what this process has asked Linux for, used or not, mapped files not
     if hard != resource.RLIM_INFINITY and limit > hard:
         raise CourseError(f"This process may have {format_bytes(hard)} in all, {format_bytes(limit)} were asked for.")
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
@@ -131,17 +131,9 @@ def cpu_memory_cap(more: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def private_memory() -> int:
-    """Return the bytes that this process has asked Linux for, used or not; files that it maps don't count."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
-
-
 @contextmanager
 def gpu_memory_cap(most: int) -> Iterator[None]:
     """Within a with block, let PyTorch take at most `most` bytes of the GPU."""
-    import torch
-
     if not torch.cuda.is_available():
         raise CourseError("There is no CUDA GPU here, so there is no memory of a GPU to cap.")
     total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
@@ -184,11 +176,15 @@ def looks_back_in_float32(qkv: Tensor) -> bool:
 def peak_memory() -> int:
     """Return the most bytes of memory that this process has held at any time."""
     if sys.platform == "linux":
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+        return _status_bytes("VmHWM")
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def _status_bytes(name: str) -> int:
+    """Return a figure of this process in Linux's own list."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))

@@ -20,7 +20,7 @@ from utils.config import (
 )
 from utils.evaluate import next_token_loss
 from utils.plots.basic import COLORS
-from utils.plots.scale import who_holds_what
+from utils.plots.fit import who_holds_what
 
 
 def test_six_operations_for_each_weight_and_token_are_what_pytorch_counts():

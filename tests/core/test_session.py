@@ -261,23 +261,12 @@ def test_tokens_and_titles_with_dollars_are_no_formulas():
     assert figure.axes[0].get_yticklabels()[0].get_text() == "'$$'"
 
 
-def test_the_loss_curve_holds_the_losses_and_the_floor():
-    figure = plots.loss_curve([1, 2, 3], {"training": [3.0, 2.0, 1.5], "held out": [3.0, 2.5, 2.4]}, floor=1.25)
-    draw(figure)
-    curves = figure.axes[0].lines
-    assert [list(curve.get_ydata()) for curve in curves] == [[3.0, 2.0, 1.5], [3.0, 2.5, 2.4], [1.25, 1.25]]
-    assert labels(figure) == ["training", "held out", "entropy 1.25"]
-    many = plots.loss_curve([1], {str(i): [1.0] for i in range(10)})
-    assert len(many.axes[0].lines) == 10
-
-
 def test_neighboring_parts_have_different_colors_and_no_figure_is_left_open():
     before = plt.get_fignums()
     figure = plots.memory_bar({str(i): 1.0 for i in range(12)}, {"limit": 9.0})
     colors = [to_hex(patch.get_facecolor()) for patch in figure.axes[0].patches]
     assert all(a != b for a, b in zip(colors, colors[1:], strict=False)) and len(set(colors)) == len(plots.COLORS)
     plots.next_token_chart(["a"], [1.0])
-    plots.loss_curve([1], {"a": [1.0]})
     assert plt.get_fignums() == before
     assert matplotlib.get_backend().lower() == "agg"
 

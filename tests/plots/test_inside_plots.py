@@ -41,12 +41,6 @@ def test_an_attention_map_holds_the_pattern_and_hides_only_the_future():
     assert axes.images[0].get_clim() == (0, 1), "two pictures with other scales can't be compared"
 
 
-def test_without_a_mask_nothing_of_the_pattern_is_hidden():
-    figure = plots.attention_maps({"no mask": PATTERN.flip(0, 1)}, PIECES)
-    shown = figure.axes[0].images[0].get_array()
-    assert shown.mask[0].tolist() == [False, False, True] and np.array_equal(shown.filled(0), PATTERN.flip(0, 1))
-
-
 def test_many_heads_stand_in_rows_of_four_and_none_is_left_out():
     figure = plots.attention_maps({f"head {i}": PATTERN for i in range(6)}, PIECES)
     plots.as_png(figure)
@@ -106,3 +100,15 @@ def test_share_bars_fill_every_row_and_print_the_shares():
 def test_every_token_has_a_label_that_the_font_can_write(piece, label):
     assert plots.short_piece(piece) == label
     plots.as_png(plots.attention_maps({"head 0": np.eye(2)}, [piece, "b"]))  # a missing letter would warn
+
+
+def test_what_a_batch_learns_is_told_by_more_than_color_and_padding_has_no_text():
+    figure = plots.loss_mask(
+        [[("$a\n", "given, not learned"), (" b", "learned")], [("x", "learned"), ("p", "padding")]]
+    )
+    plots.as_png(figure)
+    axes = figure.axes[0]
+    assert [box.get_width() for box in axes.patches] == [3, 2, 1, 1]
+    assert [text.get_text() for text in axes.texts if text.get_color() != "none"] == ["$a↵", "·b", "x"]
+    assert [box.get_hatch() or "" for box in axes.patches] == ["", "", "", "////"]
+    assert labels(figure.legends[0].get_texts()) == list(plots.LOOKS)

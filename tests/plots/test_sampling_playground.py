@@ -47,8 +47,8 @@ def always(token: int, vocab_size: int):
 
 
 def shaped_by(playground: Playground, model) -> torch.Tensor:
-    tokens, logits = widgets.last_logits(model, LETTERS, playground.field.value)
-    return widgets.next_probabilities(logits, widgets.chosen_sampling(playground.sliders), tokens)
+    tokens = widgets.readable_tokens(model, LETTERS, playground.field.value)
+    return next_token_probabilities(model, tokens, widgets.chosen_sampling(playground.sliders))
 
 
 # The sliders
@@ -62,21 +62,20 @@ def test_sliders_at_rest_leave_the_models_own_probabilities(model):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_each_slider_does_what_its_setting_does_when_text_is_written(model, name):
-    tokens, logits = widgets.last_logits(model, LETTERS, "once upon")
-    sliders, setting = widgets.sampling_sliders(), {name: SETTINGS[name]}
-    sliders[name].value = SETTINGS[name]
-    assert widgets.chosen_sampling(sliders) == replace(Sampling(top_p=1.0), **setting)
+    playground, setting = Playground(model), {name: SETTINGS[name]}
+    resting = shaped_by(playground, model)
+    playground.sliders[name].value = SETTINGS[name]
+    assert widgets.chosen_sampling(playground.sliders) == replace(Sampling(top_p=1.0), **setting)
     expected = next_token_probabilities(model, LETTERS.encode("once upon"), Sampling(**setting))
-    assert_close(widgets.next_probabilities(logits, widgets.chosen_sampling(sliders), tokens), expected)
-    assert not torch.allclose(expected, logits.softmax(-1), atol=1e-3)
+    assert_close(shaped_by(playground, model), expected)
+    assert not torch.allclose(expected, resting, atol=1e-3)
 
 
 def test_a_temperature_of_zero_leaves_the_likeliest_token_alone(model):
     playground = Playground(model)
+    resting = shaped_by(playground, model)
     playground.sliders["temperature"].value = 0
-    assert (
-        shaped_by(playground, model).argmax() == next_token_probabilities(model, LETTERS.encode("once upon")).argmax()
-    )
+    assert shaped_by(playground, model).argmax() == resting.argmax()
     assert playground.message.value == "1 token is possible; it is as open as a choice among 1.0."
 
 
@@ -84,17 +83,13 @@ def test_every_slider_and_the_text_redraw_the_chart(model):
     playground = Playground(model)
     resting = bytes(playground.picture.value)
     assert resting.startswith(b"\x89PNG")
-    for control, value in zip(
-        [*playground.sliders.values(), playground.field], [*SETTINGS.values(), "a fox"], strict=True
-    ):
+    controls = [*playground.sliders.values(), playground.field]
+    for control, value in zip(controls, [*SETTINGS.values(), "a fox"], strict=True):
         before, control.value = control.value, value
         assert bytes(playground.picture.value) != resting, control.description
         control.value = before
         assert bytes(playground.picture.value) == resting, control.description
-
-
-def test_nothing_in_it_needs_the_state_of_widgets_to_be_stored(model):
-    assert not any(isinstance(part, ipywidgets.Output) for part in Playground(model).box.children)
+    assert not any(isinstance(part, ipywidgets.Output) for part in playground.box.children), "a state to be stored"
 
 
 def test_the_message_counts_possible_tokens_and_choices(model):
@@ -111,12 +106,13 @@ def test_the_message_counts_possible_tokens_and_choices(model):
 
 def test_an_empty_text_and_one_longer_than_the_context_are_read(model):
     playground = Playground(model, text="")
-    tokens, logits = widgets.last_logits(model, LETTERS, "")
-    assert tokens == [LETTERS.end_of_text]
-    assert_close(logits, model(torch.tensor([tokens]))[0, -1].detach())
+    with torch.no_grad():
+        expected = model(torch.tensor([[LETTERS.end_of_text]]))[0, -1].softmax(-1)
+    assert_close(shaped_by(playground, model), expected)
     playground.field.value = "ab" * TINY.context
     assert "choice among" in playground.message.value
-    assert widgets.last_logits(model, LETTERS, playground.field.value)[0] == LETTERS.encode("ab" * (TINY.context // 2))
+    shortened = LETTERS.encode("ab" * (TINY.context // 2))
+    assert widgets.readable_tokens(model, LETTERS, playground.field.value) == shortened
     playground.button.click()
     assert len(playground.field.value) == 2 * TINY.context + 1
 
@@ -176,11 +172,8 @@ def test_the_chart_puts_settings_beside_the_model_and_the_likeliest_of_both_on_t
     assert [label.get_text() for label in axes.get_yticklabels()] == ["c", "b", "<|endoftext|>"]
     assert_close([bar.get_width() for bar in axes.patches], [0.1, 0.5, 0.3, 0.75, 0.25, 0.0])
     assert [text.get_text() for text in axes.texts] == ["10.0%", "50.0%", "30.0%", "75.0%", "25.0%", "–"]
-
-
-def test_a_vocabulary_smaller_than_the_chart_fits():
-    shares = torch.tensor([0.5, 0.25, 0.25])
-    assert len(widgets.shaping_picture(CharTokenizer.from_text("ab"), shares, shares, most=8).axes[0].patches) == 6
+    whole = widgets.shaping_picture(CharTokenizer.from_text("abc"), before, after, most=8)
+    assert len(whole.axes[0].patches) == 8, "a vocabulary smaller than the chart"
 
 
 def test_rows_of_a_comparison_differ_in_color_and_never_overlap():

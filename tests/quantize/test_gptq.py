@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -36,15 +37,12 @@ def slow_reference(weight, hessian, grid: Grid, order: list[int], damping: float
     chosen, free = {}, list(order)
     if fixed:
         found = quantize(weight, grid)
-        chosen = {group: (found.scales[:, group], None if found.zeros is None else found.zeros[:, group])
-                  for group in range(found.scales.shape[1])}  # fmt: skip
+        zeros = [None] * found.scales.shape[1] if found.zeros is None else found.zeros.T
+        chosen = dict(enumerate(zip(found.scales.T, zeros, strict=True)))
     for column in order:
         group = column // width
         if group not in chosen:
-            part = quantize(
-                torch.from_numpy(w[:, column : column + width]).float(),
-                Grid(grid.bits, "row", grid.kind, grid.symmetric),
-            )
+            part = quantize(torch.from_numpy(w[:, column : column + width]).float(), replace(grid, group="row"))
             chosen[group] = (part.scales[:, 0], None if part.zeros is None else part.zeros[:, 0])
         scale, zero = chosen[group]
         scale = scale.double().numpy()
@@ -59,22 +57,15 @@ def slow_reference(weight, hessian, grid: Grid, order: list[int], damping: float
     return w
 
 
+@pytest.mark.parametrize("act_order", [False, True])  # as they stand, or those with the largest inputs first
 @pytest.mark.parametrize("grid", [Grid(4, "row"), Grid(3, 8), Grid(4, 16, symmetric=False), Grid(2, 36)], ids=str)
-def test_gptq_rounds_like_the_slow_reference(grid):
-    weight, hessian = layer()
-    found = gptq(weight, hessian, grid).dequantize()
-    expected = slow_reference(weight, hessian, grid, list(range(40)), 0.01, fixed=False)
+def test_gptq_rounds_like_the_slow_reference(grid, act_order):
+    weight, hessian = layer(seed=int(act_order))
+    found = gptq(weight, hessian, grid, GPTQ(act_order=act_order)).dequantize()
+    order = hessian.diagonal().argsort(descending=True).tolist() if act_order else list(range(40))
+    expected = slow_reference(weight, hessian, grid, order, 0.01, fixed=act_order)
     assert np.isclose(found.numpy(), expected, atol=1e-4).mean() > 0.99  # a tie may fall to the other side
     assert output_error(weight, found, hessian) < 0.9 * output_error(weight, quantize(weight, grid), hessian)
-
-
-@pytest.mark.parametrize("grid", [Grid(4, "row"), Grid(3, 8), Grid(4, 16, symmetric=False)], ids=str)
-def test_act_order_rounds_the_largest_inputs_first(grid):
-    weight, hessian = layer(seed=1)
-    found = gptq(weight, hessian, grid, GPTQ(act_order=True)).dequantize()
-    order = hessian.diagonal().argsort(descending=True).tolist()
-    expected = slow_reference(weight, hessian, grid, order, 0.01, fixed=True)
-    assert np.isclose(found.numpy(), expected, atol=1e-4).mean() > 0.99
 
 
 def test_more_columns_than_a_block_has_are_rounded_the_same(monkeypatch):
@@ -94,15 +85,7 @@ def test_inputs_without_anything_in_common_need_no_correction():
         assert torch.equal(found.codes, quantize(weight, Grid(4, 8)).codes)
 
 
-def test_inputs_that_are_never_seen_do_no_harm():
-    weight, hessian = layer()
-    hessian[3] = hessian[:, 3] = 0
-    found = gptq(weight, hessian, Grid(4, "row")).dequantize()
-    assert bool(found.isfinite().all())
-    assert output_error(weight, found, hessian) < 0.05
-
-
-def test_weights_that_meet_no_input_do_not_stretch_the_ruler():
+def test_weights_that_meet_no_input_do_no_harm_and_do_not_stretch_the_ruler():
     chance = torch.Generator().manual_seed(4)
     weight, x = torch.randn(8, 32, generator=chance), torch.randn(400, 32, generator=chance)
     weight[:, 5], x[:, 5] = 100.0, 0.0
@@ -121,11 +104,11 @@ def test_the_factor_is_that_of_the_damped_inverse():
 
 def test_mistakes_end_in_a_sentence():
     weight, hessian = layer()
-    with pytest.raises(CourseError, match="The hessian has shape"):
+    with pytest.raises(CourseError, match=r"\(5, 5\)"):
         gptq(weight, hessian[:5, :5], Grid())
-    with pytest.raises(CourseError, match="damping is 0"):
+    with pytest.raises(CourseError, match="damping"):
         GPTQ(damping=0)
-    with pytest.raises(CourseError, match="can't be factored with damping"):
+    with pytest.raises(CourseError, match="damping 0.01"):
         gptq(weight, torch.full((40, 40), torch.nan), Grid())
 
 
@@ -155,8 +138,7 @@ def test_calibration_sees_what_the_layers_get():
     torch.testing.assert_close(model.final_norm(states), records["final_norm"], rtol=1e-4, atol=1e-4)
 
 
-def test_sums_of_wide_inputs_are_whole(monkeypatch):
-    monkeypatch.setattr("utils.quantize.calibration.PANEL", 5)
+def test_sums_are_of_all_inputs_whatever_their_shape():
     x = torch.randn(30, 17)
     seen = Seen.nothing(17, x.device)
     seen.add(x[:10])
@@ -186,8 +168,7 @@ def test_output_error_is_measured_on_the_inputs():
 # On a trained model
 
 
-@pytest.mark.parametrize("act_order", [False, True])
-@pytest.mark.parametrize("bits", [4, 3])
+@pytest.mark.parametrize(("bits", "act_order"), [(4, False), (3, True)])
 def test_gptq_errs_less_than_rounding_on_calibration_and_on_held_out_text(bits, act_order):
     quantizer = partial(gptq_model, settings=GPTQ(act_order=act_order))
     assert max(divergence_to_rounding(quantizer, bits)) < 0.6

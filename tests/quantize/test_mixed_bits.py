@@ -34,20 +34,14 @@ def average(chosen: dict[str, int], sizes: dict[str, int]) -> float:
     return sum(bits * sizes[name] for name, bits in chosen.items()) / sum(sizes.values())
 
 
-@settings(max_examples=25)
-@given(target=st.floats(2, 8), size=st.sampled_from(["nano", "small", "xl"]), seed=st.integers(0, 99))
+@settings(max_examples=15)
+@given(target=st.floats(2, 8), size=st.sampled_from(["nano", "xl"]), seed=st.integers(0, 99))
 def test_any_average_from_two_to_eight_is_met(target, size, seed):
     with torch.device("meta"):
         model = GPT2(SIZES[size])
     shapes = layer_shapes(model)
     sizes = {name: shapes[name][0] * shapes[name][1] for name in layer_names(model)}
     assert abs(average(choose_bits(made_up(list(sizes), seed), sizes, target), sizes) - target) < 0.05
-
-
-@pytest.mark.parametrize("target", [2, 2.5, 3, 4, 5.5, 8])
-def test_even_one_block_meets_the_average(target):
-    sizes = {"qkv": 3, "out": 1, "up": 4, "down": 4}
-    assert abs(average(choose_bits(made_up(list(sizes), 0), sizes, target), sizes) - target) < 0.05
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -63,24 +57,11 @@ def test_no_other_choice_costs_less(seed):
 
 def test_an_average_that_can_not_be_is_refused():
     for target in (1.9, 8.1):
-        with pytest.raises(CourseError, match="expected one from 2 to 8"):
+        with pytest.raises(CourseError, match=str(target)):
             choose_bits(made_up(["a"], 0), {"a": 1}, target)
 
 
-def test_gradients_of_outputs_are_those_of_autograd():
-    model, tokens = tiny_model(), random_tokens(3, 12)
-    found = output_gradients(model, tokens)
-    bias = model.blocks[1].mlp.down.bias  # moves the output of every token at once, here of one token
-    one = tokens[:1, :2]
-    single = output_gradients(model, one)["blocks.1.mlp.down"]
-    loss = torch.nn.functional.cross_entropy(model(one[:, :1])[0], one[0, 1:])
-    (expected,) = torch.autograd.grad(loss, bias)
-    torch.testing.assert_close(single, expected.square(), rtol=1e-4, atol=1e-8)
-    assert set(found) == set(layer_names(model))
-    assert all(weight.requires_grad and weight.grad is None for weight in model.parameters())
-
-
-def test_gradients_of_many_tokens_are_squared_one_by_one_and_then_averaged():
+def test_gradients_of_outputs_are_those_of_autograd_squared_one_by_one_and_then_averaged():
     model, tokens = tiny_model(), random_tokens(5, 9)  # more rows than are taken at a time
     nudge = torch.zeros(5, 8, 32, requires_grad=True)  # added to each output
     handle = model.blocks[1].mlp.down.register_forward_hook(lambda module, inputs, output: output + nudge)
@@ -88,8 +69,10 @@ def test_gradients_of_many_tokens_are_squared_one_by_one_and_then_averaged():
     loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
     (slopes,) = torch.autograd.grad(loss, nudge)
     handle.remove()
-    found = output_gradients(model, tokens)["blocks.1.mlp.down"]
-    torch.testing.assert_close(found, slopes.square().mean((0, 1)), rtol=1e-3, atol=1e-8)
+    found = output_gradients(model, tokens)
+    torch.testing.assert_close(found["blocks.1.mlp.down"], slopes.square().mean((0, 1)), rtol=1e-3, atol=1e-8)
+    assert set(found) == set(layer_names(model))
+    assert all(weight.requires_grad and weight.grad is None for weight in model.parameters())
 
 
 def test_sensitivity_tells_by_how_much_the_loss_rises():

@@ -82,7 +82,7 @@ def test_normal_values_hold_zero_and_reach_from_minus_one_to_one():
         assert (values[0], values[-1], 0.0 in values) == (-1.0, 1.0, True)
 
 
-@pytest.mark.parametrize("group", [16, 64, 128, "row"])
+@pytest.mark.parametrize("group", [16, 64, "row"])
 def test_nf4_errs_less_than_linear_steps_on_normal_weights(group):
     weight = normal_weights()
     nf4, linear = (relative_error(weight, quantize(weight, Grid(4, group, kind))) for kind in ("nf4", "linear"))
@@ -98,12 +98,8 @@ def test_smaller_groups_err_less_and_take_more_bytes(bits, symmetric):
     assert errors == sorted(errors)
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) == len(sizes)
-
-
-def test_more_bits_err_less():
-    weight = normal_weights()
-    errors = [relative_error(weight, quantize(weight, Grid(bits, 64))) for bits in range(2, 9)]
-    assert all(fewer > 3 * more for fewer, more in zip(errors, errors[1:], strict=False))
+    if bits < 8:  # and a bit more errs much less
+        assert errors[2] > 3 * relative_error(weight, quantize(weight, Grid(bits + 1, 64, symmetric=symmetric)))
 
 
 @given(grid=LINEAR, rows=st.integers(1, 5), columns=st.integers(1, 70))
@@ -113,18 +109,9 @@ def test_bytes_are_those_of_the_packed_tensors(grid, rows, columns):
     assert found.nbytes == sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-@pytest.mark.parametrize(
-    ("grid", "bits"),
-    [
-        (Grid(4, 64), 4.25),
-        (Grid(4, 128), 4.125),
-        (Grid(3, 64), 3.25),
-        (Grid(4, 32, symmetric=False), 4.75),
-        (Grid(4, 64, "nf4"), 4.25),
-    ],
-)
-def test_bits_per_weight_by_hand(grid, bits):
-    assert grid.nbytes(768, 3072) * 8 == bits * 768 * 3072
+def test_bits_per_weight_by_hand():
+    by_hand = {Grid(4, 128): 4.125, Grid(3, 64): 3.25, Grid(4, 32, symmetric=False): 4.75, Grid(4, 64, "nf4"): 4.25}
+    assert {grid: grid.nbytes(768, 3072) * 8 / (768 * 3072) for grid in by_hand} == by_hand
 
 
 def test_groups_need_not_divide_the_width():
@@ -170,11 +157,8 @@ def test_eight_codes_lie_one_behind_the_other_in_their_bytes(bits):
     codes = torch.tensor([[3, 1, 0, 2, 3, 3, 1, 2]], dtype=torch.uint8) * 2 ** (bits - 2)
     number = sum(code << (bits * place) for place, code in enumerate(codes[0].tolist()))
     assert bytes(pack_bits(codes, bits)[0].tolist()) == number.to_bytes(bits, "little")
-
-
-def test_codes_of_eight_bits_are_kept_as_signed_bytes():
-    codes = torch.tensor([[0, 127, 128, 255]], dtype=torch.uint8)
-    assert pack_bits(codes, 8).view(torch.int8)[0, :4].tolist() == [-128, -1, 0, 127]
+    signed = pack_bits(torch.tensor([[0, 127, 128, 255]], dtype=torch.uint8), 8).view(torch.int8)
+    assert signed[0, :4].tolist() == [-128, -1, 0, 127]
 
 
 def test_groups_of_a_matrix_are_its_neighbors_within_a_row():
@@ -184,23 +168,22 @@ def test_groups_of_a_matrix_are_its_neighbors_within_a_row():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "datum"),
     [
-        (lambda: Grid(1), "bits is 1, expected a whole number from 2 to 8"),
+        (lambda: Grid(1), "bits is 1"),
         (lambda: Grid(9), "bits is 9"),
         (lambda: Grid(4.5), "bits is 4.5"),
-        (lambda: Grid(4, 0), "group is 0, expected a number of columns"),
-        (lambda: Grid(4, "column"), "group is 'column'"),
-        (lambda: Grid(3, 64, "nf4"), "nf4 with 4 bits, symmetric"),
-        (lambda: Grid(4, 64, "nf4", symmetric=False), "nf4 with 4 bits, symmetric"),
-        (lambda: Grid(4, 64, "cubic"), "kind is 'cubic'"),
-        (lambda: quantize(torch.ones(3), Grid()), "shape (3,) was given, expected a matrix"),
-        (lambda: quantize(torch.full((2, 2), torch.nan), Grid()), "float16 ends at 65504"),
-        (lambda: quantize(torch.full((2, 2), torch.inf), Grid()), "float16 ends at 65504"),
-        (lambda: quantize(torch.full((2, 2), 1e7), Grid()), "float16 ends at 65504"),
+        (lambda: Grid(4, 0), "group is 0"),
+        (lambda: Grid(4, "column"), "'column'"),
+        (lambda: Grid(3, 64, "nf4"), "nf4 with 4 bits"),
+        (lambda: Grid(4, 64, "nf4", symmetric=False), "symmetric=False"),
+        (lambda: Grid(4, 64, "cubic"), "'cubic'"),
+        (lambda: quantize(torch.ones(3), Grid()), "(3,)"),
+        (lambda: quantize(torch.full((2, 2), torch.nan), Grid()), "nan"),
+        (lambda: quantize(torch.full((2, 2), 1e7), Grid()), "65504"),
     ],
 )
-def test_a_mistake_ends_in_a_sentence(make, message):
+def test_a_mistake_names_what_was_found(make, datum):
     with pytest.raises(CourseError) as error:
         make()
-    assert message in str(error.value)
+    assert datum in str(error.value)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from shapes import random_tokens, tiny_model
 
 from tools.__main__ import main
@@ -16,18 +15,9 @@ from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
-from utils.plots.quantization import (
-    costs_and_gains,
-    error_histogram,
-    error_map,
-    grid_on_weights,
-    grid_values,
-    group_sweep,
-    layer_map,
-    rounding_ruler,
-)
+from utils.plots.quantization import costs_and_gains
 from utils.quantize.fbgemm import for_generation
-from utils.quantize.grids import Grid, quantize
+from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_for, plan_of
 from utils.quantize.recipe import (
     HEAD_GRID,
@@ -70,27 +60,24 @@ def test_every_method_makes_what_its_recipe_says(method):
     assert bool(model(random_tokens(1, 9)).isfinite().all())
 
 
-@pytest.mark.parametrize("method", ["gptq", "awq", "mixed"])
-def test_methods_that_calibrate_ask_for_text(method):
-    with pytest.raises(CourseError, match=f"{method} needs calibration tokens"):
-        apply_recipe(tiny_model(SHAPE), QuantizationRecipe(method))
-
-
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "datum"),
     [
-        ({"method": "exl2"}, "The method 'exl2' is unknown, expected one of rtn, gptq"),
-        ({"bits": 3.5}, "only mixed takes others"),
+        ({"method": "exl2"}, "'exl2'"),
+        ({"bits": 3.5}, "3.5"),
         ({"bits": 9}, "bits is 9"),
-        ({"method": "mixed", "bits": 9}, "The average is 9 bits"),
-        ({"group": "column"}, "group is 'column'"),
-        ({"method": "nf4", "bits": 3}, "nf4 with 4 bits"),
+        ({"method": "mixed", "bits": 9}, "9 bits"),
+        ({"group": "column"}, "'column'"),
+        ({"method": "nf4", "bits": 3}, "nf4"),
+        ({"method": "gptq"}, "gptq"),  # these three without text to calibrate with
+        ({"method": "awq"}, "awq"),
+        ({"method": "mixed"}, "mixed"),
     ],
 )
-def test_recipes_that_can_not_be_are_refused(settings, message):
+def test_recipes_that_can_not_be_are_refused(settings, datum):
     with pytest.raises(CourseError) as error:
-        QuantizationRecipe(**settings)
-    assert message in str(error.value)
+        apply_recipe(tiny_model(SHAPE), QuantizationRecipe(**settings))
+    assert datum in str(error.value)
 
 
 def test_a_row_says_what_the_model_takes_and_costs():
@@ -135,7 +122,7 @@ def test_coherence_stands_in_the_table_where_stories_are_told():
     row = measure_row(tiny_model(SHAPE), None, texts)
     assert 0 <= row.coherence < 1
     assert f"{row.coherence:.3f}" in format_row(row)
-    with pytest.raises(CourseError, match="knows 97 others"):
+    with pytest.raises(CourseError, match="97"):
         storyteller(tiny_model(SHAPE), 2)
     assert storyteller(tiny_model(SHAPE), 0) is None
 
@@ -175,55 +162,12 @@ def test_tokens_are_read_from_texts_and_bins(tmp_path):
     np.array([1, 2, 515], dtype="<u2").tofile(tmp_path / "a.bin")
     assert read_tokens(tmp_path / "a.bin").tolist() == [1, 2, 515]
     (tmp_path / "b.txt").write_bytes(b"ab\xff")
-    with pytest.raises(CourseError, match="not UTF-8 at byte 2"):
+    with pytest.raises(CourseError, match="byte 2"):
         read_tokens(tmp_path / "b.txt")
-    with pytest.raises(CourseError, match="is not there"):
+    with pytest.raises(CourseError, match="c.txt"):
         read_tokens(tmp_path / "c.txt")
-    with pytest.raises(CourseError, match="token 515, this model knows 97"):
+    with pytest.raises(CourseError, match="515.* 97"):
         calibration_rows(tiny_model(SHAPE), read_tokens(tmp_path / "a.bin"))
-
-
-def test_a_grid_is_drawn_where_its_values_are():
-    assert grid_values(Grid(2)) == pytest.approx([-4 / 3, -2 / 3, 0, 2 / 3], rel=1e-3)
-    assert grid_values(Grid(4, kind="nf4"))[0] == -1
-
-
-def test_pictures_of_the_error_are_drawn():
-    weight = torch.randn(48, 64)
-    grids = [Grid(4, 16), Grid(4, 16, "nf4")]
-    assert isinstance(grid_on_weights(weight, grids, "weights"), Figure)
-    assert isinstance(error_map(weight, quantize(weight, grids[0]), "errors", most=8), Figure)
-    values = {f"blocks.{block}.{layer}": 0.1 * block + 0.01 for block in range(3) for layer in ("mlp.up", "mlp.down")}
-    assert isinstance(layer_map(values, "rise of the loss"), Figure)
-    assert isinstance(error_histogram({"4 bits": torch.randn(48, 64), "3 bits": torch.randn(9)}), Figure)
-    assert isinstance(group_sweep({"linear": [0.1, 0.2]}, [16, 32], [100, 90]), Figure)
-
-
-def test_each_weight_on_a_ruler_points_to_its_nearest_mark():
-    axes = rounding_ruler(torch.tensor([0.1, 0.9, -0.6]), torch.tensor([-1.0, 0.0, 1.0])).axes[0]
-    assert [text.xy[0] for text in axes.texts] == [0, 1, -1]
-
-
-def test_an_error_map_shows_where_the_errors_are():
-    weight = torch.zeros(16, 16)
-    weight[:8, :8] = torch.randn(8, 8)
-    image = error_map(weight, quantize(weight, Grid(2, 8)), most=2).axes[0].images[0].get_array()
-    assert image[0, 0] > 0 == image[1, 1] == image[0, 1]
-
-
-def test_a_map_of_layers_writes_small_numbers_in_their_power_of_ten():
-    values = {
-        "blocks.0.mlp.up": 0.00031,
-        "blocks.1.mlp.up": 0.00008,
-        "blocks.0.mlp.down": 0.0,
-        "blocks.1.mlp.down": 2e-4,
-    }
-    figure = layer_map(values, "rise")
-    assert [text.get_text() for text in figure.axes[0].texts] == ["3.1", "0.8", "0.0", "2.0"]
-    assert figure.axes[1].get_ylabel() == "rise, 10$^{-4}$"
-    bits = layer_map({name: 3 + number for number, name in enumerate(values)}, "bits")
-    assert [text.get_text() for text in bits.axes[0].texts] == ["3", "4", "5", "6"]
-    assert bits.axes[1].get_ylabel() == "bits"
 
 
 # The commands
@@ -241,27 +185,15 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "words",
     [
-        ["--method", "rtn", "--bits", "8", "--group", "row", "--head"],
-        ["--method", "nf4", "--group", "32"],
-        [
-            "--method",
-            "gptq",
-            "--bits",
-            "3",
-            "--group",
-            "32",
-            "--asymmetric",
-            "--act-order",
-            "--calibration",
-            "text.bin",
-        ],
-        ["--method", "mixed", "--bits", "3.5", "--group", "32", "--calibration", "text.bin", "--rows", "4"],
+        "--method rtn --bits 8 --group row --head",
+        "--method nf4 --group 32",
+        "--method gptq --bits 3 --group 32 --asymmetric --act-order --calibration text.bin",
+        "--method mixed --bits 3.5 --group 32 --calibration text.bin --rows 4",
     ],
-    ids=lambda words: words[1],
 )
 def test_the_command_writes_a_model_that_loads(folder, words, capsys):
-    assert main(["quantize", "model", "--out", "packed", *words]) == 0
-    assert "bits each, scales included" in capsys.readouterr().out
+    assert main(["quantize", "model", "--out", "packed", *words.split()]) == 0
+    assert "quantized.safetensors" in capsys.readouterr().out
     assert plan_of(load_gpt2("packed"))
     assert (folder / "packed" / "quantized.safetensors").stat().st_size < (
         folder / "model" / "model.safetensors"
@@ -324,14 +256,14 @@ def test_the_readme_gets_the_table_of_the_csv_and_keeps_all_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "datum"),
     [
-        (["model", "--method", "gptq"], "give --calibration"),
-        (["model", "--method", "best"], "The method 'best' is unknown"),
-        (["model", "--bits", "1"], "bits is 1"),
-        (["nowhere"], "neither a file"),
+        ("model --method gptq", "--calibration"),
+        ("model --method best", "'best'"),
+        ("model --bits 1", "bits is 1"),
+        ("nowhere", "nowhere"),
     ],
 )
-def test_mistakes_in_a_command_end_in_a_sentence(folder, words, message, capsys):
-    assert main(["quantize", *words, "--out", "packed"]) == 1
-    assert message in capsys.readouterr().err
+def test_mistakes_in_a_command_end_in_a_sentence(folder, words, datum, capsys):
+    assert main(["quantize", *words.split(), "--out", "packed"]) == 1
+    assert datum in capsys.readouterr().err

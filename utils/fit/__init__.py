@@ -1,1 +1,1 @@
-"""What a machine has and how to live within it: sensors, memory, placement, fast products, steps with care."""
+"""Fitting a model to a machine: placement under caps, CPU and disk offload, out-of-memory retries (lesson 08)."""

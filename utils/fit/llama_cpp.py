@@ -1,4 +1,4 @@
-"""llama.cpp inside this process, through xllamacpp: one GGUF file, its greedy text and its next-token odds."""
+"""llama.cpp inside this process, through xllamacpp: greedy text and log-probabilities of one GGUF file (lesson 08)."""
 
 from __future__ import annotations
 

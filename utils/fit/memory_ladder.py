@@ -1,4 +1,8 @@
-"""When memory runs out: a smaller batch first, then a shorter context, then fewer layers, and the work goes on."""
+"""Out-of-memory retries: halve the batch, then the context, then the layers, and go on (lesson 08).
+
+When memory runs out the work steps down a ladder, on whose first rungs the least is lost. accelerate's
+`find_executable_batch_size` knows the batch only, and neither MemoryError nor Windows' message.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from utils.errors import CourseError
+from utils.fit.offload import keep_blocks
+from utils.sampling import generate
+from utils.training.distributed import ProcessGroup
+from utils.training.interrupts import StopRequest
+from utils.training.loop import Trainer
 
 RUNGS = ("batch", "context", "layers")  # what costs the result least is given up first
 
-
 # how PyTorch's allocators begin their complaint: for Linux and macOS, for Windows, for Apple's GPUs, for oneDNN
 COMPLAINTS = ("can't allocate memory", "not enough memory", "out of memory", "could not create a memory object")
-
 
 Result = TypeVar("Result")
 
@@ -84,19 +93,16 @@ def step_down(
 
 def release_memory() -> None:
     """Give back what nobody holds any more."""
-    import torch
-
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def generate_within_memory(model, prompts: Sequence[Sequence[int]], settings, folder: str | Path, say=print) -> list:
-    """Do as `generate` does; when memory runs out take fewer prompts at a time, then the ends of long ones, then
-    move blocks away, into `folder` if they are in CPU memory. What is written already stays."""
-    from utils.fit.offload import keep_blocks
-    from utils.sampling import generate
+    """Do as `generate` does; when memory runs out take fewer prompts at a time, then the ends of long ones.
 
+    Last, blocks move away, into `folder` if they are in CPU memory. What is written already stays.
+    """
     done: list[list[int]] = []
 
     def run(effort: Effort) -> list[list[int]]:
@@ -114,28 +120,27 @@ def generate_within_memory(model, prompts: Sequence[Sequence[int]], settings, fo
     return step_down(run, Effort(len(prompts), context, model.config.n_layer), least, say)
 
 
+class _CarefulTrainer(Trainer):
+    """Takes a step back as if it had not begun: its windows come again, half a gradient is forgotten."""
+
+    def step(self):
+        drawn = self.data.batches.drawn
+        try:
+            return super().step()
+        except Exception:
+            self.data.batches.drawn = drawn
+            self.optimizer.zero_grad(set_to_none=True)
+            raise
+
+
 def train_within_memory(model, data, config, log=None, say=print):
     """Do as `train` does; when memory runs out go on from the step at hand with less.
 
     Half a batch comes with twice the micro-batches, so the gradient stays the same. Then the context is halved, and
     at last only the upper blocks and the final norm go on learning.
     """
-    from utils.training.distributed import ProcessGroup
-    from utils.training.interrupts import StopRequest
-    from utils.training.loop import Trainer
-
-    class CarefulTrainer(Trainer):
-        def step(self):
-            drawn = self.data.batches.drawn
-            try:
-                return super().step()
-            except Exception:  # as if the step had not begun: its windows come again, half a gradient is forgotten
-                self.data.batches.drawn = drawn
-                self.optimizer.zero_grad(set_to_none=True)
-                raise
-
     with ProcessGroup().joined() as group, StopRequest() as stop:
-        trainer = CarefulTrainer(model, data, config, group)
+        trainer = _CarefulTrainer(model, data, config, group)
         trainer.log = log if group.is_first else None
 
         def run(effort: Effort):

@@ -1,4 +1,7 @@
-"""Where each part of a model goes, GPU, CPU memory or disk, decided by arithmetic before anything is allocated.
+"""Device map planner: GPU, CPU memory or disk for each block, under memory caps, before anything is allocated.
+
+Where each part of a model goes, decided by arithmetic. Lesson 08 builds it. accelerate's `infer_auto_device_map` plans
+weights only and refuses nothing; this one counts activations and KV cache, and says what would fit instead.
 
 All products are computed in one place. A part that is kept elsewhere comes for a visit when its turn comes: a
 block as a whole, the token table, which is also the head, some thousand rows at a time.
@@ -6,20 +9,14 @@ block as a whole, the token table, which is also the head, some thousand rows at
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from utils.config import BYTES, SIZES, GPT2Config, Workload, count_parameters, estimate_memory, format_bytes
 from utils.errors import CourseError
 
 PLACES = ("gpu", "cpu", "disk")  # the nearest to the products first
-
-
 NAMES = {"gpu": "the GPU", "cpu": "CPU memory", "disk": "the disk"}
-
-
 VISITING_ROWS = 4096  # of the token table at a time
 
 
@@ -70,9 +67,7 @@ class Plan:
 
     def visits(self, place: str) -> int:
         """Bytes that come from a place for each new token."""
-        if place == self.worker:
-            return 0
-        return self.needs[place]
+        return 0 if place == self.worker else self.needs[place]
 
     def shortage(self, caps: Caps) -> dict[str, int]:
         """Bytes that are missing in each place that is too small."""
@@ -152,20 +147,14 @@ def what_would_fit(config: GPT2Config, work: Workload, caps: Caps) -> str:
     """Name the first smaller wish that fits: batch, then context, then fewer bits, then a smaller GPT-2."""
     half = "float16" if work.dtype == "float32" and not work.training else work.dtype
     short = replace(work, batch=1, context=max(1, min(work.context, 64)))
-    wishes = [
-        *((f"A batch of {b} would fit.", config, replace(work, batch=b)) for b in halves(work.batch)),
-        *(
-            (f"A batch of 1 with a context of {c} would fit.", config, replace(work, batch=1, context=c))
-            for c in halves(work.context)
-        ),
-        ("In float16 it would fit.", config, replace(work, dtype=half)),
-        ("In float16, one text of 64 tokens would fit.", config, replace(short, dtype=half)),
-        *(
-            (f"GPT-2 {name} would fit, one text of {short.context} tokens.", shape, short)
-            for name, shape in sorted(SIZES.items(), key=lambda item: -item[1].n_embd)
-            if shape.n_embd < config.n_embd
-        ),
-    ]
+    wishes = [(f"A batch of {b} would fit.", config, replace(work, batch=b)) for b in halves(work.batch)]
+    for c in halves(work.context):
+        wishes.append((f"A batch of 1 with a context of {c} would fit.", config, replace(work, batch=1, context=c)))
+    wishes.append(("In float16 it would fit.", config, replace(work, dtype=half)))
+    wishes.append(("In float16, one text of 64 tokens would fit.", config, replace(short, dtype=half)))
+    for name, shape in sorted(SIZES.items(), key=lambda item: -item[1].n_embd):
+        if shape.n_embd < config.n_embd:
+            wishes.append((f"GPT-2 {name} would fit, one text of {short.context} tokens.", shape, short))
     for sentence, shape, wish in wishes:
         if any(not plan.shortage(caps) for plan in every_plan(shape, wish, caps)):
             return sentence
@@ -181,13 +170,3 @@ def halves(count: int) -> Iterator[int]:
     while count > 1:
         count //= 2
         yield count
-
-
-def caps_here(folder: str | Path = ".", share: float = 0.9) -> Caps:
-    """Return what is free on this machine now, less a tenth for everything else."""
-    import psutil
-    import torch
-
-    gpu = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 0
-    free = (psutil.virtual_memory().available, gpu, shutil.disk_usage(folder).free)
-    return Caps(*(int(share * count) for count in free))

@@ -1,4 +1,7 @@
-"""Pictures: `plots.NAME` draws a basic one; each subject has a file of its own beside it."""
+"""Figures and widgets: `plots.NAME` draws a basic picture; each subject has a file of its own beside it.
+
+All lessons use them, from 00 on.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from utils.plots.basic import (
     curves,
     layer_bars,
     logit_lens_table,
-    loss_curve,
+    loss_mask,
     memory_bar,
     new_axes,
     next_token_chart,
@@ -21,23 +24,3 @@ from utils.plots.basic import (
     stacked_bars,
     token_rows,
 )
-
-__all__ = [
-    "COLORS",
-    "TINTS",
-    "as_png",
-    "attention_maps",
-    "bars",
-    "curves",
-    "layer_bars",
-    "logit_lens_table",
-    "loss_curve",
-    "memory_bar",
-    "new_axes",
-    "next_token_chart",
-    "next_token_comparison",
-    "share_bars",
-    "short_piece",
-    "stacked_bars",
-    "token_rows",
-]

@@ -1,31 +1,49 @@
-"""Pictures: each function draws one and returns its figure. Colors are told apart by color-blind readers too."""
+"""Figures with matplotlib: each function draws one and returns it, for notebooks to show.
+
+Colors are told apart by color-blind readers too, and every picture says with marks or words what it says with color.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from utils.config import format_bytes
 
 # Okabe and Ito's palette, in the order in which we use it
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-
-
 TINTS = ("#D3E8F8", "#FCE3B5", "#CBECDF", "#F6DCEA")  # pale, to stand behind black text
+
+Look = tuple[str, str, str]  # of a token's box: face, hatch, color of its text
+LOOKS = {
+    "given, not learned": ("#E8E8E8", "", "#555555"),
+    "learned": ("#FCE3B5", "", "black"),
+    "padding": ("white", "////", "none"),
+}
 
 
 def new_axes(width: float = 8, height: float = 3) -> tuple[Figure, Axes]:
     """Return a figure with one plain pair of axes."""
-    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    figure, grid = new_grid(figsize=(width, height))
+    grid[0, 0].spines[["top", "right"]].set_visible(False)
+    return figure, grid[0, 0]
+
+
+def new_grid(rows: int = 1, columns: int = 1, **settings: Any) -> tuple[Figure, np.ndarray]:
+    """Return a figure with axes (rows, columns); the notebook shows it where it is returned, and only there."""
+    figure, grid = plt.subplots(rows, columns, squeeze=False, layout="constrained", **settings)
+    plt.close(figure)
+    return figure, grid
 
 
 def as_png(figure: Figure) -> bytes:
@@ -47,37 +65,31 @@ def memory_bar(parts: Mapping[str, float], limits: Mapping[str, float], title: s
     axes.set(yticks=[], title=title, xlim=(0, 1.05 * max([left, *limits.values()])))
     axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    plt.close(figure)  # the notebook shows what is returned, once
     return figure
 
 
 def next_token_chart(pieces: Sequence[str], probabilities: Sequence[float], title: str = "") -> Figure:
     """Draw the likeliest next tokens as bars, the likeliest at the top."""
-    figure, axes = new_axes(8, 0.3 * len(pieces) + 0.8)
-    places = range(len(pieces))
-    bars = axes.barh(places, probabilities, color=COLORS[0])
-    axes.bar_label(bars, [f"{p:.1%}" for p in probabilities], padding=3)
-    labels = [repr(piece) for piece in pieces]
-    axes.set_yticks(places, labels, parse_math=False)  # "$$" is a token here and no formula
-    axes.set_xlabel("probability")
+    figure, axes = _ranked([repr(piece) for piece in pieces], probabilities, "{:.1%}")
+    axes.set(xlabel="probability", xlim=(0, 1.15 * max(probabilities)))
     axes.set_title(title, parse_math=False)
+    return figure
+
+
+def bars(values: Mapping[str, float], label: str) -> Figure:
+    """Draw one bar for each name, the first at the top, with its value at its end."""
+    figure, axes = _ranked(list(values), list(values.values()), "{:,g}")
+    axes.set(xlabel=label, xlim=(0, 1.1 * max(values.values())))
+    return figure
+
+
+def _ranked(names: Sequence[str], values: Sequence[float], form: str) -> tuple[Figure, Axes]:
+    figure, axes = new_axes(8, 0.3 * len(names) + 0.8)
+    drawn = axes.barh(range(len(names)), values, color=COLORS[0])
+    axes.bar_label(drawn, [form.format(value) for value in values], padding=3)
+    axes.set_yticks(range(len(names)), names, parse_math=False)  # "$$" is a token here and no formula
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.15 * max(probabilities))
-    plt.close(figure)
-    return figure
-
-
-def loss_curve(steps: Sequence[int], losses: Mapping[str, Sequence[float]], floor: float | None = None) -> Figure:
-    """Draw losses over steps, and the line that no loss can go below where it is known."""
-    figure, axes = new_axes()
-    for color, (name, values) in zip(cycle(COLORS), losses.items(), strict=False):
-        axes.plot(steps, values, color=color, label=name)
-    if floor is not None:
-        axes.axhline(floor, color="black", linestyle="--", label=f"entropy {floor:.2f}")
-    axes.set(xlabel="step", ylabel="loss (nats per token)")
-    axes.legend(frameon=False)
-    plt.close(figure)
-    return figure
+    return figure, axes
 
 
 def attention_maps(patterns: Mapping[str, np.ndarray], pieces: Sequence[str]) -> Figure:
@@ -85,10 +97,8 @@ def attention_maps(patterns: Mapping[str, np.ndarray], pieces: Sequence[str]) ->
     columns = min(4, len(patterns))
     rows = -(-len(patterns) // columns)
     size = max(2.6, 0.3 * len(pieces)) if columns == 1 else 2.6
-    figure, grid = plt.subplots(
-        rows, columns, squeeze=False, layout="constrained", figsize=(columns * size + 1.2, rows * (size + 0.9) + 0.2)
-    )
-    labels = [short_piece(piece) for piece in pieces]
+    figure, grid = new_grid(rows, columns, figsize=(columns * size + 1.2, rows * (size + 0.9) + 0.2))
+    labels, fontsize = [short_piece(piece) for piece in pieces], 9 if columns == 1 else 7
     for axes in grid.flat[len(patterns) :]:
         axes.remove()
     for number, (axes, (title, pattern)) in enumerate(zip(grid.flat, patterns.items(), strict=False)):
@@ -97,11 +107,10 @@ def attention_maps(patterns: Mapping[str, np.ndarray], pieces: Sequence[str]) ->
         colors = plt.get_cmap("Blues").with_extremes(bad="0.88")
         image = axes.imshow(np.ma.masked_where(hidden, pattern), cmap=colors, vmin=0, vmax=1)
         axes.set_title(title, fontsize=10, parse_math=False)
-        small = {"fontsize": 9 if columns == 1 else 7, "parse_math": False}
-        axes.set_xticks(range(len(labels)), labels, rotation=90, **small)
-        axes.set_yticks(range(len(labels)), labels if number % columns == 0 else [], **small)
+        shown = labels if number % columns == 0 else []
+        axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=fontsize, parse_math=False)
+        axes.set_yticks(range(len(labels)), shown, fontsize=fontsize, parse_math=False)
     figure.colorbar(image, ax=figure.axes[columns - 1 :: columns], label="attention", shrink=0.8)
-    plt.close(figure)
     return figure
 
 
@@ -118,11 +127,10 @@ def logit_lens_table(
         text = short_piece(answers[layer][place], 8)
         axes.text(place, layer, text, ha="center", va="center", color=color, fontsize=9, parse_math=False)
     axes.set_yticks(grid[1], layers, fontsize=8)
-    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(grid[0], [short_piece(piece) for piece in pieces], fontsize=9, parse_math=False, **slanted)
+    labels = [short_piece(piece) for piece in pieces]
+    axes.set_xticks(grid[0], labels, fontsize=9, parse_math=False, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_xlabel("the text read so far, token by token")
     figure.colorbar(image, label="probability")
-    plt.close(figure)
     return figure
 
 
@@ -133,10 +141,9 @@ def layer_bars(series: Mapping[str, Sequence[float]], label: str, title: str = "
     for number, (color, (name, values)) in enumerate(zip(cycle(COLORS), series.items(), strict=False)):
         places = np.arange(len(values)) + (number - (len(series) - 1) / 2) * wide
         axes.bar(places, values, width=wide, color=color, label=name)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=(1, 2, 5, 10)))
     axes.set(xlabel="block", ylabel=label, title=title)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    plt.close(figure)
     return figure
 
 
@@ -147,14 +154,30 @@ def share_bars(rows: Mapping[str, Mapping[str, float]], title: str = "") -> Figu
     left = np.zeros(len(rows))
     for color, name in zip(cycle(COLORS), names, strict=False):
         shares = np.array([parts[name] / sum(parts.values()) for parts in rows.values()])
-        bars = axes.barh(list(rows), shares, left=left, color=color, edgecolor="white", label=name)
-        axes.bar_label(bars, [f"{share:.0%}" if share >= 0.05 else "" for share in shares], label_type="center")
+        drawn = axes.barh(list(rows), shares, left=left, color=color, edgecolor="white", label=name)
+        axes.bar_label(drawn, [f"{share:.0%}" if share >= 0.05 else "" for share in shares], label_type="center")
         left += shares
     axes.set(xlim=(0, 1), title=title)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    plt.close(figure)
+    return figure
+
+
+def stacked_bars(rows: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
+    """Draw each row of bytes as one bar, cut into its parts, with its sum at its end; the longest fills the width."""
+    figure, axes = new_axes(8, 0.5 * len(rows) + 1.4)
+    names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
+    left = np.zeros(len(rows))
+    for color, name in zip(cycle(COLORS), names, strict=False):
+        sizes = np.array([parts.get(name, 0) for parts in rows.values()])
+        drawn = axes.barh(list(rows), sizes, left=left, color=color, edgecolor="white", label=name)
+        left += sizes
+    axes.bar_label(drawn, [f" {format_bytes(total)}" for total in left], padding=3)
+    axes.set(xlim=(0, 1.15 * left.max()), title=title)
+    axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
+    axes.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
@@ -172,35 +195,41 @@ def short_piece(piece: str, longest: int = 10) -> str:
 
 def token_rows(rows: Mapping[str, Sequence[str]]) -> Figure:
     """Draw each list of tokens as a row of boxes as wide as their text; spaces and line ends are made visible."""
-    longest = max(sum(map(len, pieces)) for pieces in rows.values())
-    figure, axes = new_axes(8.5, 0.42 * len(rows) + 0.1)
-    size = min(11, 72 * 7 / (0.62 * longest))  # points; a monospaced letter is 0.6 of them wide
-    for row, pieces in enumerate(rows.values()):
-        left = 0
-        for color, piece in zip(cycle(TINTS), pieces, strict=False):
-            axes.barh(row, len(piece), left=left, height=0.8, color=color, edgecolor="#555555", linewidth=0.8)
-            text, middle = piece.translate({0x20: "·", 0x0A: "↵"}), left + len(piece) / 2
-            axes.text(middle, row, text, size=size, family="monospace", ha="center", va="center", parse_math=False)
-            left += len(piece)
+    looks = [(tint, "", "black") for tint in TINTS]
+    boxes = [list(zip(pieces, cycle(looks), strict=False)) for pieces in rows.values()]
+    figure, axes = _token_boxes(boxes, 8.5, 0.42 * len(rows) + 0.1)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.tick_params(left=False)
+    return figure
+
+
+def loss_mask(rows: Sequence[Sequence[tuple[str, str]]]) -> Figure:
+    """Draw a batch, a row for each example: tokens as (text, one of LOOKS), which says what of it is learned."""
+    boxes = [[(piece, LOOKS[kind]) for piece, kind in row] for row in rows]
+    figure, axes = _token_boxes(boxes, 10, 0.5 * len(rows) + 0.7)
+    axes.set_yticks([])
+    keys = [Patch(facecolor=f, hatch=h, edgecolor="#555555", label=kind) for kind, (f, h, _) in LOOKS.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _token_boxes(rows: Sequence[Sequence[tuple[str, Look]]], width: float, height: float) -> tuple[Figure, Axes]:
+    figure, axes = new_axes(width, height)
+    longest = max(sum(len(piece) for piece, _ in row) for row in rows)
+    size = min(11, 72 * (width - 1.2) / (0.62 * longest))  # points; a monospaced letter is 0.6 of them wide
+    for place, row in enumerate(rows):
+        left = 0
+        for piece, (face, hatch, color) in row:
+            box = axes.barh(place, len(piece), left=left, height=0.8, color=face, edgecolor="#555555", linewidth=0.8)
+            box[0].set_hatch(hatch)
+            text, middle = piece.translate({0x20: "·", 0x0A: "↵"}), left + len(piece) / 2
+            font = {"family": "monospace", "size": size}
+            axes.text(middle, place, text, font, color=color, ha="center", va="center", parse_math=False)
+            left += len(piece)
     axes.set(xticks=[], xlim=(0, longest))
     axes.spines[["bottom", "left"]].set_visible(False)
     axes.invert_yaxis()
-    plt.close(figure)
-    return figure
-
-
-def bars(values: Mapping[str, float], label: str) -> Figure:
-    """Draw one bar for each name, the first at the top, with its value at its end."""
-    figure, axes = new_axes(8, 0.3 * len(values) + 0.8)
-    drawn = axes.barh(range(len(values)), list(values.values()), color=COLORS[0])
-    axes.bar_label(drawn, [f"{value:,g}" for value in values.values()], padding=3)
-    axes.set_yticks(range(len(values)), list(values), parse_math=False)
-    axes.set(xlabel=label, xlim=(0, 1.1 * max(values.values())))
-    axes.invert_yaxis()
-    plt.close(figure)
-    return figure
+    return figure, axes
 
 
 def curves(lines: Mapping[str, Mapping[float, float]], labels: tuple[str, str], log: str = "") -> Figure:
@@ -214,7 +243,6 @@ def curves(lines: Mapping[str, Mapping[float, float]], labels: tuple[str, str], 
         axes.set(**{f"{axis}scale": "log"})
         getattr(axes, f"{axis}axis").set_major_formatter(lambda value, _: f"{value:,g}")
     axes.legend(frameon=False)
-    plt.close(figure)
     return figure
 
 
@@ -231,23 +259,4 @@ def next_token_comparison(pieces: Sequence[str], rows: Mapping[str, Sequence[flo
     axes.set_title(title, parse_math=False)
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    plt.close(figure)
-    return figure
-
-
-def stacked_bars(rows: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
-    """Draw each row of bytes as one bar, cut into its parts, with its sum at its end; the longest fills the width."""
-    figure, axes = new_axes(8, 0.5 * len(rows) + 1.4)
-    names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
-    left = np.zeros(len(rows))
-    for color, name in zip(cycle(COLORS), names, strict=False):
-        sizes = np.array([parts.get(name, 0) for parts in rows.values()])
-        bars = axes.barh(list(rows), sizes, left=left, color=color, edgecolor="white", label=name)
-        left += sizes
-    axes.bar_label(bars, [f" {format_bytes(total)}" for total in left], padding=3)
-    axes.set(xlim=(0, 1.15 * left.max()), title=title)
-    axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
-    axes.invert_yaxis()
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    plt.close(figure)
     return figure

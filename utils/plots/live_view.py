@@ -1,4 +1,4 @@
-"""A picture of the run that redraws itself while it goes on, in the notebook and in files."""
+"""Live training dashboard in the notebook: a picture of the run that redraws itself while it goes on (lab 03)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from utils.plots.system import plot_run, trace_run
 from utils.run_log import RunLog
 
 SHARE = 0.05  # of the run's time that drawing may take
-
-
 LONGEST = 10.0  # seconds between two pictures, however slow drawing is
 
 

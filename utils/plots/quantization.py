@@ -1,22 +1,37 @@
-"""Pictures of what fewer bits do: to one matrix, to the layers, to the whole model."""
+"""Figures of quantization error: on one matrix, by layer, for the whole model; and a slider (lessons 06 and 07).
+
+What fewer bits do: where the values of a grid lie, how large the errors are and where, which layers hurt.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
-import matplotlib.pyplot as plt
+import ipywidgets as widgets
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from utils.config import format_bytes
-from utils.plots.basic import COLORS, new_axes
-from utils.quantize.grids import Grid, Quantized, find_scales, from_codes, to_groups
+from utils.plots.basic import COLORS, as_png, new_axes, new_grid
+from utils.quantize.grids import (
+    ROW,
+    TENSOR,
+    Grid,
+    Quantized,
+    find_scales,
+    from_codes,
+    quantize,
+    relative_error,
+    to_groups,
+)
 from utils.quantize.report import Row
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
+GROUPS = (8, 16, 32, 64, 128, 256, ROW, TENSOR)  # to choose from with the slider
 
 
 def costs_and_gains(rows: Sequence[Row], title: str = "") -> Figure:
@@ -24,21 +39,19 @@ def costs_and_gains(rows: Sequence[Row], title: str = "") -> Figure:
     rise = [100 * (row.perplexity / rows[0].perplexity - 1) for row in rows]
     columns = {"megabytes": [row.bytes / 1e6 for row in rows], "perplexity rises by %": rise}
     if rows[0].coherence is not None:
-        columns["coherence"] = [row.coherence for row in rows]
+        columns["coherence"] = [row.coherence or 0.0 for row in rows]
     columns["tokens/s"] = [row.tokens_per_second for row in rows]
-    size = (10, 0.27 * len(rows) + 1)
-    figure, grid = plt.subplots(1, len(columns), sharey=True, figsize=size, layout="constrained")
-    for color, axes, (name, values) in zip(cycle(COLORS), grid, columns.items(), strict=False):
+    figure, grid = new_grid(1, len(columns), sharey=True, figsize=(10, 0.27 * len(rows) + 1))
+    for color, axes, (name, values) in zip(cycle(COLORS), grid[0], columns.items(), strict=False):
         form = "{:.0f}" if name == "tokens/s" else "{:.2f}" if name == "coherence" else "{:.1f}"
         bars = axes.barh(range(len(rows)), [max(value, 0) for value in values], color=color)
         axes.bar_label(bars, [form.format(value).replace("-0.0", "0.0") for value in values], padding=3)
         axes.set(xlabel=name, xticks=[], xlim=(0, 1.3 * max([*values, 1e-9])))
         axes.spines[["top", "right", "bottom"]].set_visible(False)
     names = [f"{row.method} {row.bits:g}/{row.group}" for row in rows]
-    grid[0].set_yticks(range(len(rows)), [name.removesuffix("/none") for name in names])
-    grid[0].invert_yaxis()
+    grid[0, 0].set_yticks(range(len(rows)), [name.removesuffix("/none") for name in names])
+    grid[0, 0].invert_yaxis()
     figure.suptitle(title)
-    plt.close(figure)
     return figure
 
 
@@ -56,7 +69,6 @@ def rounding_ruler(weights: Tensor, values: Tensor, title: str = "") -> Figure:
     axes.set_yticklabels(["ruler", "weights"])
     axes.spines[["left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    plt.close(figure)
     return figure
 
 
@@ -66,13 +78,12 @@ def grid_on_weights(weight: Tensor, grids: Sequence[Grid], title: str = "") -> F
     groups = to_groups(weight.detach().float(), grids[0])
     shares = groups / groups.abs().amax(-1, keepdim=True).clamp(min=1e-12)
     counts, _, _ = axes.hist(shares.flatten().cpu().numpy(), bins=121, range=(-1.05, 1.05), color=COLORS[4])
-    step = 0.1 * counts.max()
+    step = 0.1 * np.max(counts)
     for number, (color, grid) in enumerate(zip(cycle(COLORS), grids, strict=False), start=1):
         values = grid_values(grid)
         axes.vlines(values, -step * (number - 0.1), -step * (number - 0.8), color=color, linewidth=1.5)
         axes.text(1.13, -step * (number - 0.45), str(grid), va="center", fontsize=9)
     axes.set(xlabel="weight over the largest of its group", yticks=[], title=title, ylim=(-step * len(grids), None))
-    plt.close(figure)
     return figure
 
 
@@ -87,25 +98,23 @@ def error_histogram(errors: Mapping[str, Tensor], title: str = "") -> Figure:
     figure, axes = new_axes(8, 2.8)
     reach = 1.02 * max(float(error.abs().max()) for error in errors.values())
     for color, style, (name, error) in zip(cycle(COLORS), cycle(("-", "--", "-.")), errors.items(), strict=False):
-        values = error.detach().flatten().cpu().numpy()
-        settings = {"bins": 101, "range": (-reach, reach), "histtype": "step", "linewidth": 1.8}
-        axes.hist(values, color=color, linestyle=style, label=name, **settings)
+        values, bins = error.detach().flatten().cpu().numpy(), np.linspace(-reach, reach, 102).tolist()
+        axes.hist(values, bins, histtype="step", linewidth=1.8, color=color, linestyle=style, label=name)
     axes.set(xlabel="error of a weight", ylabel="weights", title=title)
     axes.legend(frameon=False)
-    plt.close(figure)
     return figure
 
 
 def error_map(weight: Tensor, quantized: Quantized, title: str = "", most: int = 128) -> Figure:
     """Draw where the rounding errors of a matrix are: the root mean square of each tile, at most 128 tiles a side."""
     error = (quantized.dequantize() - weight.detach().float()).square()
-    tiles = torch.nn.functional.adaptive_avg_pool2d(error[None], [min(most, size) for size in error.shape])[0].sqrt()
-    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
-    across, down = error.shape[1], error.shape[0]
+    down, across = error.shape
+    tiles = F.adaptive_avg_pool2d(error[None], (min(most, down), min(most, across)))[0].sqrt()
+    figure, grid = new_grid(figsize=(7, 3.6))
+    axes = grid[0, 0]
     image = axes.imshow(tiles.cpu().numpy(), cmap="cividis", aspect="auto", extent=(0, across, down, 0), vmin=0)
     axes.set(xlabel="input channel", ylabel="output channel", title=title)
     figure.colorbar(image, label="error (root mean square)")
-    plt.close(figure)
     return figure
 
 
@@ -119,7 +128,8 @@ def layer_map(values: Mapping[str, float], label: str, title: str = "") -> Figur
     table = np.array([[values[f"blocks.{block}.{layer}"] for block in blocks] for layer in layers])
     power = int(np.floor(np.log10(table.max()))) if 0 < table.max() < 0.1 else 0
     table = table / 10.0**power
-    figure, axes = plt.subplots(figsize=(0.6 * len(blocks) + 3.4, 2.6), layout="constrained")
+    figure, grid = new_grid(figsize=(0.6 * len(blocks) + 3.4, 2.6))
+    axes = grid[0, 0]
     whole = bool((table == table.round()).all())  # such as bits
     image = axes.imshow(table, cmap="cividis", vmin=None if whole else 0, aspect="auto")
     for (row, column), value in np.ndenumerate(table):
@@ -131,7 +141,6 @@ def layer_map(values: Mapping[str, float], label: str, title: str = "") -> Figur
     axes.set(xlabel="block", title=title)
     ticks = np.unique(table) if whole else None
     figure.colorbar(image, label=f"{label}, 10$^{{{power}}}$" if power else label, ticks=ticks)
-    plt.close(figure)
     return figure
 
 
@@ -144,5 +153,53 @@ def group_sweep(errors: Mapping[str, Sequence[float]], groups: Sequence[int], nb
     axes.set_xticks(groups, [f"{group}\n{format_bytes(size)}" for group, size in zip(groups, nbytes, strict=True)])
     axes.set(xlabel="weights in a group, and bytes of the matrix", ylabel="relative squared error", ylim=(0, None))
     axes.legend(frameon=False)
-    plt.close(figure)
     return figure
+
+
+def quantization_slider(weight: Tensor) -> widgets.VBox:
+    """Return sliders for the grid of a matrix (rows, columns), a picture of where its values lie, and what it costs."""
+    controls = grid_controls()
+    picture, message = widgets.Image(format="png", width=720), widgets.HTML()
+
+    def draw(change: dict | None = None) -> None:
+        controls["nf4"].disabled = controls["bits"].value != 4
+        grid = chosen_grid(controls)
+        controls["symmetric"].disabled = grid.kind == "nf4"
+        picture.value = as_png(grid_on_weights(weight, [grid]))
+        message.value = describe_grid(weight, grid)
+
+    for control in controls.values():
+        control.observe(draw, names="value")
+    draw()
+    return widgets.VBox([*controls.values(), picture, message])
+
+
+def grid_controls() -> dict[str, widgets.Widget]:
+    """Return a control for each choice that makes a grid."""
+    quiet = {"continuous_update": False, "layout": widgets.Layout(width="30em")}
+    return {
+        "bits": widgets.IntSlider(value=4, min=2, max=8, description="bits", **quiet),
+        "group": widgets.SelectionSlider(options=GROUPS, value=64, description="group", **quiet),
+        "symmetric": widgets.Checkbox(value=True, description="symmetric"),
+        "nf4": widgets.Checkbox(value=False, description="NF4 (4 bits only)"),
+    }
+
+
+def chosen_grid(controls: dict[str, widgets.Widget]) -> Grid:
+    """Return the grid that the controls stand at; NF4 counts at 4 bits only, and is symmetric."""
+    bits, group, symmetric, nf4 = (control.value for control in controls.values())
+    if nf4 and bits == 4:
+        return Grid(bits, group, "nf4")
+    return Grid(bits, group, symmetric=symmetric)
+
+
+def describe_grid(weight: Tensor, grid: Grid) -> str:
+    """Say what a matrix costs on a grid.
+
+    >>> describe_grid(torch.ones(8, 64), Grid(4, 64))
+    '4 bits, group 64: 272 bytes, 4.25 bits a weight, relative squared error 0.0044'
+    """
+    size = grid.nbytes(*weight.shape)
+    error = relative_error(weight, quantize(weight, grid))
+    bits = 8 * size / weight.numel()
+    return f"{grid}: {format_bytes(size)}, {bits:.2f} bits a weight, relative squared error {error:.4f}"

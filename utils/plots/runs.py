@@ -1,4 +1,4 @@
-"""Pictures of a run: its losses over steps and tokens, saved as PNG and PDF."""
+"""Loss curves of a training run over steps and tokens, saved as PNG and PDF (lessons 10 and 11, lab 03)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, cycle
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from utils.errors import CourseError
 from utils.files.whole_files import write_whole
@@ -43,10 +43,9 @@ def plot_losses(
     if entropy is not None:
         axes.axhline(entropy, color="black", linestyle="--", label=f"entropy {entropy:.2f}")
     axes.set(xlabel="step", ylabel="loss (nats per token)", title=title)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=(1, 2, 5, 10)))
     add_token_axis(axes, history)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    plt.close(figure)  # the notebook shows what is returned, once
     return figure
 
 

@@ -1,4 +1,7 @@
-"""A run and its machine on one clock: does memory drop where the loss spikes? Look."""
+"""Training metrics beside system metrics on one clock: loss, throughput, memory, temperature (lab 03).
+
+Does memory drop where the loss spikes? Look.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from datetime import datetime
 from itertools import accumulate
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from utils.errors import CourseError
-from utils.plots.basic import COLORS
+from utils.plots.basic import COLORS, new_grid
 from utils.plots.runs import short_count
 from utils.run_log import RunLog
 from utils.system_log import read_system_log
@@ -32,7 +35,7 @@ class Trace:
     tokens: np.ndarray  # learned from by then
     speed: np.ndarray  # tokens a second
     held_out: np.ndarray  # (evaluations, 2): seconds, loss
-    machine: object = None  # of read_system_log
+    machine: pd.DataFrame | None = None  # of read_system_log
 
 
 def trace_run(log: RunLog, system_log: str | Path | None = None) -> Trace:
@@ -59,7 +62,7 @@ def since(start: datetime, moment: datetime) -> float:
     return (moment - start).total_seconds()
 
 
-def find_spikes(losses: Sequence[float], window: int = 20, times: float = 8.0) -> list[int]:
+def find_spikes(losses: Sequence[float] | np.ndarray, window: int = 20, times: float = 8.0) -> list[int]:
     """Return the places where the loss stands far above the ones before it, the first of each spike.
 
     Far is `times` the usual distance (the median) of the `window` losses before from their own median.
@@ -67,12 +70,12 @@ def find_spikes(losses: Sequence[float], window: int = 20, times: float = 8.0) -
     >>> find_spikes([3.0, 2.9, 3.0, 2.8, 2.9, 2.8, 2.7, 2.8, 6.0, 5.0, 2.7, 2.6])
     [8]
     """
-    losses, found = np.asarray(losses, float), []
-    for place in range(min(window, 8), len(losses)):
-        before = losses[max(0, place - window) : place]
+    values, found = np.asarray(losses, float), []
+    for place in range(min(window, 8), len(values)):
+        before = values[max(0, place - window) : place]
         middle = np.median(before)
         usual = max(np.median(np.abs(before - middle)), 0.005 * abs(middle))
-        if losses[place] - middle > times * usual and losses[place] > before.max():
+        if values[place] - middle > times * usual and values[place] > before.max():
             found.append(place)
     return [place for place in found if place - 1 not in found]
 
@@ -85,9 +88,8 @@ def plot_run(trace: Trace, entropy: float | None = None, title: str = "") -> Fig
     """
     panels = [draw_loss, draw_speed, *machine_panels(trace)]
     heights = [2, *(1 for _ in panels[1:])]
-    figure, grid = plt.subplots(
-        len(panels), 1, sharex=True, layout="constrained", figsize=(8, 1.3 + 1.2 * sum(heights)), height_ratios=heights
-    )
+    figure, grid = new_grid(len(panels), sharex=True, figsize=(8, 1.3 + 1.2 * sum(heights)), height_ratios=heights)
+    grid = grid[:, 0]
     for axes, draw in zip(grid, panels, strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes, trace)
@@ -100,7 +102,6 @@ def plot_run(trace: Trace, entropy: float | None = None, title: str = "") -> Fig
     grid[-1].set_xlabel("seconds since the run began")
     add_tokens(grid[0], trace)
     figure.suptitle(title)
-    plt.close(figure)  # the notebook shows what is returned, once
     return figure
 
 
@@ -126,15 +127,18 @@ def machine_panels(trace: Trace) -> list[Callable]:
         ("GPU Memory (MB)", "GPU memory\n(MB)", COLORS[4]),
         ("Celsius", "temperature\n(°C)", COLORS[1]),
     )
-    there = [] if trace.machine is None else [one for one in wanted if trace.machine[one[0]].notna().any()]
-    return [lambda axes, trace, one=one: draw_machine(axes, trace, *one) for one in there]
+    table = trace.machine
+    if table is None:
+        return []
+    there = [one for one in wanted if table[one[0]].notna().any()]
+    return [lambda axes, _, one=one: draw_machine(axes, table, *one) for one in there]
 
 
-def draw_machine(axes: Axes, trace: Trace, column: str, label: str, color: str) -> None:
-    axes.plot(trace.machine["Seconds"], trace.machine[column], color=color, marker=".", markersize=3)
+def draw_machine(axes: Axes, table: pd.DataFrame, column: str, label: str, color: str) -> None:
+    axes.plot(table["Seconds"], table[column], color=color, marker=".", markersize=3)
     axes.set_ylabel(label)
-    axes.yaxis.get_major_formatter().set_useOffset(False)
-    low, high = trace.machine[column].min(), trace.machine[column].max()
+    axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+    low, high = table[column].min(), table[column].max()
     if column == "CPU (%)":
         axes.set_ylim(0, 105)
     elif high - low < 0.05 * high:  # so that what is flat looks flat
@@ -152,11 +156,16 @@ def add_tokens(axes: Axes, trace: Trace) -> None:
     above.spines["right"].set_visible(False)
 
 
-def swings(trace: Trace, column: str = "Available RAM (GB)") -> dict[str, float]:
-    """Return lowest, highest and mean of a column of the machine's table over the run."""
+def machine_table(trace: Trace) -> pd.DataFrame:
+    """Return the rows of the system log beside a run, or say that there are none."""
     if trace.machine is None:
         raise CourseError("This run has no system log. Hand its path to trace_run.")
-    values = trace.machine[column].dropna()
+    return trace.machine
+
+
+def swings(trace: Trace, column: str = "Available RAM (GB)") -> dict[str, float]:
+    """Return lowest, highest and mean of a column of the machine's table over the run."""
+    values = machine_table(trace)[column].dropna()
     if values.empty:
         raise CourseError(f"{column} is empty in this run: the machine has no such sensor.")
     return {"lowest": float(values.min()), "highest": float(values.max()), "mean": float(values.mean())}
@@ -164,9 +173,8 @@ def swings(trace: Trace, column: str = "Available RAM (GB)") -> dict[str, float]
 
 def before_and_after_spikes(trace: Trace, column: str = "Process RAM (MB)", seconds: float = 2.0) -> list[float]:
     """Return by how much a column changed across each spike: its mean just after less its mean just before."""
-    if trace.machine is None:
-        raise CourseError("This run has no system log. Hand its path to trace_run.")
-    times, values = trace.machine["Seconds"].to_numpy(), trace.machine[column].to_numpy(float)
+    table = machine_table(trace)
+    times, values = table["Seconds"].to_numpy(), table[column].to_numpy(float)
     changes = []
     for place in find_spikes(trace.losses):
         at = trace.seconds[place]

@@ -1,30 +1,28 @@
-"""Things to turn: each function returns a widget that redraws one picture."""
+"""Interactive ipywidgets: things to turn, each of which redraws one picture (lessons 00, 01, 03 and 08)."""
 
 from __future__ import annotations
 
 import html
 import math
+import os
 from dataclasses import replace
-from functools import lru_cache
 from itertools import count, cycle
 
 import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from utils.config import BYTES, SIZES, Workload, estimate_memory, format_bytes
+from utils.config import BYTES, SIZES, Workload, estimate_memory, format_bytes, total_parameters
 from utils.errors import CourseError
 from utils.machine import machine_memory
 from utils.plots import basic as plots
-from utils.sampling import VOCAB, Sampling, shape_logits, stream
+from utils.sampling import Sampling, next_token_probabilities, stream
 from utils.tokenizer import StreamDecoder, visible
 
 
 def size_dropdown(course) -> widgets.Dropdown:
     """Return the dial: choosing a size sets COURSE_MODEL for this kernel and for the notebooks opened from it."""
-    import os
-
-    names = {f"{name}: {format_bytes(4 * _parameters(name))}": name for name in SIZES}
+    names = {f"{name}: {format_bytes(4 * total_parameters(config))}": name for name, config in SIZES.items()}
     dial = widgets.Dropdown(options=names, value=course.size, description="size")
 
     def turn(change: dict) -> None:
@@ -33,12 +31,6 @@ def size_dropdown(course) -> widgets.Dropdown:
 
     dial.observe(turn, names="value")
     return dial
-
-
-def _parameters(size: str) -> int:
-    from utils.config import total_parameters
-
-    return total_parameters(SIZES[size])
 
 
 def memory_calculator(size: str = "nano") -> widgets.VBox:
@@ -117,17 +109,17 @@ def sampling_playground(model, tokenizer, text: str = "", most: int = 8) -> widg
     sliders, button = sampling_sliders(), widgets.Button(description="write a token")
     picture, message, seeds = widgets.Image(format="png", width=720), widgets.HTML(), count()
     tokens: list[int] = []  # of what is typed
-    read = lru_cache(maxsize=1)(lambda typed: last_logits(model, tokenizer, typed))
 
     def draw(change: dict | None = None) -> None:
         try:
-            tokens[:], logits = read(field.value)
+            tokens[:] = readable_tokens(model, tokenizer, field.value)
         except CourseError as error:  # half of a character can be pasted
             tokens.clear()
             message.value = html.escape(str(error))
             return
-        shaped = next_probabilities(logits, chosen_sampling(sliders), tokens)
-        picture.value = plots.as_png(shaping_picture(tokenizer, logits.softmax(-1), shaped, most))
+        own = next_token_probabilities(model, tokens)
+        shaped = next_token_probabilities(model, tokens, chosen_sampling(sliders))
+        picture.value = plots.as_png(shaping_picture(tokenizer, own, shaped, most))
         message.value = describe_choices(shaped)
 
     def write(_: widgets.Button) -> None:
@@ -162,19 +154,9 @@ def chosen_sampling(sliders: dict[str, widgets.Widget]) -> Sampling:
     return Sampling(**{**values, "top_k": values["top_k"] or None})
 
 
-def last_logits(model, tokenizer, text: str) -> tuple[list[int], Tensor]:
-    """Return the tokens of a text, as many of the last as the model can read, and the logits (vocab,) of the next."""
-    tokens = tokenizer.encode(text)[-model.config.context :] or [tokenizer.end_of_text]
-    with torch.inference_mode():
-        return tokens, model(torch.tensor([tokens], device=model.device))[0, -1, :VOCAB].float().cpu()
-
-
-def next_probabilities(logits: Tensor, settings: Sampling, tokens: list[int]) -> Tensor:
-    """Return what `settings` make of logits (vocab,) after these tokens; temperature 0 leaves one certain."""
-    shaped = shape_logits(logits[None], settings, torch.tensor([tokens]))[0]
-    if settings.temperature == 0:
-        return torch.nn.functional.one_hot(shaped.argmax(), len(shaped)).float()
-    return shaped.softmax(-1)
+def readable_tokens(model, tokenizer, text: str) -> list[int]:
+    """Return the tokens of a text, as many of the last as the model can read; of no text, an end-of-text."""
+    return tokenizer.encode(text)[-model.config.context :] or [tokenizer.end_of_text]
 
 
 def next_piece(model, tokenizer, tokens: list[int], settings: Sampling) -> str:
