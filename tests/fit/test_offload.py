@@ -13,10 +13,15 @@ from torch.testing import assert_close
 from utils.config import GPT2Config, Workload
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
+from utils.fit.llama_cpp import LlamaCpp
 from utils.fit.offload import VisitingBlock, keep_blocks, load_with_plan
 from utils.fit.placement import Caps, Plan, block_bytes, plan_placement
+from utils.formats.gguf_writer import save_gguf
+from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
+from utils.quantize.grids import Grid
+from utils.quantize.quantized_linear import quantize_model
 from utils.sampling import Sampling, generate
 
 SHAPE = GPT2Config(n_layer=5, n_head=2, n_embd=32, vocab_size=5003, context=40)  # the table visits in two parts
@@ -46,14 +51,9 @@ def logits_of(model: GPT2) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_offloaded_blocks_give_the_same_logits_to_the_last_bit(saved, tmp_path, name):
-    model = load_with_plan(saved, plan_of(name), tmp_path, "cpu")
-    assert torch.equal(logits_of(model), logits_of(load_gpt2(saved)))
-
-
-@pytest.mark.parametrize("name", PLANS)
-def test_offloaded_blocks_write_the_same_text(saved, tmp_path, name):
+def test_offloaded_blocks_give_the_same_logits_to_the_last_bit_and_the_same_text(saved, tmp_path, name):
     model, prompts = load_with_plan(saved, plan_of(name), tmp_path, "cpu"), [[5, 6, 7], [8]]
+    assert torch.equal(logits_of(model), logits_of(load_gpt2(saved)))
     for settings in (Sampling(max_new=20, temperature=0, stop=()), Sampling(max_new=60, seed=3, stop=(), window=True)):
         expected = generate(load_gpt2(saved), prompts, settings)
         assert generate(model, prompts, settings) == expected
@@ -102,7 +102,10 @@ import sys
 from pathlib import Path
 from benchmarks.measure import peak_memory
 import psutil
+from utils.formats.gguf_writer import save_gguf
+from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_gpt2
+from utils.fit.llama_cpp import LlamaCpp
 from utils.fit.offload import load_with_plan
 from utils.fit.placement import Caps, plan_placement
 from utils.config import GPT2Config, Workload
@@ -144,25 +147,16 @@ def test_blocks_of_a_loaded_model_can_be_moved_away_step_by_step(saved, tmp_path
     assert kept == sum(p.nbytes for p in whole.parameters()) - 5 * block_bytes(SHAPE, WORK)
 
 
-def test_a_plan_for_another_shape_is_refused(saved, tmp_path):
+def test_plans_for_other_files_and_without_a_folder_are_refused(saved, tmp_path):
     other = replace(plan_of("all at hand"), config=replace(SHAPE, n_head=4))
-    with pytest.raises(CourseError, match="the plan is for .*n_head=4"):
-        load_with_plan(saved, other, tmp_path)
-
-
-def test_a_plan_with_a_disk_asks_for_a_folder(saved):
-    with pytest.raises(CourseError, match="Say in which folder"):
-        load_with_plan(saved, plan_of("all blocks on the disk"))
-
-
-def test_quantized_files_are_refused(saved, tmp_path):
-    from utils.formats.quantized_files import save_quantized
-    from utils.quantize.grids import Grid
-    from utils.quantize.quantized_linear import quantize_model
-
     packed = save_quantized(quantize_model(load_gpt2(saved), Grid(8)), tmp_path / "packed")
-    with pytest.raises(CourseError, match="quantized layers"):
-        load_with_plan(packed, plan_of("all at hand"), tmp_path)
+    for file, plan, folder, datum in (
+        (saved, other, tmp_path, "n_head=4"),
+        (saved, plan_of("all blocks on the disk"), None, "folder"),
+        (packed, plan_of("all at hand"), tmp_path, "quantized"),
+    ):
+        with pytest.raises(CourseError, match=datum):
+            load_with_plan(file, plan, folder)
 
 
 def test_a_plan_made_by_the_planner_loads_and_runs(saved, tmp_path):
@@ -173,9 +167,6 @@ def test_a_plan_made_by_the_planner_loads_and_runs(saved, tmp_path):
 
 
 def test_layers_on_the_gpu_never_change_the_text_of_llama_cpp(tmp_path):
-    from utils.fit.llama_cpp import LlamaCpp
-    from utils.formats.gguf_writer import save_gguf
-
     model = tiny_model(GPT2Config(n_layer=3, n_head=2, n_embd=64, context=64))  # the vocabulary that llama.cpp wants
     path = save_gguf(model, tmp_path / "F32.gguf", "F32")
     expected = generate(model, [[464, 2068]], Sampling(max_new=6, temperature=0, stop=()))[0]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from utils.config import SIZES, GPT2Config, Workload, estimate_memory
 from utils.errors import CourseError
-from utils.fit.placement import PLACES, VISITING_ROWS, Caps, Plan, block_bytes, caps_here, plan_placement, table_bytes
+from utils.fit.placement import PLACES, VISITING_ROWS, Caps, Plan, block_bytes, plan_placement, table_bytes
 from utils.model import GPT2
 
 MB, GB = 10**6, 10**9
@@ -83,11 +83,8 @@ def test_a_tight_plan_uses_no_disk_before_memory_is_full():
     assert 900 * MB - plan.needs["cpu"] < max(block, table_bytes(config, Workload()))
     more = plan_placement(config, Caps(cpu=900 * MB + 2 * block, disk=10 * GB))
     assert more.visits("disk") < plan.visits("disk")
-
-
-def test_memory_is_preferred_to_the_disk_beside_a_gpu():
-    plan = plan_placement(SIZES["medium"], Caps(cpu=2 * GB, gpu=700 * MB, disk=10 * GB))
-    assert plan.worker == "gpu" and "cpu" in plan.blocks and plan.needs["disk"] == 0
+    beside_a_gpu = plan_placement(config, Caps(cpu=2 * GB, gpu=700 * MB, disk=10 * GB))
+    assert beside_a_gpu.worker == "gpu" and "cpu" in beside_a_gpu.blocks and beside_a_gpu.needs["disk"] == 0
 
 
 def test_a_plan_prints_who_lives_where():
@@ -99,24 +96,19 @@ def test_a_plan_prints_who_lives_where():
 
 
 @pytest.mark.parametrize(
-    ("size", "caps", "work", "message"),
+    ("size", "caps", "work", "data"),
     [
-        ("small", Caps(cpu=560 * MB), Workload(4, 1024), r"more of CPU memory .*A batch of 1 with a context of \d+"),
-        ("small", Caps(cpu=700 * MB), Workload(4, 1024), r"4 × 1024 tokens needs .*A batch of 1 would fit"),
-        ("small", Caps(cpu=400 * MB), Workload(1, 512), "In float16 it would fit"),
-        ("xl", Caps(cpu=2 * GB), Workload(), r"needs 4\.\d+ GB more of CPU memory .*GPT-2 medium would fit"),
-        ("nano", Caps(cpu=MB), SHORT, "No size of GPT-2 fits"),
-        (
-            "small",
-            Caps(cpu=2700 * MB),
-            Workload(1, 1024, training=True),
-            "Training .*context of 512 would fit",
-        ),
-        ("nano", Caps(cpu=MB, gpu=MB), SHORT, r"needs 72 MB more on the GPU \(73 MB of 1 MB\)"),
+        ("small", Caps(cpu=560 * MB), Workload(4, 1024), r"CPU memory.*batch of 1.*context of \d+"),
+        ("small", Caps(cpu=700 * MB), Workload(4, 1024), "4 × 1024.*batch of 1 "),
+        ("small", Caps(cpu=400 * MB), Workload(1, 512), "float16"),
+        ("xl", Caps(cpu=2 * GB), Workload(), r"4\.\d+ GB.*CPU memory.*medium"),
+        ("nano", Caps(cpu=MB), SHORT, "No size"),
+        ("small", Caps(cpu=2700 * MB), Workload(1, 1024, training=True), "Training.*context of 512"),
+        ("nano", Caps(cpu=MB, gpu=MB), SHORT, r"72 MB.*GPU.*73 MB of 1 MB"),
     ],
 )
-def test_a_refusal_says_what_is_missing_and_what_would_fit(size, caps, work, message):
-    with pytest.raises(CourseError, match=message):
+def test_a_refusal_says_what_is_missing_and_what_would_fit(size, caps, work, data):
+    with pytest.raises(CourseError, match=data):
         plan_placement(SIZES[size], caps, work)
 
 
@@ -148,12 +140,6 @@ def test_the_largest_shapes_are_planned_without_allocating_them(tmp_path):
     assert peak_bytes(plan, tmp_path) < 1000
 
 
-def test_caps_of_this_machine_are_what_is_free(tmp_path):
-    caps = caps_here(tmp_path)
-    assert caps.cpu > 0 and caps.disk > 0 and (caps.gpu > 0) == torch.cuda.is_available()
-    assert caps_here(tmp_path, 0.1).disk < caps.disk
-
-
 def test_a_negative_cap_is_refused():
-    with pytest.raises(CourseError, match="cap of disk is -1"):
+    with pytest.raises(CourseError, match="disk is -1"):
         Caps(cpu=1, disk=-1)
