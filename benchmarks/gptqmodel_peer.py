@@ -38,9 +38,12 @@ def quantize_there(folder: Path, rows: list[list[int]], grid: dict, out: Path) -
     tokens.write_text(json.dumps(rows), encoding="utf-8")
     described.write_text(json.dumps(grid), encoding="utf-8")
     paths = (Path(__file__), folder, tokens, described, out)
-    command = [gptqmodel_python(), *(str(path.resolve()) for path in paths)]
-    settings = {"cwd": out.parent, "env": os.environ | QUIET}  # it writes logs into its current folder
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", **settings)
+    python = gptqmodel_python()
+    if python is None:
+        raise CourseError("gptqmodel is not installed. Name a Python that has it in GPTQMODEL_PYTHON.")
+    command = [python, *(str(path.resolve()) for path in paths)]
+    where = out.parent  # it writes logs into its current folder
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=where, env=os.environ | QUIET)
     if done.returncode:
         raise CourseError(f"gptqmodel failed: {done.stderr[-2000:]}")
     return float(done.stdout.split()[-1])

@@ -25,7 +25,10 @@ from benchmarks.measure import (
 from utils.config import SIZES, GPT2Config
 
 ROUND, GPTQ, PEER = "round to nearest", "GPTQ, ours", "GPTQ, gptqmodel"
-BITS = {"8-bit": (8, "row"), "4-bit": (4, 64)}  # of what generates; head and token table have 8 bits
+BITS: dict[str, tuple[int, int | str]] = {
+    "8-bit": (8, "row"),
+    "4-bit": (4, 64),
+}  # of what generates; head and token table have 8 bits
 GRID = (4, 128)  # bits and group of GPTQ on both sides
 SECONDS, PERPLEXITY, MEMORY = "quantizing seconds", "perplexity", "memory over computed bytes"
 

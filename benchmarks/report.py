@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def _contestants(report: Report) -> str:
     return _table(lines)
 
 
-def _ratios(ratios: list[Ratio]) -> str:
+def _ratios(ratios: Sequence[Ratio]) -> str:
     lines = [["ratio", "of", "median (lowest–highest)", "target"], ["---", "---", "---:", "---:"]]
     for ratio in ratios:
         s = ratio.summary

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
-from benchmarks.measure import OthersWatch, Report, Rounds, interleave, machine_description, timed
+from benchmarks.measure import OthersWatch, Report, Rounds, Sample, interleave, machine_description, timed
 from utils.files.places import ROOT
 
 LIMIT = 0.3  # seconds, for import utils, for --help and for loading nano
@@ -34,8 +36,8 @@ class Settings:
 
 def measure(settings: Settings = Settings()) -> Report:
     """Start each command as a person would, in turns."""
-    turns = {name: lambda words=words: {"wall seconds": start(words)} for name, words in COMMANDS.items()}
-    turns["load nano, once torch is imported"] = lambda: {"wall seconds": nano_seconds()}
+    turns: dict[str, Callable[[], Sample]] = {name: partial(start, words) for name, words in COMMANDS.items()}
+    turns["load nano, once torch is imported"] = nano_seconds
     with OthersWatch() as others:
         samples = interleave(turns, settings.rounds)
     notes = [f"The aim for import utils, for --help and for nano is {LIMIT} s.", others.sentence()]
@@ -43,12 +45,13 @@ def measure(settings: Settings = Settings()) -> Report:
     return Report("startup", title, asdict(settings), samples, (), notes, machine_description())
 
 
-def start(words: list[str]) -> float:
+def start(words: list[str]) -> Sample:
     """Return how many seconds python takes with these arguments."""
-    return timed(lambda: subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True))
+    command = [sys.executable, *words]
+    return {"wall seconds": timed(lambda: subprocess.run(command, cwd=ROOT, check=True, capture_output=True))}
 
 
-def nano_seconds() -> float:
+def nano_seconds() -> Sample:
     """Return how many seconds a new process takes to load nano after its imports."""
     words = [sys.executable, "-c", LOAD_NANO]
-    return float(subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    return {"wall seconds": float(subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout)}

@@ -99,7 +99,7 @@ def make_direct(folder: Path, size: int):
     from utils.bpe import read_gpt2_vocabulary
 
     vocab, merges = read_gpt2_vocabulary()
-    tokenizer = Tokenizer(models.BPE(vocab, [tuple(merge) for merge in merges]))
+    tokenizer = Tokenizer(models.BPE(vocab, [(left, right) for left, right in merges]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
 
     def encode(out: Path) -> None:

@@ -65,7 +65,7 @@ def dtypes() -> list[str]:
 def race_at(settings: Settings, batch: int, context: int) -> dict[str, list[Sample]]:
     """Return the samples of all contestants for one shape of batch."""
     shape, arguments = f"{batch} × {context}", (settings.config, batch, context)
-    contestants = {}
+    contestants: dict[str, Child] = {}
     for dtype in dtypes():
         contestants |= {
             f"matrix product {dtype}, {shape}": Child(matrix_product, dtype, imports=("torch",)),
@@ -175,7 +175,7 @@ def plain_peer(config: GPT2Config):
     from transformers import GPT2Config as PeerConfig
     from transformers import GPT2LMHeadModel
 
-    shape = {"n_layer": config.n_layer, "n_head": config.n_head, "n_embd": config.n_embd}
-    quiet = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    sizes = {"vocab_size": config.vocab_size, "n_positions": config.context, "use_cache": False}
-    return GPT2LMHeadModel(PeerConfig(**shape, **sizes, **quiet))
+    shape = PeerConfig(n_layer=config.n_layer, n_head=config.n_head, n_embd=config.n_embd, use_cache=False)
+    shape.vocab_size, shape.n_positions = config.vocab_size, config.context
+    shape.resid_pdrop = shape.embd_pdrop = shape.attn_pdrop = 0.0
+    return GPT2LMHeadModel(shape)

@@ -14,7 +14,7 @@ from trained import trained_model
 
 from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError
-from utils.evaluate import Protocol, compare_logits, measure_loss
+from utils.evaluate import Protocol, measure_loss
 from utils.formats.quantized_files import FILE, save_quantized
 from utils.formats.safetensors import read_note
 from utils.loaders import load_gpt2, save_gpt2
@@ -29,7 +29,6 @@ from utils.quantize.quantized_linear import (
     bits_per_weight,
     computed_bytes,
     dequantize_model,
-    layer_names,
     layer_shapes,
     plan_for,
     plan_of,
@@ -80,17 +79,13 @@ def test_no_more_than_a_part_of_the_weights_is_ever_expanded():
     assert watched.values <= CHUNK < layer.in_features * layer.out_features
 
 
-def test_autocast_and_16_bit_inputs_are_followed():
-    layer, weight, bias = packed_layer(Grid(4, 16))
+def test_autocast_and_16_bit_inputs_are_followed_and_codes_and_scales_left_alone():
+    layer, weight, bias = packed_layer(Grid(4, 16, symmetric=False))
     x = torch.randn(3, 48)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
     assert layer(x.bfloat16()).dtype == torch.bfloat16
     assert_close(layer(x.half()).float(), torch.nn.functional.linear(x, weight, bias), rtol=0.02, atol=0.05)
-
-
-def test_a_change_of_dtype_leaves_codes_and_scales_alone():
-    layer, weight, _ = packed_layer(Grid(4, 16, symmetric=False))
     assert torch.equal(layer.to(torch.bfloat16).float().weight, weight)
 
 
@@ -167,45 +162,40 @@ def test_the_file_says_on_which_grids_its_layers_lie(tmp_path):
     assert load_gpt2(folder, torch.float32).position_embedding.weight.dtype == torch.float32
 
 
+UP = "blocks.0.mlp.up"
 DAMAGES = {
-    "no note": (lambda tensors, note: note.clear(), "doesn't say on which grids"),
-    "a broken note": (lambda tensors, note: note.update(grids="{"), "doesn't say on which grids"),
-    "a grid that is none": (lambda tensors, note: note.update(grids='{"head": {"bits": 99}}'), "bits is 99"),
+    "no note": (lambda tensors, note: note.clear(), FILE),
+    "a broken note": (lambda tensors, note: note.update(grids="{"), FILE),
+    "a grid that is none": (lambda tensors, note: note.update(grids='{"head": {"bits": 99}}'), "99"),
     "a layer that is none": (lambda tensors, note: note.update(grids='{"blocks.9.mlp.up": {}}'), "blocks.9.mlp.up"),
-    "a missing tensor": (lambda tensors, note: tensors.pop("blocks.0.mlp.up.scales"), "lacks blocks.0.mlp.up.scales"),
-    "a tensor too many": (lambda tensors, note: tensors.update(more=torch.ones(1)), "holds more"),
-    "another shape": (
-        lambda tensors, note: tensors.update({"blocks.0.mlp.up.packed": torch.ones(2, 2, dtype=torch.uint8)}),
-        "blocks.0.mlp.up.packed is torch.uint8 (2, 2), expected torch.uint8 (256, 32)",
-    ),
-    "another dtype": (
-        lambda tensors, note: tensors.update({"blocks.0.mlp.up.packed": torch.ones(256, 32)}),
-        "expected torch.uint8",
-    ),
+    "a missing tensor": (lambda tensors, note: tensors.pop(f"{UP}.scales"), f"{UP}.scales"),
+    "a tensor too many": (lambda tensors, note: tensors.update(more=torch.ones(1)), "more"),
+    "another shape": (lambda tensors, note: tensors.update({f"{UP}.packed": torch.ones(2, 2).byte()}), "(2, 2)"),
+    "another dtype": (lambda tensors, note: tensors.update({f"{UP}.packed": torch.ones(256, 32)}), "torch.uint8"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_named(damage, tmp_path):
-    change, message = DAMAGES[damage]
+    change, datum = DAMAGES[damage]
     folder = save_quantized(quantize_model(tiny_model(SHAPE), Grid(4, 16)), tmp_path)
     tensors, note = load_file(folder / FILE), read_note(folder / FILE)
     change(tensors, note)
     save_file(tensors, folder / FILE, note or None)
     with pytest.raises(CourseError) as error:
         load_gpt2(folder)
-    assert message in str(error.value)
+    assert datum in str(error.value)
 
 
 def test_what_is_packed_is_neither_saved_as_plain_nor_packed_twice(tmp_path):
     model = quantize_model(tiny_model(SHAPE), Grid(4, 16))
-    with pytest.raises(CourseError, match="its weights are packed"):
+    with pytest.raises(CourseError, match="packed"):
         save_gpt2(model, tmp_path)
-    with pytest.raises(CourseError, match="is a QuantizedLinear, expected plain weights"):
+    with pytest.raises(CourseError, match="blocks.0.attention.qkv is a QuantizedLinear"):
         quantize_model(model, Grid(4, 16))
-    with pytest.raises(CourseError, match="No layer of this model is quantized"):
+    with pytest.raises(CourseError, match="quantized"):
         save_quantized(tiny_model(SHAPE), tmp_path)
-    with pytest.raises(CourseError, match="The plan names blocks.7.mlp.up"):
+    with pytest.raises(CourseError, match="blocks.7.mlp.up"):
         quantize_model(tiny_model(SHAPE), {"blocks.7.mlp.up": Grid()})
 
 
@@ -239,12 +229,7 @@ def test_the_generating_form_of_a_quantized_model_chooses_alike(grid, head):
     quantize_model(model, plan_for(model, grid, head))
     fast = for_generation(copy.deepcopy(model))
     with torch.inference_mode():
-        assert compare_logits(fast(random_tokens(4, 20)), model(random_tokens(4, 20))).same_choice > 0.9
+        found, expected = fast(random_tokens(4, 20)), model(random_tokens(4, 20))
+    assert (found.argmax(-1) == expected.argmax(-1)).float().mean() > 0.9
     rows = generate(fast, [[1, 2, 3], [4]], Sampling(max_new=8, temperature=0, stop=()))
     assert [len(row) for row in rows] == [8, 8]
-
-
-def test_names_and_order_of_the_layers():
-    names = layer_names(tiny_model(SHAPE))
-    assert names[:4] == ["blocks.0.attention.qkv", "blocks.0.attention.out", "blocks.0.mlp.up", "blocks.0.mlp.down"]
-    assert len(names) == 8

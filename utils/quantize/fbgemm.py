@@ -39,10 +39,6 @@ class PackedLinear(nn.Module):
         """A float32 copy (out, in) of the weights."""
         return torch.ops.quantized.linear_unpack_fp16(self.packed)[0]
 
-    @property
-    def bias(self) -> Tensor | None:
-        return torch.ops.quantized.linear_unpack_fp16(self.packed)[1]
-
 
 class HalfEmbedding(nn.Module):
     """A table of float16 rows that are widened to float32 when they are looked up."""

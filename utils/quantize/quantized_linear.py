@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from utils.config import total_parameters
 from utils.errors import CourseError
 from utils.machine import is_imitated
 from utils.model import GPT2, Embedding, Linear
@@ -51,11 +52,6 @@ class QuantizedLinear(nn.Module):
         if bias is not None:
             layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
         return layer
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes that its weights take in memory, bias not counted."""
-        return sum(buffer.numel() * buffer.element_size() for buffer in self.buffers())
 
     @property
     def weight(self) -> Tensor:
@@ -227,12 +223,9 @@ def layer_shapes(model: GPT2) -> dict[str, tuple[int, int]]:
 
 def computed_bytes(model: GPT2, plan: Mapping[str, Grid], dtype: torch.dtype = torch.float32) -> int:
     """Compute the bytes of a model under a plan from its shape alone; what is not quantized has this dtype."""
-    width = model.config.n_embd
-    vectors = model.config.n_layer * 13 * width + 2 * width  # biases 9, norms 4 in a block; the last norm
-    total = (vectors + model.config.context * width) * dtype.itemsize
-    for name, (rows, columns) in layer_shapes(model).items():
-        total += plan[name].nbytes(rows, columns) if name in plan else rows * columns * dtype.itemsize
-    return total
+    shapes = {name: shape for name, shape in layer_shapes(model).items() if name in plan}
+    plain = total_parameters(model.config) - sum(rows * columns for rows, columns in shapes.values())
+    return plain * dtype.itemsize + sum(plan[name].nbytes(*shape) for name, shape in shapes.items())
 
 
 def bits_per_weight(plan: Mapping[str, Grid], shapes: Mapping[str, tuple[int, int]]) -> float:
