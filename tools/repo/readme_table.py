@@ -10,11 +10,8 @@ from utils.files.whole_files import write_whole
 from utils.quantize.report import read_csv, to_markdown
 
 TABLE = ROOT / "benchmarks" / "results" / "quantization_nano" / "table.csv"
-
-
+PAGE = ROOT / "docs" / "benchmarks.md"
 START = "<!-- quantization table of nano: python -m tools quantize-readme writes it -->"
-
-
 END = "<!-- end of the quantization table -->"
 
 
@@ -29,9 +26,6 @@ def put_between_marks(text: str, body: str) -> str:
     if not start or not end:
         raise CourseError(f"The marks of the table are missing. Put these two lines where it belongs:\n{START}\n{END}")
     return f"{before}{START}\n{body}\n{END}{after}"
-
-
-PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def update_readme(readme: Path = PAGE, table: Path = TABLE, check: bool = False) -> bool:

@@ -10,7 +10,8 @@ block as a whole, the token table, which is also the head, some thousand rows at
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from utils.config import BYTES, SIZES, GPT2Config, Workload, count_parameters, estimate_memory, format_bytes
 from utils.errors import CourseError
@@ -48,22 +49,19 @@ class Plan:
     worker: str
     table: str
     blocks: tuple[str, ...]
-    needs: dict[str, int] = field(init=False, compare=False)  # bytes in each place
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "needs", {place: self._need(place) for place in PLACES})
-
-    def _need(self, place: str) -> int:
+    @cached_property
+    def needs(self) -> dict[str, int]:
+        """Bytes in each place."""
         block, table = block_bytes(self.config, self.work), table_bytes(self.config, self.work)
-        need = block * self.blocks.count(place) + table * (self.table == place)
-        if place != self.worker:
-            return need
-        estimate = estimate_memory(self.config, self.work)
-        parts = block * self.config.n_layer + table
-        rest = sum(estimate.values()) - parts  # positions, the final norm, cache, activations; in training much more
-        visiting_block = block if any(there != self.worker for there in self.blocks) else 0
-        visiting_rows = min(VISITING_ROWS, self.config.vocab_size) * row_bytes(self.config, self.work)
-        return need + rest + visiting_block + (visiting_rows if self.table != self.worker else 0)
+        needs = {place: block * self.blocks.count(place) + table * (self.table == place) for place in PLACES}
+        whole = sum(estimate_memory(self.config, self.work).values())
+        needs[self.worker] += whole - block * self.config.n_layer - table  # positions, norm, cache, activations
+        if set(self.blocks) != {self.worker}:
+            needs[self.worker] += block  # room for the one that visits
+        if self.table != self.worker:
+            needs[self.worker] += min(VISITING_ROWS, self.config.vocab_size) * row_bytes(self.config, self.work)
+        return needs
 
     def visits(self, place: str) -> int:
         """Bytes that come from a place for each new token."""

@@ -156,6 +156,7 @@ def awq_model(model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, sett
     plan = plan_for(model, plan) if isinstance(plan, Grid) else plan
     calibration = Calibration(model, tokens)
     for number, block in enumerate(model.blocks):
+        assert isinstance(block, Block), "blocks that are kept elsewhere can't be folded"
         grids = {layer: plan[name] for layer in LAYERS if (name := f"blocks.{number}.{layer}") in plan}
         for layer in grids:
             plain_layer(block, layer)  # refuses what is quantized already
