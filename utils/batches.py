@@ -1,4 +1,7 @@
-"""Tokens to batches for training: windows, shuffled, without end."""
+"""Data loading: token files to batches for training, as windows, documents or answers, shuffled, without end.
+
+Lesson 09 builds the windows, lesson 10 trains on them. A batch's state is a number, so that a run can go on.
+"""
 
 from __future__ import annotations
 
@@ -131,11 +134,6 @@ class Batches:
         """How many times all windows have been drawn."""
         return self.drawn // self.windows
 
-    @property
-    def tokens_seen(self) -> int:
-        """How many tokens have been drawn, by all ranks together."""
-        return self.drawn * self.context
-
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets, (batch, context) of int64 each."""
         first = self.drawn + self.rank * self.batch_size
@@ -204,11 +202,6 @@ class AnswerBatches(Batches):
         self.cut = int((self.ends - self.starts > self.context + 1).sum())  # examples that lose their beginning
         self._starts = (-1, np.empty(0))
 
-    @property
-    def tokens_seen(self) -> int:
-        """About how many tokens have been drawn, by all ranks together."""
-        return self.drawn * len(self.tokens) // self.windows
-
     def _places(self, random: np.random.Generator) -> np.ndarray:
         return random.permutation(self.windows)
 
@@ -237,8 +230,6 @@ def open_batches(
 
 
 WINDOWS_EVERY = 8  # one batch in so many is of windows, cut anywhere
-
-
 ALIKE, POOL = 64, 2048  # documents of like length that come together, and among how many they are looked for
 
 
@@ -272,11 +263,6 @@ class DocumentBatches(Batches):
         self.window_rows = self.batch_size
         self.batch_size = self.batch_size * self.context * self.windows // self.total
         self._starts = (-1, np.empty(0))
-
-    @property
-    def tokens_seen(self) -> int:
-        """About how many tokens have been drawn, by all ranks together."""
-        return self.drawn * self.total // self.windows
 
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets, (documents, the longest) or, one time in eight, (batch_size, context)."""

@@ -1,4 +1,8 @@
-"""Sizes of GPT-2 and the arithmetic that follows from them: parameters, bytes, FLOPs."""
+"""Sizes of GPT-2 and the arithmetic that follows from them: parameters, bytes, FLOPs, what a cluster takes.
+
+Lessons 00 and 15 build it. FLOPs a token: Chowdhery et al. 2022 (PaLM, appendix B), arXiv:2204.02311; the best
+split of operations: Hoffmann et al. 2022 (Chinchilla), arXiv:2203.15556.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ from dataclasses import asdict, dataclass
 
 from utils.errors import CourseError
 
+LOSS_CHUNK = 512  # tokens whose logits exist at one time while the loss is computed
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1, "int4": 0.5}
-
 
 # Dense peaks in FLOP/s from the makers' data sheets, by a word in the device's name and by dtype. Longest name first.
 PEAK_FLOPS = {
@@ -119,7 +123,7 @@ def estimate_memory(config: GPT2Config, work: Workload = Workload()) -> dict[str
 
 
 def _cache_size(work: Workload) -> int:
-    """Bytes of one number in the cache: int8 and int4 are for weights, and a CPU looks back in float32."""
+    """Bytes of one number in the cache: int8 and int4 are for weights, and on a CPU attention reads float32."""
     return 4 if work.device == "cpu" or work.dtype == "float32" else 2
 
 
@@ -148,9 +152,6 @@ def _activation_bytes(config: GPT2Config, tokens: int, size: float) -> int:
     matrices = 12 * n * width * width + config.vocab_size * width
     copies = matrices * size if size < 4 else 0  # of the float32 weights, in 16 bits
     return int(blocks + ends + logits + product + copies)
-
-
-LOSS_CHUNK = 512  # tokens whose logits exist at one time while the loss is computed
 
 
 def flops_per_token(config: GPT2Config, context: int | None = None) -> int:
@@ -186,22 +187,13 @@ def format_bytes(count: float) -> str:
     return f"{count:.0f} bytes"
 
 
-TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022: 70 billion parameters, 1.4 trillion tokens
-
-
-def training_flops(parameters: float, tokens: float) -> float:
-    """Return the operations of a training run, 6·N·D: two a weight and token forward, four backward.
-
-    >>> training_flops(124_439_808, 1e9) / 1e15
-    746.638848
-    """
-    return 6 * parameters * tokens
+TOKENS_PER_PARAMETER = 20  # Chinchilla: 70 billion parameters, 1.4 trillion tokens
 
 
 def best_split(flops: float) -> tuple[float, float]:
-    """Return the parameters and tokens that make the most of so many operations.
+    """Compute-optimal training (Chinchilla): the parameters and tokens that make the most of 6·N·D operations.
 
-    >>> best_split(training_flops(1000, 20_000))
+    >>> best_split(6 * 1000 * 20_000)
     (1000.0, 20000.0)
     """
     parameters = math.sqrt(flops / (6 * TOKENS_PER_PARAMETER))

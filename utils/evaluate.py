@@ -17,7 +17,7 @@ from torch import Tensor
 from utils.batches import padded
 from utils.errors import CourseError
 from utils.model import GPT2, IGNORE, weight_bytes
-from utils.sampling import END_OF_TEXT, VOCAB, Sampling, generate
+from utils.sampling import END_OF_TEXT_ID, VOCAB, Sampling, generate
 from utils.stories.generator import corpus, exact_entropy, log_probability
 from utils.stories.reader import read_story
 from utils.texts.memorization import Phrases
@@ -350,7 +350,7 @@ def tell_stories(model: GPT2, count: int, seed: int = 0, temperature: float = 0.
     """Return stories as they come from the model, each begun from nothing."""
     tokenizer, told = Tokenizer.gpt2(), []
     for first in range(0, count, batch):
-        prompts = [[END_OF_TEXT]] * min(batch, count - first)
+        prompts = [[END_OF_TEXT_ID]] * min(batch, count - first)
         settings = Sampling(max_new=400, temperature=temperature, seed=seed + first)
         told += [tokenizer.decode(row) for row in generate(model, prompts, settings)]
     return told
@@ -359,7 +359,7 @@ def tell_stories(model: GPT2, count: int, seed: int = 0, temperature: float = 0.
 @torch.no_grad()
 def document_loss(model: GPT2, documents: Sequence[str], batch: int = 8) -> tuple[float, float]:
     """Return nats per token of the model and of the generator: each document alone, its end counted."""
-    rows = sorted(([END_OF_TEXT, *Tokenizer.gpt2().encode(text), END_OF_TEXT] for text in documents), key=len)
+    rows = sorted(([END_OF_TEXT_ID, *Tokenizer.gpt2().encode(text), END_OF_TEXT_ID] for text in documents), key=len)
     total, count = 0.0, 0
     for group in (rows[first : first + batch] for first in range(0, len(rows), batch)):
         inputs, targets = padded(group)  # (batch, time)

@@ -19,7 +19,7 @@ from utils.formats.open_file import find_model, find_weights, is_packed, open_wi
 from utils.formats.peft_files import CONFIG, GRIDS, WEIGHTS, base_grids, load_lora, read_adapter_config
 from utils.formats.safetensors import StoredTensor, read_note, write_safetensors
 from utils.lora import merge_lora, remove_lora
-from utils.machine import pick_device
+from utils.machine import pick_device, prepare_for_speed
 from utils.model import GPT2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import plan_of, quantize_model
@@ -34,7 +34,7 @@ def load_gpt2(
     """Load a GPT-2 by size (nano, small, medium, large, xl), from a folder or from one file of weights."""
     model = _load(find_model(name_or_path), dtype, device)
     model.origin = str(name_or_path)
-    return model
+    return prepare_for_speed(model)
 
 
 def _load(place: Path, dtype: torch.dtype, device: str | torch.device) -> GPT2:

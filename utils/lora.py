@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from utils.config import BYTES, GPT2Config, Workload, estimate_memory
 from utils.errors import CourseError
-from utils.model import GPT2, Linear
+from utils.model import GPT2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import (
     LAYERS,
@@ -35,8 +35,8 @@ class LoRALinear(nn.Module):
         place = {"bias": False, "device": next(base.buffers(), base.bias).device}
         self.base, self.rank, self.alpha, self.merged = base, rank, alpha, False
         self.in_features, self.out_features = base.in_features, base.out_features
-        self.lora_A = Linear(base.in_features, rank, **place)
-        self.lora_B = Linear(rank, base.out_features, **place)
+        self.lora_A = nn.Linear(base.in_features, rank, **place)
+        self.lora_B = nn.Linear(rank, base.out_features, **place)
         nn.init.zeros_(self.lora_B.weight)
 
     @property

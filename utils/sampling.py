@@ -1,4 +1,8 @@
-"""From logits to text: greedy, temperature, top-k, top-p, repetition penalty, one token or many rows at a time."""
+"""Sampling, from logits to text: greedy, temperature, top-k, top-p, repetition penalty; one text or a batch.
+
+Lesson 03 builds this by hand. Top-k: Fan et al. 2018, arXiv:1805.04833; top-p, or nucleus sampling: Holtzman et
+al. 2020, arXiv:1904.09751; repetition penalty: Keskar et al. 2019 (CTRL), arXiv:1909.05858.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,14 @@ from numbers import Integral, Real
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
+from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.model import GPT2
 
-VOCAB = 50257  # GPT-2's; a padded embedding has more rows, none of which may ever be sampled
-
-
-END_OF_TEXT = 50256
-
+VOCAB = GPT2Config.vocab_size  # GPT-2's; a padded embedding has more rows, none of which may ever be sampled
+END_OF_TEXT_ID = VOCAB - 1  # "<|endoftext|>" is the last token
 
 RULES = {  # what each setting must be: its kind, its range, and both in words
     "max_new": (Integral, lambda n: n >= 0, "a whole number of at least 0"),
@@ -40,7 +43,7 @@ class Sampling:
     top_p: float | None = None
     repetition_penalty: float = 1.0
     seed: int = 0
-    stop: tuple[int, ...] = (END_OF_TEXT,)
+    stop: tuple[int, ...] = (END_OF_TEXT_ID,)
     window: bool = False  # past the last position: slide a window over the text, and not an error
 
     def __post_init__(self) -> None:
@@ -51,7 +54,7 @@ class Sampling:
             if not isinstance(value, kind) or isinstance(value, bool) or not fine(value):
                 raise CourseError(f"{name} is {value!r}, expected {expected}.")
         if not isinstance(self.stop, Collection) or not all(isinstance(token, Integral) for token in self.stop):
-            raise CourseError(f"stop is {self.stop!r}, expected token ids, like ({END_OF_TEXT},).")
+            raise CourseError(f"stop is {self.stop!r}, expected token ids, like ({END_OF_TEXT_ID},).")
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
@@ -61,7 +64,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Mask all but the fewest likeliest tokens whose probabilities reach p together, in logits (batch, vocab)."""
+    """Nucleus sampling: mask all but the fewest likeliest tokens that reach p together, in logits (batch, vocab)."""
     if p >= 1:  # sums of thousands of rounded numbers reach 1 too early
         return logits
     ordered, order = logits.sort(descending=True)
@@ -77,9 +80,7 @@ def penalize_repetition(logits: Tensor, history: Tensor, penalty: float) -> Tens
 
 def shape_logits(logits: Tensor, settings: Sampling, history: Tensor | None = None) -> Tensor:
     """Apply penalty, temperature, top-k and top-p in this order to logits (batch, vocab); float32 on the CPU."""
-    logits = logits.float().cpu()
-    if logits.shape[-1] > VOCAB:
-        logits = logits[..., :VOCAB]
+    logits = logits[..., :VOCAB].float().cpu()
     if settings.repetition_penalty != 1 and history is not None:
         logits = penalize_repetition(logits, history.cpu(), settings.repetition_penalty)
     if settings.temperature > 0:  # the largest becomes 0, so that a tiny temperature gives no infinity
@@ -90,14 +91,18 @@ def shape_logits(logits: Tensor, settings: Sampling, history: Tensor | None = No
 
 
 def choose(logits: Tensor, settings: Sampling, generators: list[torch.Generator], history: Tensor) -> Tensor:
-    """Choose the next token of each row of logits (batch, vocab); each row has its own source of chance."""
+    """Choose the next token of each row of logits (batch, vocab) by inverse transform sampling; (batch,).
+
+    The probabilities lie end to end on a line, each as long as its token is likely; a random number between 0 and 1
+    points at a place on it. Each row has its own generator, so that a batch draws what single texts would draw.
+    """
     logits = shape_logits(logits, settings, history)
     if settings.temperature == 0:
         return logits.argmax(-1)
-    ruler = logits.softmax(-1, dtype=torch.float64).cumsum(-1)  # (batch, vocab): each token as long as it is likely
+    cumulative = logits.softmax(-1, dtype=torch.float64).cumsum(-1)  # (batch, vocab): where each token ends
     places = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
     # the first token whose end lies beyond the place; a token without length is never that
-    return torch.searchsorted(ruler, places * ruler[:, -1:], right=True).squeeze(1)
+    return torch.searchsorted(cumulative, places * cumulative[:, -1:], right=True).squeeze(1)
 
 
 def generate(
@@ -126,7 +131,7 @@ def stream(model: GPT2, prompt: Sequence[int], settings: Sampling = Sampling()) 
 
 
 def generate_steps(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling) -> Iterator[list[int]]:
-    """Yield one new token per row and step, reading each token once thanks to the key/value cache."""
+    """Yield one new token per row and step, reading each token once thanks to the KV cache."""
     history, padding = _left_pad(prompts, model)
     _check_room(history.shape[1], settings, model)
     room = model.config.context
@@ -150,7 +155,7 @@ def _left_pad(prompts: Sequence[Sequence[int]], model: GPT2) -> tuple[Tensor, Te
     """Line prompts up at their ends: tokens (batch, time) and how many places at the left are empty (batch,)."""
     if not len(prompts):
         raise CourseError("There is no prompt. Give a list with at least one list of tokens.")
-    start = min(END_OF_TEXT, model.config.vocab_size - 1)
+    start = min(END_OF_TEXT_ID, model.config.vocab_size - 1)
     rows = [list(prompt) or [start] for prompt in prompts]  # an empty prompt starts a new text
     vocab = min(VOCAB, model.config.vocab_size)
     if bad := [token for row in rows for token in row if not 0 <= token < vocab]:
@@ -189,8 +194,8 @@ def next_token_probabilities(model: GPT2, tokens: Sequence[int], settings: Sampl
     """Return the probability (vocab,) of each next token under `settings`; temperature 0 leaves one certain."""
     history, _ = _left_pad([tokens], model)
     with torch.inference_mode():
-        logits = model(history.to(model.device))[:, -1]
-    shaped = shape_logits(logits, settings, history)[0]
+        logits = model(history.to(model.device))[:, -1]  # (1, vocab)
+    shaped = shape_logits(logits, settings, history)[0]  # (vocab,)
     if settings.temperature == 0:
-        return torch.nn.functional.one_hot(shaped.argmax(), shaped.shape[-1]).float()
+        return one_hot(shaped.argmax(), len(shaped)).float()
     return shaped.softmax(-1)

@@ -15,7 +15,7 @@ from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.model import GPT2
 from utils.sampling import (
-    END_OF_TEXT,
+    END_OF_TEXT_ID,
     Sampling,
     complete,
     generate,
@@ -237,7 +237,7 @@ def test_a_stop_token_ends_its_row_alone_and_is_not_part_of_it(model):
 
 
 def test_the_end_of_text_stops_by_default_and_only_one_step_is_spent():
-    model = always(END_OF_TEXT, GPT2Config(1, 1, 8, vocab_size=50257, context=8))
+    model = always(END_OF_TEXT_ID, GPT2Config(1, 1, 8, vocab_size=50257, context=8))
     steps = []
     handle = model.register_forward_hook(lambda *_: steps.append(1))
     assert generate(model, [[1, 2], [3]], Sampling(max_new=6, temperature=0)) == [[], []] and len(steps) == 1
@@ -291,7 +291,7 @@ def test_an_empty_prompt_starts_a_new_text(model):
     assert generate(model, [[]], GREEDY) == generate(model, [[start]], GREEDY)
     big = tiny_model(GPT2Config(1, 1, 8, vocab_size=50257, context=8))
     few = Sampling(max_new=2, temperature=0, stop=())
-    assert generate(big, [[], [5]], few)[0] == generate(big, [[END_OF_TEXT]], few)[0]
+    assert generate(big, [[], [5]], few)[0] == generate(big, [[END_OF_TEXT_ID]], few)[0]
 
 
 def test_no_prompt_at_all_and_tokens_that_do_not_exist_are_refused(model):

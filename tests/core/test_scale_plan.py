@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import pytest
 from matplotlib.colors import to_rgba
-from shapes import TINY, random_tokens, tiny_model
-from torch.utils.flop_counter import FlopCounterMode
 
 from utils.config import (
     SIZES,
     Cluster,
     best_split,
-    count_parameters,
     held_bytes,
     sent_bytes,
     step_seconds,
     total_parameters,
-    training_flops,
 )
-from utils.evaluate import next_token_loss
 from utils.plots.basic import COLORS
 from utils.plots.fit import who_holds_what
 
 
-def test_six_operations_for_each_weight_and_token_are_what_pytorch_counts():
-    model, tokens = tiny_model(), random_tokens(2, 16)
-    with FlopCounterMode(display=False) as counter:
-        next_token_loss(model(tokens), tokens).backward()
-    products = counter.get_flop_counts()["Global"]
-    counted = sum(count for name, count in products.items() if "attention" not in str(name))
-    parts = count_parameters(TINY)
-    vectors = TINY.n_layer * (3 + 1 + 4 + 1) * TINY.n_embd  # biases are added, not multiplied
-    multiplied = sum(parts.values()) - parts["norms"] - TINY.context * TINY.n_embd - vectors
-    assert counted == training_flops(multiplied, tokens.numel())
-
-
 def test_the_best_split_of_chinchillas_budget_is_chinchilla():
-    parameters, tokens = best_split(training_flops(70e9, 1.4e12))
+    parameters, tokens = best_split(6 * 70e9 * 1.4e12)
     assert parameters == pytest.approx(70e9)
     assert tokens == pytest.approx(1.4e12)
 

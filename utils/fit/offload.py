@@ -19,7 +19,7 @@ from utils.fit.placement import VISITING_ROWS, Plan
 from utils.formats.hub_layout import read_parameter
 from utils.formats.open_file import find_model, find_weights, is_packed, open_weights, open_with_config
 from utils.formats.safetensors import StoredTensor, write_safetensors
-from utils.machine import cpu_linear, parse_dtype, pick_device
+from utils.machine import linear, parse_dtype, pick_device, prepare_for_speed
 from utils.model import GPT2, Block, KeyValueCache
 
 Kept = Mapping[str, Tensor | StoredTensor]  # weights by name, in memory or in a file
@@ -93,11 +93,10 @@ class VisitingHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (..., width) → (..., vocab)
         table = self._table[0]
         vocab = table.kept.shape[0]
-        multiply = cpu_linear if x.device.type == "cpu" else nn.functional.linear
         logits = x.new_empty(*x.shape[:-1], vocab)
         for start in range(0, vocab, VISITING_ROWS):
             rows = rows_of(table.kept, start, start + VISITING_ROWS)
-            logits[..., start : start + len(rows)] = multiply(x, self._room[: len(rows)].copy_(rows), None)
+            logits[..., start : start + len(rows)] = linear(x, self._room[: len(rows)].copy_(rows))
         return logits
 
 
@@ -184,7 +183,7 @@ def _place(model: GPT2, plan: Plan, places: Places) -> GPT2:
                 setattr(model.blocks[layer].get_submodule(parent), child, places.here(f"blocks.{layer}.{name}"))
         else:
             model.blocks[layer] = VisitingBlock(layer, places.keep(place, f"blocks.{layer}.", names), room)
-    return model.eval()
+    return prepare_for_speed(model.eval())
 
 
 def new_room(config: GPT2Config, dtype: torch.dtype, device: torch.device) -> Block:
@@ -195,7 +194,7 @@ def new_room(config: GPT2Config, dtype: torch.dtype, device: torch.device) -> Bl
         parent, _, child = name.rpartition(".")
         empty = torch.empty(weight.shape, dtype=dtype, device=device)
         setattr(room.get_submodule(parent), child, nn.Parameter(empty, requires_grad=False))
-    return room.eval()
+    return prepare_for_speed(room.eval())
 
 
 def put_table_away(model: GPT2, kept: Tensor | StoredTensor, dtype: torch.dtype, device: torch.device) -> None:

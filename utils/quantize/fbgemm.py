@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.machine import has_amx, small_dtype
+from utils.machine import has_amx, prepare_for_speed, small_dtype
 from utils.model import GPT2
 from utils.quantize.int_matmul import speed_up
 
@@ -60,7 +60,7 @@ def for_generation(model: GPT2) -> GPT2:
     speed_up(model)
     if model.device.type == "cpu" and not has_amx() and can_pack():
         return pack(model)
-    return model.to(small_dtype(model.device)).eval()
+    return prepare_for_speed(model.to(small_dtype(model.device)).eval())
 
 
 def pack(model: GPT2) -> GPT2:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from utils.config import total_parameters
 from utils.errors import CourseError
-from utils.machine import is_imitated
-from utils.model import GPT2, Embedding, Linear
+from utils.machine import Embedding, is_imitated
+from utils.model import GPT2
 from utils.quantize.bit_packing import pack_bits, unpack_bits
 from utils.quantize.grids import ROW, Grid, Quantized, from_codes, from_groups, quantize, to_groups
 
@@ -194,7 +194,7 @@ def put_layer(model: GPT2, name: str, layer: nn.Linear | QuantizedLinear) -> Non
 def dequantize_model(model: GPT2) -> GPT2:
     """Expand every quantized layer in place to the plain float32 weights that its codes stand for."""
     for name, packed in quantized_layers(model).items():
-        layer = Linear(packed.in_features, packed.out_features, packed.bias is not None, device="meta")
+        layer = nn.Linear(packed.in_features, packed.out_features, packed.bias is not None, device="meta")
         layer.weight = nn.Parameter(packed.weight)
         if packed.bias is not None:
             layer.bias = nn.Parameter(packed.bias.detach().clone())

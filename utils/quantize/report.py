@@ -24,7 +24,7 @@ from utils.model import GPT2
 from utils.quantize.fbgemm import for_generation
 from utils.quantize.quantized_linear import bits_per_weight, computed_bytes, dequantize_model, layer_shapes, plan_of
 from utils.quantize.recipe import QuantizationRecipe, apply_recipe
-from utils.sampling import END_OF_TEXT, Sampling, generate
+from utils.sampling import END_OF_TEXT_ID, Sampling, generate
 
 Tell = Callable[[GPT2], list[str]]  # lets a model tell stories
 
@@ -109,7 +109,7 @@ def storyteller(model: GPT2, count: int) -> Tell | None:
     """Return what lets this model, under any recipe, tell so many stories; None for no stories."""
     from utils.evaluate import tell_stories
 
-    if count and model.config.vocab_size <= END_OF_TEXT:
+    if count and model.config.vocab_size <= END_OF_TEXT_ID:
         raise CourseError(
             f"Stories are told in GPT-2's own tokens; this model knows {model.config.vocab_size:,} others. "
             "Leave the stories out."
