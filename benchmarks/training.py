@@ -131,7 +131,7 @@ def our_steps(model, batch: int, context: int, dtype: str):
     from utils.batches import Batches
     from utils.training.config import TrainConfig
     from utils.training.data import TrainingData
-    from utils.training.distributed import ProcessGroup
+    from utils.training.distributed import World
     from utils.training.loop import Trainer
     from utils.training.malloc import KeepFreedMemory
 
@@ -139,7 +139,7 @@ def our_steps(model, batch: int, context: int, dtype: str):
     data = TrainingData(Batches(tokens, batch, context))
     settings = TrainConfig(context=context, batch_size=batch, dtype=dtype)
     KeepFreedMemory().__enter__()  # as train() does, here until the contestant ends
-    trainer = Trainer(model.train(), data, settings, ProcessGroup())
+    trainer = Trainer(model.train(), data, settings, World())
     return lambda: {SPEED: batch * context / timed(trainer.step)}
 
 

@@ -12,7 +12,7 @@ from utils.model import GPT2
 from utils.system_log import Reading
 from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
-from utils.training.distributed import ProcessGroup
+from utils.training.distributed import World
 from utils.training.loop import Trainer
 
 TINY = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=50, context=32)
@@ -44,7 +44,9 @@ def tiny_data(batch_size: int = 4, seed: int = 0) -> TrainingData:
 
 
 def make_trainer(config: TrainConfig = QUICK, model: GPT2 | None = None, batch_size: int | None = None) -> Trainer:
-    return Trainer(model or tiny_model(), tiny_data(batch_size or config.batch_size), config, ProcessGroup())
+    trainer = Trainer(model or tiny_model(), tiny_data(batch_size or config.batch_size), config, World())
+    trainer.begin()
+    return trainer
 
 
 def weights(model: GPT2) -> list[torch.Tensor]:

@@ -146,9 +146,8 @@ def _activation_bytes(config: GPT2Config, tokens: int, size: float) -> int:
     # widths of each token and block: norms 2, qkv 3, attention 1, up 4, gelu 4; and 2 inputs of norms in float32
     blocks = n * tokens * width * (14 * size + 2 * 4)
     ends = 3 * tokens * width * 4  # final norm: input, output and its gradient
-    each = 4 if size == 4 else 4 + size  # a chunk of logits becomes its own gradient, beside a copy in 16 bits
-    logits = min(tokens, LOSS_CHUNK) * config.vocab_size * each
-    product = config.vocab_size * width * size  # what a chunk adds to the head's gradient
+    logits = min(tokens, LOSS_CHUNK) * config.vocab_size * size  # a chunk of logits becomes its own gradient
+    product = config.vocab_size * width * 4  # what the chunks add up to for the head, in float32
     matrices = 12 * n * width * width + config.vocab_size * width
     copies = matrices * size if size < 4 else 0  # of the float32 weights, in 16 bits
     return int(blocks + ends + logits + product + copies)

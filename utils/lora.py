@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from utils.config import BYTES, GPT2Config, Workload, estimate_memory
+from utils.config import GPT2Config, Workload, estimate_memory
 from utils.errors import CourseError
 from utils.model import GPT2
 from utils.quantize.grids import Grid
@@ -186,7 +186,7 @@ def estimate_lora_memory(
     plan = plan_for(shape, base_grid(base_bits)) if base_bits else {}
     learned = lora_parameters(config, rank, layers)
     activations = estimate_memory(config, work)["activations"]
-    head_gradient = config.vocab_size * config.n_embd * BYTES[work.dtype]  # nobody asks for it here
+    head_gradient = 4 * config.vocab_size * config.n_embd  # nobody asks for it here
     return {
         "weights": computed_bytes(shape, plan) + 4 * learned,
         "gradients": 4 * learned,

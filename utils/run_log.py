@@ -110,7 +110,7 @@ class RunLog:
     """The logger of a training run: steps.csv, evaluations.csv and training_log.csv in a folder, lines on the screen.
 
     `sample` writes the sentence of each epoch's row, `resource` says what the machine was doing; each of `watchers`
-    (a live view, TensorBoard) has callbacks `step(log)` and `epoch(log, cells)`.
+    (a live view, say) has callbacks `step(log)` and `epoch(log, cells)`.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class Terminated(SystemExit):
     """The process was asked to end; what stands in with blocks and finally is still done on the way out."""
 
 
-class TidyEnd:
+class GracefulExit:
     """Within a with block, SIGTERM ends the program by way of its with blocks, instead of at once.
 
     It acts only where nobody else has taken SIGTERM over: a StopRequest inside goes first.
@@ -38,7 +38,7 @@ class TidyEnd:
     def __init__(self) -> None:
         self._took = False
 
-    def __enter__(self) -> TidyEnd:
+    def __enter__(self) -> GracefulExit:
         alone = threading.current_thread() is threading.main_thread()
         if alone and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._end)
@@ -103,7 +103,7 @@ class SystemLog:
         self._started, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="system log", daemon=True)
         self._exits = ExitStack()
-        self._exits.enter_context(TidyEnd())  # SIGTERM, too, leaves through __exit__
+        self._exits.enter_context(GracefulExit())  # SIGTERM, too, leaves through __exit__
         self._thread.start()
         self._started.wait(MOST_WAITING)
         if self._failed:

@@ -91,9 +91,9 @@ def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000
     from utils.files.settings import read_settings
     from utils.machine import pick_device
     from utils.texts.bins import load_bin
-    from utils.training.recipes import Recipe
+    from utils.training.recipes import TrainingRecipe
 
-    recipe = read_settings(Recipe, words)
+    recipe = read_settings(TrainingRecipe, words)
     folder, data = Path(recipe.out), Path(recipe.data)
     steps = read_steps(folder / "steps.csv")
     measured = _read_table(folder / "evaluations.csv")

@@ -14,11 +14,11 @@ from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
 from utils.model import GPT2
 from utils.training.checkpoints import LAST, copy_weights
 from utils.training.compact_vocabulary import CompactVocabulary, compact, expand, expansion_sample
-from utils.training.distributed import ProcessGroup
-from utils.training.recipes import Recipe, open_data
+from utils.training.distributed import World
+from utils.training.recipes import TrainingRecipe, open_data
 
 
-def last_model(recipe: Recipe) -> GPT2:
+def last_model(recipe: TrainingRecipe) -> GPT2:
     """Return the model as the last step of a recipe's run left it: a compact one knows the used tokens only."""
     stored = open_weights(Path(recipe.out) / LAST)
     shape = load_gpt2(recipe.out).config  # of the best weights, which a compact run has given all tokens already
@@ -27,9 +27,9 @@ def last_model(recipe: Recipe) -> GPT2:
     return model
 
 
-def learned_text(recipe: Recipe) -> np.ndarray:
+def learned_text(recipe: TrainingRecipe) -> np.ndarray:
     """Return the tokens (time,) that a run learned, numbered as its last model numbers them."""
-    data = open_data(recipe, ProcessGroup())
+    data = open_data(recipe, World())
     if not recipe.compact:
         return data.batches.tokens
     vocabulary = CompactVocabulary.of(data, load_tokenizer(recipe.data).vocab_size)
@@ -38,10 +38,10 @@ def learned_text(recipe: Recipe) -> np.ndarray:
 
 def keep_last(words: Sequence[str], folder: str | Path) -> Path:
     """Save the last weights of a run into a folder that loads and serves; `words` are those it was started with."""
-    recipe, folder = read_settings(Recipe, words), Path(folder)
+    recipe, folder = read_settings(TrainingRecipe, words), Path(folder)
     model, tokenizer = last_model(recipe), load_tokenizer(recipe.data)
     if recipe.compact:
-        data = open_data(recipe, ProcessGroup())
+        data = open_data(recipe, World())
         vocabulary = CompactVocabulary.of(data, tokenizer.vocab_size)
         sample = expansion_sample(vocabulary.shorten(data), recipe.seed)
         model = expand(model, vocabulary.used, tokenizer.vocab_size, sample)

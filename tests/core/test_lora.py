@@ -38,10 +38,10 @@ from utils.run_log import RunLog
 from utils.sampling import Sampling, generate
 from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
-from utils.training.distributed import ProcessGroup
+from utils.training.distributed import World
 from utils.training.interrupts import StopRequest
 from utils.training.loop import Trainer, train
-from utils.training.recipes import Recipe, build_model
+from utils.training.recipes import TrainingRecipe, build_model
 
 TOKENS = random_tokens(3, 12)
 QUICK = TrainConfig(
@@ -417,7 +417,7 @@ def test_the_loop_trains_adapters_and_lowers_the_loss(tmp_path):
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_optimizer_and_dtype_moves_the_adapters(optimizer, dtype):
-    trainer = Trainer(model := adapted(), data(), replace(QUICK, optimizer=optimizer, dtype=dtype), ProcessGroup())
+    trainer = Trainer(model := adapted(), data(), replace(QUICK, optimizer=optimizer, dtype=dtype), World())
     for _ in range(2):
         assert trainer.step().gradient_norm > 0
     assert all(layer.lora_B.weight.any() for layer in adapters(model).values())
@@ -434,10 +434,11 @@ def test_a_resumed_run_of_adapters_equals_the_uninterrupted_one_bit_for_bit(tmp_
     whole = fresh(0)
     log = RunLog(tmp_path / "log", show=lambda line: None)
     train(whole, data(), replace(config, out=str(tmp_path / "other")), log)
-    trainer = Trainer(fresh(0), data(), config, ProcessGroup())
+    trainer = Trainer(fresh(0), data(), config, World())
+    trainer.begin()
     for _ in range(5):
         trainer.step()
-    trainer.checkpoints.save(trainer)
+    trainer.checkpoints.save(trainer.state)
     again = RunLog(tmp_path / "again", show=lambda line: None)
     train(resumed := fresh(9), data(), replace(config, resume=True), again)
     assert [record.loss for record in again.history] == [record.loss for record in log.history[5:]]
@@ -469,7 +470,7 @@ def test_early_stopping_brings_the_best_adapters_back(tmp_path, in_folder):
     noise = random_tokens(1, 100, seed=1)[0]
     rows = TrainingData(data().batches, noise)
     config = replace(QUICK, max_steps=300, evaluate_every=5, patience=2, out=str(tmp_path / "run") if in_folder else "")
-    trainer = Trainer(adapted(), rows, config, ProcessGroup())
+    trainer = Trainer(adapted(), rows, config, World())
     result = trainer.run(StopRequest())
     assert "no better held-out loss" in result.reason
     trainer.progress.evaluated_step = -1
@@ -478,8 +479,10 @@ def test_early_stopping_brings_the_best_adapters_back(tmp_path, in_folder):
 
 def test_a_recipe_adapts_and_packs_the_model_that_it_names(tmp_path):
     save_gpt2(tiny_model(), tmp_path)
-    recipe = Recipe(weights=str(tmp_path), lora_rank=3, lora_alpha=6, lora_layers="attention.qkv, mlp.up", base_bits=4)
-    model = build_model(replace(recipe, device="cpu"), TINY.vocab_size, ProcessGroup())
+    recipe = TrainingRecipe(
+        weights=str(tmp_path), lora_rank=3, lora_alpha=6, lora_layers="attention.qkv, mlp.up", base_bits=4
+    )
+    model = build_model(replace(recipe, device="cpu"), TINY.vocab_size, World())
     assert list(adapters(model)) == [name for name in layer_names(model) if name.endswith(("qkv", "up"))]
     assert all(layer.scale == 2 and layer.base.grid.kind == "nf4" for layer in adapters(model).values())
     assert model.origin == str(tmp_path)
@@ -491,4 +494,4 @@ def test_a_recipe_adapts_and_packs_the_model_that_it_names(tmp_path):
 )
 def test_recipes_that_can_not_be_are_refused(settings, message):
     with pytest.raises(CourseError, match=message):
-        build_model(Recipe(size="nano", n_layer=1, n_head=1, n_embd=8, device="cpu", **settings), 20, ProcessGroup())
+        build_model(TrainingRecipe(size="nano", n_layer=1, n_head=1, n_embd=8, device="cpu", **settings), 20, World())

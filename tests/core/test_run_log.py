@@ -1,4 +1,4 @@
-"""The run's logs: rows that are whole and on disk, each epoch's own sentence and resource, TensorBoard."""
+"""The run's logs: rows that are whole and on disk, each epoch's own sentence and resource."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from runs import QUICK, TINY, tiny_data, tiny_model
@@ -18,8 +17,8 @@ from utils.files.places import ROOT
 from utils.run_log import CHAT_COLUMNS, Evaluation, RunLog, append_row, log_chat
 from utils.sampling import Sampling, complete
 from utils.tokenizer import CharTokenizer
+from utils.training.data import epoch_sentence
 from utils.training.loop import train
-from utils.training.tensorboard import TensorBoard, epoch_sentence
 
 LETTERS = CharTokenizer.from_text("".join(map(chr, range(32, 81))))  # 49 characters and an end: TINY's 50
 QUIET = {"show": lambda line: None}
@@ -127,26 +126,6 @@ def test_rows_of_another_kind_are_refused_and_the_file_is_left_alone(tmp_path):
     with pytest.raises(CourseError, match=r"begins with 'a,b', expected 'a,b,c'\. Move it away"):
         append_row(tmp_path / "x.csv", ("a", "b", "c"), (1, 2, 3))
     assert rows(tmp_path / "x.csv") == [{"a": "1", "b": "2"}]
-
-
-def test_tensorboard_holds_every_step_and_each_epochs_sentence(tmp_path, monkeypatch):
-    # the switch by which TensorBoard reads without TensorFlow, whose import takes half a minute
-    monkeypatch.setitem(sys.modules, "tensorboard.compat.notf", ModuleType("notf"))
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    board = TensorBoard(tmp_path / "board", resource=lambda: {"machine/process MB": 12.0})
-    log = RunLog(tmp_path, **QUIET, sample=lambda: "A sentence.", watchers=[board])
-    train(tiny_model(), tiny_data(), replace(QUICK, max_steps=8), log)
-    events = EventAccumulator(str(tmp_path / "board"))
-    events.Reload()
-    losses = events.Scalars("loss/training")
-    assert [event.step for event in losses] == list(range(1, 9))
-    assert [event.value for event in losses] == pytest.approx([record.loss for record in log.history], rel=1e-6)
-    assert events.Scalars("machine/process MB")[0].value == 12.0
-    measured, held_out = dict(log.losses()), events.Scalars("loss/held out")
-    assert held_out and all(event.value == pytest.approx(measured[event.step], rel=1e-5) for event in held_out)
-    (text,) = {event.tensor_proto.string_val[0] for event in events.Tensors("sentence/text_summary")}
-    assert text == b"A sentence."
 
 
 def test_watchers_hear_of_each_step_and_epoch_in_turn(tmp_path):

@@ -27,10 +27,10 @@ from utils.system_log import (
     AVERAGED,
     COLUMNS,
     READINGS,
+    GracefulExit,
     Sensors,
     SystemLog,
     Terminated,
-    TidyEnd,
     describe,
     known,
     list_runs,
@@ -151,11 +151,11 @@ def test_the_handler_of_sigterm_is_put_back_and_never_taken_from_others():
     before = signal.getsignal(signal.SIGTERM)
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        with pytest.raises(Terminated) as end, TidyEnd():
+        with pytest.raises(Terminated) as end, GracefulExit():
             signal.raise_signal(signal.SIGTERM)
         assert end.value.code == 143 and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with TidyEnd():
+        with GracefulExit():
             assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
     finally:

@@ -7,7 +7,7 @@ import pytest
 from utils.errors import CourseError
 from utils.files.settings import read_settings
 from utils.training.config import TrainConfig
-from utils.training.recipes import Recipe
+from utils.training.recipes import TrainingRecipe
 
 
 def write_recipe(tmp_path, text: str) -> str:
@@ -22,9 +22,9 @@ def test_without_words_the_defaults_hold():
 
 def test_words_win_over_the_recipe_and_the_recipe_over_the_defaults(tmp_path):
     recipe = write_recipe(tmp_path, "max_steps: 7\nlearning_rate: 1e-3\nsize: small\n")
-    settings = read_settings(Recipe, [recipe, "max_steps=9"])
+    settings = read_settings(TrainingRecipe, [recipe, "max_steps=9"])
     assert (settings.max_steps, settings.learning_rate, settings.size) == (9, 1e-3, "small")
-    assert settings.batch_size == Recipe().batch_size
+    assert settings.batch_size == TrainingRecipe().batch_size
 
 
 @pytest.mark.parametrize("word", ["learning_rate=3e-4", "resume=true", "out=runs/with=equals", "batch_size=16"])

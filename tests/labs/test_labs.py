@@ -29,7 +29,7 @@ from utils.texts.bins import tokenize_to_bin
 from utils.texts.corpus import BinSettings
 from utils.texts.records import Document
 from utils.tokenizer import Tokenizer
-from utils.training.recipes import Recipe, run_recipe
+from utils.training.recipes import TrainingRecipe, run_recipe
 
 SHAPE = GPT2Config(n_layer=3, n_head=2, n_embd=16, vocab_size=90, context=24)
 
@@ -147,7 +147,7 @@ def run(poems, tmp_path_factory) -> list[str]:
 
 
 def out_of(words: list[str]) -> Path:
-    return Path(read_settings(Recipe, words).out)
+    return Path(read_settings(TrainingRecipe, words).out)
 
 
 def test_a_stored_run_says_what_its_logs_say(run, tmp_path):
@@ -176,7 +176,7 @@ def test_a_step_that_was_written_twice_counts_once(run, tmp_path):
 
 
 def test_the_loss_on_the_text_is_that_of_the_last_weights(run, tmp_path):
-    recipe = read_settings(Recipe, run)
+    recipe = read_settings(TrainingRecipe, run)
     model, text = last_model(recipe), torch.from_numpy(learned_text(recipe).astype("int64"))
     assert model.config.vocab_size < 50257 and int(text.max()) < model.config.vocab_size
     expected = measure_loss(model, text[:100], Protocol(16, 16)).loss
@@ -185,7 +185,7 @@ def test_the_loss_on_the_text_is_that_of_the_last_weights(run, tmp_path):
 
 
 def test_last_weights_are_kept_in_the_whole_vocabulary(run, poems, tmp_path):
-    recipe = read_settings(Recipe, run)
+    recipe = read_settings(TrainingRecipe, run)
     folder = keep_last(run, tmp_path / "last")
     full = load_gpt2(folder)
     assert full.config.vocab_size == 50257
@@ -242,7 +242,7 @@ def test_stored_results_of_the_labs_are_of_the_true_sizes():
 
 
 def test_shakespeares_recipe_trains_gpt2_small_on_at_most_ten_million_tokens():
-    recipe = read_settings(Recipe, [f"recipe={ROOT / 'labs' / 'recipes' / 'shakespeare.yaml'}"])
+    recipe = read_settings(TrainingRecipe, [f"recipe={ROOT / 'labs' / 'recipes' / 'shakespeare.yaml'}"])
     assert total_parameters(SIZES[recipe.size]) == 124_439_808 and not recipe.compact and not recipe.n_layer
     assert recipe.batch_size * recipe.accumulate * recipe.context * recipe.max_steps <= 10_000_000
     assert recipe.target_loss == 0.099999 and recipe.memorization_samples

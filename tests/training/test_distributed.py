@@ -29,7 +29,7 @@ from utils.run_log import RunLog
 from utils.training.checkpoints import LAST
 from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
-from utils.training.distributed import ProcessGroup, is_spread, part_here, spread, whole
+from utils.training.distributed import World, full_tensor, is_sharded, local_shard, shard
 from utils.training.loop import Trainer, train
 
 pytestmark = [
@@ -51,45 +51,45 @@ RUNS = {
 # What each process does; torchrun gets here through the end of this file
 
 
-def share_of(group: ProcessGroup) -> TrainingData:
-    return TrainingData(Batches(tiny_tokens(), 4, 16, rank=group.rank, world_size=group.world_size), tiny_tokens(100))
+def share_of(world: World) -> TrainingData:
+    return TrainingData(Batches(tiny_tokens(), 4, 16, rank=world.rank, world_size=world.world_size), tiny_tokens(100))
 
 
-def train_share(folder: Path, name: str, group: ProcessGroup, **changes) -> None:
+def train_share(folder: Path, name: str, world: World, **changes) -> None:
     """Train on half of each batch, and keep the weights that this process ends with."""
     config = replace(TOGETHER, out=str(folder / name), **changes)
     log = RunLog(folder / name, show=lambda line: None)
-    model = tiny_model(seed=group.rank)  # they start apart: the first process's weights must win
-    train(model, share_of(group), config, log)
-    torch.save(weights(model), folder / f"{name}{group.rank}.pt")
+    model = tiny_model(seed=world.rank)  # they start apart: the first process's weights must win
+    train(model, share_of(world), config, log)
+    torch.save(weights(model), folder / f"{name}{world.rank}.pt")
 
 
-def keep_facts(folder: Path, group: ProcessGroup) -> None:
+def keep_facts(folder: Path, world: World) -> None:
     """Look into a trainer: its gradients, how many numbers it holds, and when it wants to save."""
     config = replace(TOGETHER, parallel="fsdp", save_minutes=30)
-    trainer = Trainer(tiny_model(seed=group.rank), share_of(group), config, group)
+    trainer = Trainer(tiny_model(seed=world.rank), share_of(world), config, world)
     trainer.progress.step = 1  # no step at which everybody saves anyway
-    trainer.saved_at -= 3600 * group.rank  # the second clock says that it is time
+    trainer.saved_at -= 3600 * world.rank  # the second clock says that it is time
     facts = {"saves": trainer.time_to_save(), "handed_in": sum(w.numel() for w in trainer.given.parameters())}
     trainer.backward([trainer.data.batches.next_batch() for _ in range(config.accumulate)])
     parameters = list(trainer.model.parameters())
-    assert all(is_spread(p) and is_spread(p.grad) for p in parameters)
-    facts["held"] = sum(part_here(p).numel() for p in parameters)
-    facts["gradients_held"] = sum(part_here(p.grad).numel() for p in parameters)
-    facts["gradients"] = [whole(p.grad) for p in parameters]
-    torch.save(facts, folder / f"facts{group.rank}.pt")
+    assert all(is_sharded(p) and is_sharded(p.grad) for p in parameters)
+    facts["held"] = sum(local_shard(p).numel() for p in parameters)
+    facts["gradients_held"] = sum(local_shard(p.grad).numel() for p in parameters)
+    facts["gradients"] = [full_tensor(p.grad) for p in parameters]
+    torch.save(facts, folder / f"facts{world.rank}.pt")
 
 
 def work(folder: Path, everything: bool) -> None:
-    group = ProcessGroup()
-    with group.joined():
+    world = World()
+    with world.joined():
         if not everything:
-            return train_share(folder, "fsdp", group, **RUNS["fsdp"])
+            return train_share(folder, "fsdp", world, **RUNS["fsdp"])
         for name, changes in RUNS.items():
-            train_share(folder, name, group, **changes)
-        train_share(folder, "two_to_one", group, parallel="fsdp", max_steps=HALF)
-        train_share(folder, "one_to_two", group, parallel="fsdp", resume=True)
-        keep_facts(folder, group)
+            train_share(folder, name, world, **changes)
+        train_share(folder, "two_to_one", world, parallel="fsdp", max_steps=HALF)
+        train_share(folder, "one_to_two", world, parallel="fsdp", resume=True)
+        keep_facts(folder, world)
 
 
 # How they are launched
@@ -190,7 +190,7 @@ def test_two_processes_give_the_weights_and_losses_of_one(folder, name):
 
 
 def test_fsdp_gives_the_gradients_of_one_process(folder):
-    trainer = Trainer(tiny_model(), tiny_data(batch_size=8), TOGETHER, ProcessGroup())
+    trainer = Trainer(tiny_model(), tiny_data(batch_size=8), TOGETHER, World())
     trainer.backward([trainer.data.batches.next_batch() for _ in range(TOGETHER.accumulate)])
     expected = [parameter.grad for parameter in trainer.model.parameters()]
     for rank in (0, 1):
@@ -228,10 +228,10 @@ def test_an_unknown_way_to_be_parallel_is_refused():
         TrainConfig(parallel="zero")
 
 
-def test_adapters_are_not_spread():
+def test_adapters_are_not_sharded():
     model = add_lora(tiny_model(), 2, 4.0)
     with pytest.raises(CourseError, match="this model has adapters, expected ddp"):
-        spread(model)
+        shard(model)
 
 
 # Two machines, as far as one can be two

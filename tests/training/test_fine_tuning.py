@@ -22,7 +22,7 @@ from utils.texts.memorization import Phrases
 from utils.training.checkpoints import LAST, Progress
 from utils.training.config import TrainConfig
 from utils.training.data import MemorizationMeter, TrainingData
-from utils.training.distributed import ProcessGroup
+from utils.training.distributed import World
 from utils.training.loop import Trainer, train
 from utils.training.optimizers import freeze_all_but_last, learning_rate_at
 
@@ -133,7 +133,7 @@ def test_a_partly_trained_run_resumes_bit_for_bit(tmp_path):
     trainer = make_trainer(parted)
     for _ in range(5):
         trainer.step()
-    trainer.checkpoints.save(trainer)
+    trainer.checkpoints.save(trainer.state)
     train(model := tiny_model(5), tiny_data(), replace(parted, resume=True))
     assert all(torch.equal(a, b) for a, b in zip(weights(model), weights(whole), strict=True))
 
@@ -165,7 +165,7 @@ def test_recomputing_blocks_takes_far_less_memory(tmp_path):
         torch.manual_seed(0)
         data = TrainingData(Batches(tiny_tokens(4000), 16, 64))
         config = TrainConfig(context=64, batch_size=16, dtype="float32", gradient_checkpointing=on)
-        trainer = Trainer(GPT2(shape), data, config, ProcessGroup())
+        trainer = Trainer(GPT2(shape), data, config, World())
         parts = [data.batches.next_batch()]
         trainer.backward(parts)  # gradients are there from now on
         peaks[on] = peak_bytes(lambda trainer=trainer, parts=parts: trainer.backward(parts), tmp_path)
@@ -262,7 +262,7 @@ def test_a_run_saves_in_the_middle_when_minutes_say_so(tmp_path):
 def test_a_token_that_the_model_does_not_know_stops_with_step_and_batch():
     tokens = np.array(tiny_tokens())
     tokens[300:] = 60000
-    trainer = Trainer(tiny_model(), TrainingData(Batches(tokens, 4, 16)), QUICK, ProcessGroup())
+    trainer = Trainer(tiny_model(), TrainingData(Batches(tokens, 4, 16)), QUICK, World())
     with pytest.raises(CourseError) as caught:
         for _ in range(10):
             trainer.step()

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from runs import QUICK, tiny_data, tiny_model, weights
+from runs import QUICK, make_trainer, tiny_data, tiny_model, weights
 
 from utils.config import SIZES
 from utils.errors import CourseError
 from utils.model import GPT2
 from utils.training.config import TrainConfig
-from utils.training.distributed import ProcessGroup
-from utils.training.loop import Trainer, train
+from utils.training.loop import train
 from utils.training.optimizers import Muon, make_optimizer, orthogonalize
 
 MUON = replace(QUICK, optimizer="muon")
@@ -72,10 +71,10 @@ def test_training_with_muon_learns_and_resumes_bit_for_bit(tmp_path):
     result = train(whole := tiny_model(), tiny_data(), MUON)
     assert result.best_validate_loss < 3.5, "ln 50 is 3.9"
     config = replace(MUON, out=str(tmp_path / "run"))
-    trainer = Trainer(tiny_model(), tiny_data(), config, ProcessGroup())
+    trainer = make_trainer(config)
     for _ in range(5):
         trainer.step()
-    trainer.checkpoints.save(trainer)
+    trainer.checkpoints.save(trainer.state)
     train(parted := tiny_model(seed=5), tiny_data(), replace(config, resume=True))
     assert all(torch.equal(a, b) for a, b in zip(weights(parted), weights(whole), strict=True))
 

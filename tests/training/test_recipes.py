@@ -12,13 +12,13 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from labs.true_size.recipe_memory import learning_parameters, recipe_memory
-from utils.config import SIZES, format_bytes, total_parameters
+from utils.config import BYTES, SIZES, Workload, estimate_memory, format_bytes
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.files.places import ROOT
 from utils.files.settings import read_settings
 from utils.loaders import load_gpt2, save_gpt2
+from utils.lora import trained_parameters
 from utils.model import GPT2
 from utils.stories.generator import corpus
 from utils.texts.bins import load_bin, tokenize_to_bin
@@ -26,7 +26,8 @@ from utils.texts.corpus import BinSettings
 from utils.texts.records import Document
 from utils.tokenizer import Tokenizer
 from utils.training.compact_vocabulary import CompactVocabulary, put_back, shrink
-from utils.training.recipes import Recipe, run_recipe
+from utils.training.optimizers import freeze_all_but_last
+from utils.training.recipes import TrainingRecipe, run_recipe
 
 RECIPES = sorted((ROOT / "labs" / "recipes").glob("*.yaml"))
 SMALL = ["context=32", "batch_size=1", "accumulate=1", "warmup_steps=1", "dtype=float32", "device=cpu"]
@@ -54,7 +55,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_loads_and_takes_a_step_at_a_tiny_shape(path, folders, tmp_path):
-    recipe = read_settings(Recipe, [f"recipe={path}"])
+    recipe = read_settings(TrainingRecipe, [f"recipe={path}"])
     words = [f"recipe={path}", *SMALL, "max_steps=1", f"out={tmp_path / 'run'}"]
     words += [f"data={folders.get(Path(recipe.data).name, folders['poems'])}"]
     words += [f"measure_also={folders[Path(recipe.measure_also).name]}"] if recipe.measure_also else []
@@ -75,25 +76,32 @@ def test_the_memory_in_a_recipes_first_lines_is_what_its_settings_come_to(path):
     text = path.read_text(encoding="utf-8")
     assert all(word in text for word in ("Machine:", "Memory:", "Minutes:", "Loss:")), "say what it takes"
     figure, dtype = re.search(r"Memory: (.+?) computed for (\w+) products", text).groups()
-    recipe = read_settings(Recipe, [f"recipe={path}"])
+    recipe = read_settings(TrainingRecipe, [f"recipe={path}"])
     total = sum(recipe_memory(recipe, dtype).values())
     assert figure == format_bytes(total)
     fits = float(re.search(r"with (\d+) GB", text)[1]) * 1e9 if "with" in text.split("Memory")[0] else 16e9
     assert total < 0.9 * fits
 
 
-def test_learning_parameters_are_those_of_the_last_blocks():
-    with torch.device("meta"):
-        model = GPT2(SIZES["small"])
-    for layers in (1, 3, 12):
-        parts = [*model.blocks[-layers:], model.final_norm]
-        assert learning_parameters(SIZES["small"], layers) == sum(
-            p.numel() for part in parts for p in part.parameters()
-        )
-    recipe = Recipe(size="small", context=64)
-    whole, part = (recipe_memory(replace(recipe, train_layers=n), "float32") for n in (0, 2))
-    assert whole["gradients"] == 4 * total_parameters(SIZES["small"])
-    assert part["weights"] == whole["weights"] and part["optimizer"] < 0.15 * whole["optimizer"]
+def recipe_memory(recipe: TrainingRecipe, dtype: str) -> dict[str, int]:
+    """Estimate what a recipe needs: frozen layers keep nothing, recomputed blocks keep only what went into them."""
+    shape = {name: getattr(recipe, name) for name in ("n_layer", "n_head", "n_embd") if getattr(recipe, name)}
+    config = replace(SIZES[recipe.weights or recipe.size], **shape)
+    work = Workload(recipe.batch_size, recipe.context, dtype, training=True)
+    memory, layers = estimate_memory(config, work), recipe.train_layers or config.n_layer
+    active = 1 if recipe.gradient_checkpointing else layers
+    memory["activations"] = estimate_memory(replace(config, n_layer=active), work)["activations"]
+    if recipe.gradient_checkpointing:
+        memory["activations"] += layers * recipe.batch_size * recipe.context * config.n_embd * 4  # the residual stream
+        copies = 12 * config.n_embd**2 * BYTES[dtype] if BYTES[dtype] < 4 else 0  # of the weights, in 16 bits
+        memory["activations"] += int((layers - 1) * copies)
+    if recipe.train_layers:
+        with torch.device("meta"):
+            model = GPT2(config)
+        freeze_all_but_last(model, recipe.train_layers)
+        memory["gradients"] = 4 * trained_parameters(model)
+        memory["optimizer"] = 8 * trained_parameters(model)
+    return memory
 
 
 # Few tokens of many

@@ -19,7 +19,7 @@ from utils.model import GPT2
 from utils.run_log import RunLog
 from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
-from utils.training.distributed import ProcessGroup
+from utils.training.distributed import World
 from utils.training.interrupts import StopRequest
 from utils.training.loop import Trainer, train
 from utils.training.optimizers import learning_rate_at, parameter_groups
@@ -159,7 +159,7 @@ def test_early_stopping_brings_the_best_weights_back(tmp_path, in_folder):
     noise = torch.randint(0, 50, (100,), generator=torch.Generator().manual_seed(1))
     data = TrainingData(Batches(tiny_tokens(), 4, 16), noise)  # what is learned can't help on noise
     config = replace(QUICK, max_steps=400, evaluate_every=5, patience=3, out=str(tmp_path / "run") if in_folder else "")
-    trainer = Trainer(model := tiny_model(), data, config, ProcessGroup())
+    trainer = Trainer(model := tiny_model(), data, config, World())
     result = trainer.run(StopRequest())
     assert result.steps < 400
     assert "no better held-out loss in 3" in result.reason
@@ -194,7 +194,7 @@ def run_with_resume(tmp_path, first_part: int) -> tuple[list, list]:
     trainer = make_trainer(config)
     for _ in range(first_part):
         trainer.step()
-    trainer.checkpoints.save(trainer)
+    trainer.checkpoints.save(trainer.state)
     log, model = RunLog(tmp_path / "log", show=lambda line: None), tiny_model(seed=5)
     train(model, tiny_data(seed=0), replace(config, resume=True), log)
     parted = [(record.step, record.loss, record.learning_rate, record.gradient_norm) for record in log.history]
@@ -312,7 +312,7 @@ def test_float16_resumes_with_its_scale(tmp_path):
     trainer = make_trainer(config)
     trainer.step()
     trainer.scaler.update(128.0)
-    trainer.checkpoints.save(trainer)
+    trainer.checkpoints.save(trainer.state)
     resumed = make_trainer(replace(config, resume=True))
     assert resumed.scaler.get_scale() == trainer.scaler.get_scale() == 128.0
     assert resumed.step() == replace(trainer.step(), seconds=pytest.approx(0, abs=60))

@@ -18,7 +18,7 @@ import torch
 from utils.errors import CourseError
 from utils.fit.offload import keep_blocks
 from utils.sampling import generate
-from utils.training.distributed import ProcessGroup
+from utils.training.distributed import World
 from utils.training.interrupts import StopRequest
 from utils.training.loop import Trainer
 
@@ -139,9 +139,8 @@ def train_within_memory(model, data, config, log=None, say=print):
     Half a batch comes with twice the micro-batches, so the gradient stays the same. Then the context is halved, and
     at last only the upper blocks and the final norm go on learning.
     """
-    with ProcessGroup().joined() as group, StopRequest() as stop:
-        trainer = _CarefulTrainer(model, data, config, group)
-        trainer.log = log if group.is_first else None
+    with World().joined() as world, StopRequest() as stop:
+        trainer = _CarefulTrainer(model, data, config, world, log)
 
         def run(effort: Effort):
             lighten(trainer, effort)

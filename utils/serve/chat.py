@@ -180,9 +180,9 @@ def model_of(name: str) -> str:
     """Return what to load for a name: for a recipe the folder that it trains into, for all else the name itself."""
     if Path(name).suffix not in (".yaml", ".yml"):
         return name
-    from utils.training.recipes import Recipe
+    from utils.training.recipes import TrainingRecipe
 
-    folder = read_settings(Recipe, recipe=name).out
+    folder = read_settings(TrainingRecipe, recipe=name).out
     if not Path(folder).is_dir():
         raise CourseError(f"{name} was not trained yet, {folder} is not there. Do: python -m tools train recipe={name}")
     return folder

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from utils.training.config import TrainConfig
-from utils.training.data import MemorizationMeter, TrainingData, texts_between
+from utils.training.data import MemorizationMeter, TrainingData, epoch_sentence, texts_between
 from utils.training.interrupts import StopRequest
 from utils.training.loop import Trainer, train
-from utils.training.recipes import Recipe, run_recipe
+from utils.training.recipes import TrainingRecipe, run_recipe
 
 __all__ = [
     "MemorizationMeter",
-    "Recipe",
     "StopRequest",
     "TrainConfig",
     "Trainer",
     "TrainingData",
+    "TrainingRecipe",
+    "epoch_sentence",
     "run_recipe",
     "texts_between",
     "train",

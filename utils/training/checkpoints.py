@@ -1,6 +1,7 @@
-"""Checkpoints: one file that is whole or not there, from which a run goes on as if it had never stopped.
+"""Checkpoints, written atomically: one file that is whole or not there, from which a run goes on as if never stopped.
 
-last.safetensors holds the weights under the hub's names, the optimizer's moments and the state of chance;
+Lesson 10 builds them. last.safetensors holds the weights under the hub's names, the optimizer's moments and the RNG
+state;
 model.safetensors holds the best weights alone, ready for `load_gpt2` and for `transformers`. However many processes
 trained, the first one writes whole tensors, so that any other number of them can go on.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from utils.batches import Batches
 from utils.errors import CourseError
 from utils.formats.hub_layout import LINEAR, hub_config, hub_name, hub_tensors, write_config
 from utils.formats.open_file import open_weights
@@ -22,12 +24,10 @@ from utils.formats.peft_files import WEIGHTS, adapter_tensors, fill_adapters, sa
 from utils.formats.safetensors import read_note, write_safetensors
 from utils.lora import adapters, lora_settings
 from utils.model import GPT2
-from utils.training.distributed import part_like
+from utils.training.distributed import World, shard_like
 from utils.training.run_folder import check_still_there, move_aside, sweep
 
 LAST = "last.safetensors"
-
-
 BEST = "model.safetensors"
 
 
@@ -62,111 +62,130 @@ class Progress:
         self.epoch, self.epoch_loss, self.epoch_tokens, self.epoch_seconds = epoch, 0.0, 0, 0.0
 
 
-class Checkpoints:
-    """The files of one run in its folder; without a folder only the best weights, in memory."""
+@dataclass(frozen=True)
+class RunState:
+    """All that a run goes on from: a checkpoint is what of it changes, written down, with the RNG state."""
 
-    def __init__(self, folder: str | Path, group) -> None:
-        self.folder = Path(folder) if folder else None
-        self.group = group
+    model: GPT2
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    batches: Batches
+    progress: Progress
+
+
+class Checkpoints:
+    """The files of one run in its folder; without a folder only its best weights, in memory.
+
+    `wants_best` says that the run ends with its best weights and not with its last ones (early stopping).
+    """
+
+    def __init__(self, folder: str | Path, world: World, wants_best: bool = False) -> None:
+        self._folder, self.world, self.wants_best = Path(folder) if folder else None, world, wants_best
         self.best: dict[str, Tensor] | None = None
+
+    def __bool__(self) -> bool:
+        return self._folder is not None
+
+    @property
+    def folder(self) -> Path:
+        assert self._folder is not None, "asked only where there is one"
+        return self._folder
 
     def start_anew(self, model: GPT2) -> None:
         """Make the folder ready for a new run; an older run in it is moved aside, never overwritten."""
-        if self.group.is_first:
+        if self.world.is_first:
             if (self.folder / LAST).exists():
                 move_aside(self.folder)
             sweep(self.folder)
             write_config(model.config, self.folder)
-        self.group.barrier()
+        self.world.barrier()
 
-    def save(self, trainer) -> None:
+    def save(self, state: RunState) -> None:
         """Write last.safetensors; killed at any moment, the file is the old one or the new one."""
-        if self.folder is None:
+        if not self:
             return
-        model = trainer.model
-        tensors = self.group.gathered([*_weights(model), *_moments(trainer)])  # every process gives its parts
-        if not self.group.is_first:
+        model = state.model
+        tensors = self.world.gathered([*_weights(model), *_moments(state)])  # every process gives its shards
+        if not self.world.is_first:
             return
-        check_still_there(self.folder, trainer.progress.step)
+        check_still_there(self.folder, state.progress.step)
         tensors.append(("random.cpu", torch.get_rng_state()))
         if model.device.type == "cuda":
             tensors.append(("random.cuda", torch.cuda.get_rng_state(model.device)))
-        counts = [float(state.get("step", 0)) for state in trainer.optimizer.state.values()]
+        counts = [float(moments.get("step", 0)) for moments in state.optimizer.state.values()]
         note = {
             "optimizer_step": max(counts, default=0.0),  # fewer than steps where float16 skipped some
-            "progress": asdict(trainer.progress),
-            "batches": trainer.data.batches.state_dict(),
-            "scaler": trainer.scaler.state_dict(),
+            "progress": asdict(state.progress),
+            "batches": state.batches.state_dict(),
+            "scaler": state.scaler.state_dict(),
             "config": hub_config(model.config),
             "lora": _lora_note(model),
         }
         write_safetensors(self.folder / LAST, tensors, {"training": json.dumps(note)})
 
-    def restore(self, trainer) -> None:
-        """Set model, optimizer, chance, batches and progress to where last.safetensors left them."""
+    def restore(self, state: RunState) -> None:
+        """Set a run's state and the RNG to where last.safetensors left them, in place."""
         path = self.folder / LAST
         if not path.is_file():
             raise CourseError(f"{path} is not there, so there is nothing to resume. Start with resume=false.")
-        if self.group.is_first:
+        if self.world.is_first:
             sweep(self.folder)
-        note = _training_note(path, trainer.model)
+        note = _training_note(path, state.model)
         stored = open_weights(path)
-        _restore_parameters(trainer, stored, note["optimizer_step"])
+        _restore_parameters(state, stored, note["optimizer_step"])
         torch.set_rng_state(stored["random.cpu"].read().clone())
-        if trainer.model.device.type == "cuda" and "random.cuda" in stored:
-            torch.cuda.set_rng_state(stored["random.cuda"].read().clone(), trainer.model.device)
-        trainer.progress = Progress(**note["progress"])
-        trainer.data.batches.load_state_dict(note["batches"])
+        if state.model.device.type == "cuda" and "random.cuda" in stored:
+            torch.cuda.set_rng_state(stored["random.cuda"].read().clone(), state.model.device)
+        vars(state.progress).update(note["progress"])
+        state.batches.load_state_dict(note["batches"])
         if note["scaler"]:
-            trainer.scaler.load_state_dict(note["scaler"])
+            state.scaler.load_state_dict(note["scaler"])
 
-    def keep_best(self, trainer) -> None:
+    def keep_best(self, state: RunState) -> None:
         """Remember the weights of the best evaluation so far."""
-        if self.folder is not None:
-            self._write_best(trainer)
-        elif trainer.config.patience:
-            trained = ((name, weight) for name, weight in trainer.model.named_parameters() if weight.requires_grad)
+        if self:
+            self._write_best(state)
+        elif self.wants_best:
+            trained = ((name, weight) for name, weight in state.model.named_parameters() if weight.requires_grad)
             self.best = {name: weight.detach().clone() for name, weight in trained}
 
-    def _write_best(self, trainer) -> None:
+    def _write_best(self, state: RunState) -> None:
         """Write the whole model, or its adapters alone."""
-        tensors = self.group.gathered(_weights(trainer.model))
-        if not self.group.is_first:
+        tensors = self.world.gathered(_weights(state.model))
+        if not self.world.is_first:
             return
-        check_still_there(self.folder, trainer.progress.step)
-        if adapters(trainer.model):
-            save_lora(trainer.model, self.folder)
+        check_still_there(self.folder, state.progress.step)
+        if adapters(state.model):
+            save_lora(state.model, self.folder)
         else:
             write_safetensors(self.folder / BEST, tensors, {})
 
-    def finish(self, trainer) -> None:
+    def finish(self, state: RunState) -> None:
         """Leave the best weights in model.safetensors, and in the model if the run may stop early."""
-        if self.folder is not None and trainer.data.validate is None:
-            self._write_best(trainer)
-        self.group.barrier()
-        if not trainer.config.patience or trainer.progress.best_loss is None:
+        measured = state.progress.best_loss is not None
+        if self and not measured:
+            self._write_best(state)
+        self.world.barrier()
+        if not self.wants_best or not measured:
             return
-        if self.folder is not None:
-            name = WEIGHTS if adapters(trainer.model) else BEST
-            copy_weights(trainer.model, open_weights(self.folder / name))
+        if self:
+            name = WEIGHTS if adapters(state.model) else BEST
+            copy_weights(state.model, open_weights(self.folder / name))
         elif self.best is not None:
-            trainer.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
+            state.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
 
 
-def _moments(trainer) -> list[tuple[str, Tensor]]:
-    names, states = _names_by_parameter(trainer), trainer.optimizer.state.items()
-    moments = [(parameter, key, value) for parameter, state in states for key, value in state.items() if key != "step"]
-    return [(f"optimizer.{names[parameter]}.{key}", value) for parameter, key, value in moments]
-
-
-def _names_by_parameter(trainer) -> dict:
-    return {parameter: name for name, parameter in trainer.model.named_parameters()}
+def _moments(state: RunState) -> list[tuple[str, Tensor]]:
+    """Return the optimizer's moments under the names of their weights."""
+    names = {parameter: name for name, parameter in state.model.named_parameters()}
+    moments = ((names[p], key, value) for p, kept in state.optimizer.state.items() for key, value in kept.items())
+    return [(f"optimizer.{name}.{key}", value) for name, key, value in moments if key != "step"]
 
 
 def _training_note(path: Path, model: GPT2) -> dict:
     text = read_note(path).get("training")
     if text is None:
-        raise CourseError(f"{path} holds weights but no state of training. Start from it with model={path}.")
+        raise CourseError(f"{path} holds weights but no state of training. Start from it with weights={path}.")
     note = json.loads(text)
     if note["config"] != hub_config(model.config):
         raise CourseError(f"{path} was made by a model of another shape: {note['config']}. Resume with that shape.")
@@ -192,15 +211,15 @@ def copy_weights(model: GPT2, stored: dict) -> None:
         return fill_adapters(model, stored, "the checkpoint")
     for name, parameter in model.named_parameters():
         value = stored[hub_name(name)].read()
-        parameter.copy_(part_like(value.T if name.endswith(LINEAR) else value, parameter))
+        parameter.copy_(shard_like(value.T if name.endswith(LINEAR) else value, parameter))
 
 
-def _restore_parameters(trainer, stored: dict, step: float) -> None:
-    copy_weights(trainer.model, stored)
-    for parameter, name in _names_by_parameter(trainer).items():
+def _restore_parameters(state: RunState, stored: dict, step: float) -> None:
+    copy_weights(state.model, stored)
+    for name, parameter in state.model.named_parameters():
         start = f"optimizer.{name}."
         moments = {key.removeprefix(start): stored[key] for key in stored if key.startswith(start)}
         if moments:
             values = {key: moment.read().clone().to(parameter.device) for key, moment in moments.items()}
-            state = {key: part_like(value, parameter) for key, value in values.items()}
-            trainer.optimizer.state[parameter] = {"step": torch.tensor(step, device=parameter.device), **state}
+            kept = {key: shard_like(value, parameter) for key, value in values.items()}
+            state.optimizer.state[parameter] = {"step": torch.tensor(step, device=parameter.device), **kept}

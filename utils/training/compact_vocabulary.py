@@ -1,4 +1,4 @@
-"""A smaller vocabulary while training: only the tokens that a corpus uses.
+"""Vocabulary pruning while training: only the tokens that a corpus uses.
 
 Our stories use about 3,000 of GPT-2's 50,257 tokens. At nano's width the head would spend two thirds of all
 arithmetic on tokens that never come; so the model trains on the used ones, and gets the other rows at the end.

@@ -1,4 +1,4 @@
-"""How to train: every setting of the loop, with its default and its range."""
+"""Training settings (hyperparameters): each with its default and its range. Lesson 10 chooses them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from utils.errors import CourseError
 from utils.machine import parse_dtype
 
 OPTIMIZERS = ("adamw", "muon")
-
-
 SCHEDULES = ("cosine", "plateau")
-
-
 PARALLEL = ("ddp", "fsdp")
 
 
@@ -71,12 +67,6 @@ class TrainConfig:
 
 
 COUNTS = "context batch_size accumulate max_steps evaluate_every evaluate_tokens save_every log_every plateau_patience"
-
-
 AT_LEAST_1 = COUNTS.split()
-
-
 RATES = "learning_rate min_learning_rate warmup_steps weight_decay clip patience target_loss save_minutes"
-
-
 AT_LEAST_0 = [*RATES.split(), "train_layers", "seed"]

@@ -1,4 +1,7 @@
-"""What a run measures now and then, beside its training loss: other texts, and phrases that it knows by heart."""
+"""What a run learns from, and what it measures now and then: held-out loss, other texts, phrases known by heart.
+
+Lesson 11 shows why a training loss alone says little.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from torch import Tensor
 
-from utils.batches import Batches
+from utils.batches import Batches, Tokens
 from utils.model import GPT2
-from utils.sampling import Sampling, generate
+from utils.sampling import Sampling, complete, generate
 from utils.texts.memorization import Phrases
 
 Decode = Callable[[Sequence[int]], str]
@@ -48,14 +50,31 @@ def texts_between(tokens: np.ndarray, separator: int, decode: Decode) -> Iterato
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Batches to learn from, and what to measure now and then: held-out tokens (time,), other texts, memorization."""
+    """Batches to learn from, and what to measure now and then: held-out tokens (time,), other texts, memorization.
+
+    Tokens may be tensors, or token files that stay on the disk (numpy memmaps).
+    """
 
     batches: Batches
-    validate: Tensor | None = None
-    also: Mapping[str, Tensor] = field(default_factory=dict)  # texts of another kind by name: what is forgotten?
+    validate: Tokens | None = None
+    also: Mapping[str, Tokens] = field(default_factory=dict)  # texts of another kind by name: what is forgotten?
     memorization: MemorizationMeter | None = None
 
 
 def has_measures(data: TrainingData) -> bool:
     """Say whether there is anything to evaluate."""
     return data.validate is not None or bool(data.also) or data.memorization is not None
+
+
+def epoch_sentence(model: GPT2, tokenizer, prompt: str, settings: Sampling = Sampling(max_new=24, temperature=0)):
+    """Return a function that lets the model, as it is by then, go on from `prompt`: a RunLog's `sample`."""
+
+    def sentence() -> str:
+        training = model.training
+        model.eval()
+        try:
+            return prompt + complete(model, tokenizer, prompt, settings)[0]
+        finally:
+            model.train(training)
+
+    return sentence

@@ -1,7 +1,8 @@
-"""One process or many: under torchrun every process takes its share of the batches, and they average gradients.
+"""Distributed data parallel training: under torchrun each process takes its share of each batch.
 
-Two ways to hold the model. DDP: every process keeps all of it. FSDP: each keeps its part of every weight, gradient
-and moment, and borrows the rest of a block while it computes with it.
+Lesson 15 builds it. Gradients are averaged. Two ways to hold the model. DDP (Li et al. 2020, arXiv:2006.15704): every
+process keeps all of it. FSDP (Zhao et al. 2023, arXiv:2304.11277): each keeps its shard of every weight, gradient and
+moment, and borrows the rest of a block while it computes with it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from utils.errors import CourseError
 
 
-class ProcessGroup:
+class World:
     """The processes that train together; alone, it does nothing and costs nothing."""
 
     def __init__(self) -> None:
@@ -49,7 +50,7 @@ class ProcessGroup:
         if self.world_size == 1:
             return model
         if parallel == "fsdp":
-            return spread(model)
+            return shard(model)
         device = next(model.parameters()).device
         return nn.parallel.DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
@@ -77,7 +78,7 @@ class ProcessGroup:
         """
         found = []
         for name, tensor in tensors:
-            full = whole(tensor).cpu() if is_spread(tensor) else tensor
+            full = full_tensor(tensor).cpu() if is_sharded(tensor) else tensor
             if self.is_first:
                 found.append((name, full))
         return found
@@ -87,13 +88,13 @@ class ProcessGroup:
             dist.barrier()
 
 
-def inside(network: nn.Module) -> nn.Module:
+def unwrap(network: nn.Module) -> nn.Module:
     """Return the model whose parameters a wrapped network trains."""
     return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
 
 
-def spread(model: nn.Module) -> nn.Module:
-    """Return a twin of `model` with every weight cut over all processes; `model` is empty until `give_back`."""
+def shard(model: nn.Module) -> nn.Module:
+    """Return a twin of `model` with every weight cut over all processes; `model` is empty until `unshard_into`."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -113,31 +114,31 @@ def spread(model: nn.Module) -> nn.Module:
     return twin
 
 
-def give_back(twin: nn.Module, model: nn.Module) -> None:
-    """Fill the model that `spread` emptied with the twin's weights, whole on every process."""
+def unshard_into(twin: nn.Module, model: nn.Module) -> None:
+    """Fill the model that `shard` emptied with the twin's weights, whole on every process."""
     if twin is not model:
         for weight, trained in zip(model.parameters(), twin.parameters(), strict=True):
-            weight.data = whole(trained.detach())
+            weight.data = full_tensor(trained.detach())
 
 
-def is_spread(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor) -> bool:
     """Say whether this process holds only a part of a tensor."""
     return hasattr(tensor, "full_tensor")
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """Return a tensor with all its parts; all processes have to ask at the same time."""
-    return tensor.full_tensor() if is_spread(tensor) else tensor
+    return tensor.full_tensor() if is_sharded(tensor) else tensor
 
 
-def part_here(tensor: Tensor) -> Tensor:
+def local_shard(tensor: Tensor) -> Tensor:
     """Return what this process holds of a tensor."""
-    return tensor.to_local() if is_spread(tensor) else tensor
+    return tensor.to_local() if is_sharded(tensor) else tensor
 
 
-def part_like(value: Tensor, like: Tensor) -> Tensor:
+def shard_like(value: Tensor, like: Tensor) -> Tensor:
     """Return this process's part of a whole tensor, cut as `like` is cut; every process has the same `value`."""
-    if not is_spread(like):
+    if not is_sharded(like):
         return value
     from torch.distributed.tensor import distribute_tensor
 

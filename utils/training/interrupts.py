@@ -1,4 +1,4 @@
-"""Ctrl-C that ends a run after the step at hand, so that nothing is lost; a second one ends it at once."""
+"""Signal handling: the first Ctrl-C ends a run after the step at hand, a second one at once."""
 
 from __future__ import annotations
 

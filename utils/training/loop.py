@@ -1,4 +1,8 @@
-"""The one training loop: from zero, from a checkpoint or from pretrained weights; on one process or many."""
+"""The training loop: from zero, from a checkpoint or from pretrained weights; on one process or many.
+
+Lessons 10 and 11 build it. Mixed precision with loss scaling: Micikevicius et al. 2018, arXiv:1710.03740; gradient
+clipping: Pascanu et al. 2013, arXiv:1211.5063; gradient checkpointing: Chen et al. 2016, arXiv:1604.06174.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,14 @@ from torch import Tensor, nn
 from utils.config import flops_per_token, peak_flops
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
-from utils.machine import device_name, parse_dtype, training_dtype
+from utils.machine import device_name, parse_dtype, prepare_for_speed, training_dtype
 from utils.model import GPT2, IGNORE
 from utils.run_log import Evaluation, RunLog, StepRecord
-from utils.training.checkpoints import Checkpoints, Progress
-from utils.training.config import TrainConfig as TrainConfig
-from utils.training.data import TrainingData, has_measures
-from utils.training.distributed import ProcessGroup, give_back, inside, whole
+from utils.system_log import SystemLog
+from utils.training.checkpoints import Checkpoints, Progress, RunState
+from utils.training.config import TrainConfig
+from utils.training.data import Tokens, TrainingData, has_measures
+from utils.training.distributed import World, full_tensor, unshard_into, unwrap
 from utils.training.interrupts import StopRequest
 from utils.training.malloc import KeepFreedMemory
 from utils.training.optimizers import freeze_all_but_last, learning_rate_at, make_optimizer
@@ -41,48 +46,63 @@ def train(
     data: TrainingData,
     config: TrainConfig = TrainConfig(),
     run_log: RunLog | None = None,
-    system_log=None,
+    system_log: SystemLog | None = None,
 ) -> TrainResult:
     """Train `model` in place and say how it ended; logs are handed in, and nothing is logged without them."""
-    group = ProcessGroup()
-    with claimed(config.out, group), group.joined():
-        trainer = Trainer(model, data, config, group)  # an older run is moved aside before a log begins in its folder
-        trainer.log = run_log if group.is_first else None
+    world = World()
+    with claimed(config.out, world), world.joined():
+        trainer = Trainer(model, data, config, world, run_log)
+        trainer.begin()  # an older run is moved aside before a log begins in its folder
         with trainer.memory, system_log or nullcontext(), StopRequest() as stop:
             return trainer.run(stop)
 
 
 class Trainer:
-    """The state of one run and its parts: a step, an evaluation, the checkpoints."""
+    """One run: a step, an evaluation, when to stop and to save. Nothing is written before `begin` or `run`."""
 
-    def __init__(self, model: GPT2, data: TrainingData, config: TrainConfig, group: ProcessGroup) -> None:
-        self.data, self.config, self.group = data, config, group
+    def __init__(
+        self, model: GPT2, data: TrainingData, config: TrainConfig, world: World, log: RunLog | None = None
+    ) -> None:
+        self.data, self.config, self.world = data, config, world
+        self.log = log if world.is_first else None
         self.dtype = training_dtype(model.device) if config.dtype == "auto" else parse_dtype(config.dtype)
         check_measures(data, config)
         self.frozen = freeze_all_but_last(model, config.train_layers)
         model.recompute = config.gradient_checkpointing
-        self.given, self.network = model, group.wrap(model, config.parallel)
-        self.model = inside(self.network)
+        prepare_for_speed(model)
+        self.given, self.network = model, world.wrap(model, config.parallel)
+        self.model = unwrap(self.network)
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(model.device.type, enabled=self.dtype == torch.float16)
         self.progress = Progress()
-        self.log: RunLog | None = None
         self.memory = KeepFreedMemory(config.keep_memory)
         self.saved_at = time.monotonic()
-        self.checkpoints = Checkpoints(config.out, group)
+        self.checkpoints = Checkpoints(config.out, world, wants_best=bool(config.patience))
+        self.begun = False
         self.peak = peak_flops(device_name(model.device), str(self.dtype).removeprefix("torch."))
-        if config.out and config.resume:
-            self.checkpoints.restore(self)
-        elif config.out:
-            self.checkpoints.start_anew(model)
+
+    @property
+    def state(self) -> RunState:
+        """What a checkpoint keeps."""
+        return RunState(self.model, self.optimizer, self.scaler, self.data.batches, self.progress)
+
+    def begin(self) -> None:
+        """Make the run's folder ready, or go on from the checkpoint in it; `run` does so if nobody has yet."""
+        if self.checkpoints and not self.begun:
+            if self.config.resume:
+                self.checkpoints.restore(self.state)
+            else:
+                self.checkpoints.start_anew(self.model)
+        self.begun = True
 
     def run(self, stop: StopRequest) -> TrainResult:
         """Step until something says that it is enough, then leave the best weights in the model."""
+        self.begin()
         try:
             self.model.train()
             reason = self.steps(stop)
-            self.checkpoints.finish(self)
-            give_back(self.model, self.given)
+            self.checkpoints.finish(self.state)
+            unshard_into(self.model, self.given)
         finally:
             self.given.eval()
             for parameter in self.frozen:
@@ -103,7 +123,7 @@ class Trainer:
                 self.evaluate()
             reason = self.reason_to_stop(stop)
             if reason or self.time_to_save():
-                self.checkpoints.save(self)
+                self.checkpoints.save(self.state)
                 self.saved_at = time.monotonic()
         return reason
 
@@ -112,7 +132,7 @@ class Trainer:
         minutes = self.config.save_minutes
         late = minutes and time.monotonic() - self.saved_at >= 60 * minutes
         if minutes:  # all of them save together, and their clocks differ
-            late = self.group.agrees(late, self.model.device)
+            late = self.world.agrees(late, self.model.device)
         return bool(late) or self.progress.step % self.config.save_every == 0
 
     def step(self) -> StepRecord:
@@ -121,7 +141,7 @@ class Trainer:
         parts, self.places = [], []
         for _ in range(config.accumulate):
             parts.append(self.data.batches.next_batch())
-            self.places += getattr(self.data.batches, "places", [])
+            self.places += self.data.batches.places
         self.check_tokens(parts)
         rate = learning_rate_at(progress.step, config, progress.cuts)
         for group in self.optimizer.param_groups:
@@ -129,8 +149,8 @@ class Trainer:
         loss = self.backward(parts)
         norm = self.update(loss)
         progress.step, progress.loss = progress.step + 1, loss
-        samples = sum(len(inputs) for inputs, _ in parts) * self.group.world_size
-        tokens = sum(inputs.numel() for inputs, _ in parts) * self.group.world_size
+        samples = sum(len(inputs) for inputs, _ in parts) * self.world.world_size
+        tokens = sum(inputs.numel() for inputs, _ in parts) * self.world.world_size
         seconds = time.perf_counter() - began
         return StepRecord(progress.step, loss, seconds, samples, tokens, rate, norm, self.mfu(parts, seconds))
 
@@ -154,21 +174,21 @@ class Trainer:
         """Add up the gradients of all parts, each weighed by its targets, and return the mean loss."""
         device = self.model.device
         counted = sum((targets != IGNORE).sum() for _, targets in parts).to(device, torch.float32)
-        divisor = self.group.mean(counted).clamp(min=1)  # targets of the whole step, per process
+        divisor = self.world.mean(counted).clamp(min=1)  # targets of the whole step, per process
         loss = torch.zeros((), device=device)
         for i, (inputs, targets) in enumerate(parts):
-            alone = self.group.without_sync(self.network) if i < len(parts) - 1 else nullcontext()
+            alone = self.world.without_sync(self.network) if i < len(parts) - 1 else nullcontext()
             with alone, torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
                 part = self.network(inputs.to(device), targets.to(device), divisor=divisor)
                 self.scaler.scale(part).backward()
             loss += part.detach()
-        return float(self.group.mean(loss))
+        return float(self.world.mean(loss))
 
     def update(self, loss: float) -> float:
         """Clip and apply the gradients; a loss or norm that is no number stops before it reaches the weights."""
         self.scaler.unscale_(self.optimizer)  # the norm of scaled gradients would mean nothing
         limit = self.config.clip or math.inf
-        norm = float(whole(nn.utils.clip_grad_norm_(self.model.parameters(), limit)))
+        norm = float(full_tensor(nn.utils.clip_grad_norm_(self.model.parameters(), limit)))
         bad_norm = not math.isfinite(norm) and not self.scaler.is_enabled()  # float16 meets infinity and skips a step
         if not math.isfinite(loss) or bad_norm:
             raise CourseError(
@@ -202,11 +222,11 @@ class Trainer:
         if self.log:
             self.log.evaluation(Evaluation(progress.step, held_out, best, others, memorized))
         if best:
-            self.checkpoints.keep_best(self)
+            self.checkpoints.keep_best(self.state)
         self.cut_rate_on_plateau()
         return held_out
 
-    def measure(self, tokens: Tensor) -> float:
+    def measure(self, tokens: Tokens) -> float:
         """Return the loss on the first evaluate_tokens of tokens (time,)."""
         context = min(self.config.context, self.model.config.context)
         return measure_loss(self.model, tokens[: self.config.evaluate_tokens], Protocol(context, context)).loss
@@ -243,7 +263,7 @@ class Trainer:
             return f"training loss {progress.loss:.6f} is below the target {config.target_loss:g}"
         if config.patience and progress.waited >= config.patience:
             return f"no better held-out loss in {config.patience} evaluations; best {progress.best_loss:.4f}"
-        asked = self.group.agrees(stop.requested, self.model.device)
+        asked = self.world.agrees(stop.requested, self.model.device)
         return "stopped by hand" if asked else ""  # one process asked, all of them stop
 
 

@@ -1,4 +1,7 @@
-"""A run from its settings: which model, which data, how to train, where to keep it."""
+"""Training recipes: a whole run from its settings; which model, which data, how to train, where to keep it.
+
+Lesson 10 writes one; `python -m tools train` and the labs run them.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ from utils.texts.memorization import Phrases
 from utils.training.compact_vocabulary import CompactVocabulary
 from utils.training.config import TrainConfig
 from utils.training.data import MemorizationMeter, TrainingData, texts_between
-from utils.training.distributed import ProcessGroup
+from utils.training.distributed import World
 from utils.training.loop import TrainResult, train
 from utils.training.run_folder import claimed
 
 
 @dataclass(frozen=True)
-class Recipe(TrainConfig):
+class TrainingRecipe(TrainConfig):
     """A whole run: TrainConfig and what it is applied to."""
 
     out: str = "runs/latest"
@@ -53,18 +56,18 @@ class Recipe(TrainConfig):
 
 def run_recipe(words: Sequence[str]) -> TrainResult:
     """Train as a recipe and key=value words say, and keep checkpoints and logs in its folder."""
-    recipe = read_settings(Recipe, words)
+    recipe = read_settings(TrainingRecipe, words)
     torch.manual_seed(recipe.seed)
-    group = ProcessGroup()
-    with claimed(recipe.out, group):  # to the end: the weights get their full vocabulary after the last step
-        model, data, vocabulary = open_run(recipe, group)
-        watched = recipe.watch and group.is_first
+    world = World()
+    with claimed(recipe.out, world):  # to the end: the weights get their full vocabulary after the last step
+        model, data, vocabulary = open_run(recipe, world)
+        watched = recipe.watch and world.is_first
         watch = SystemLog(Path(recipe.out) / "system_log.csv", recipe.watch) if watched else None
         log = RunLog(recipe.out, every=recipe.log_every, resource=watch.resource if watch else None)
-        if group.is_first:
+        if world.is_first:
             print(describe_run(model, data, recipe))
         result = train(model, data, loop_settings(recipe), log, watch)
-        if group.is_first:
+        if world.is_first:
             if vocabulary:
                 vocabulary.expand_file(Path(recipe.out), data, recipe.seed)
             load_tokenizer(recipe.data).save(recipe.out)  # so that chat knows how to read and write
@@ -72,36 +75,36 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
     return result
 
 
-def open_run(recipe: Recipe, group: ProcessGroup) -> tuple[GPT2, TrainingData, CompactVocabulary | None]:
+def open_run(recipe: TrainingRecipe, world: World) -> tuple[GPT2, TrainingData, CompactVocabulary | None]:
     """Return model and data, both in the tokens that the texts use where the recipe asks for that."""
-    data, size = open_data(recipe, group), load_tokenizer(recipe.data).vocab_size
+    data, size = open_data(recipe, world), load_tokenizer(recipe.data).vocab_size
     if not recipe.compact:
-        return build_model(recipe, size, group), data, None
+        return build_model(recipe, size, world), data, None
     vocabulary = CompactVocabulary.of(data, size)
-    model = vocabulary.shrink(build_model(recipe, size if recipe.weights else len(vocabulary.used), group))
+    model = vocabulary.shrink(build_model(recipe, size if recipe.weights else len(vocabulary.used), world))
     data = vocabulary.shorten(data)
-    if recipe.resume and group.is_first:
+    if recipe.resume and world.is_first:
         vocabulary.shrink_file(Path(recipe.out))
     return model, data, vocabulary
 
 
-def describe_run(model: GPT2, data: TrainingData, recipe: Recipe) -> str:
+def describe_run(model: GPT2, data: TrainingData, recipe: TrainingRecipe) -> str:
     """Say in a line how much learns, and from how much."""
     count = sum(count_parameters(model.config).values())
     trained = f", {trained_parameters(model):,} of them trained," if recipe.lora_rank else ""
     return f"{count:,} parameters{trained} on {model.device}; {len(data.batches.tokens):,} tokens to learn from"
 
 
-def loop_settings(recipe: Recipe) -> TrainConfig:
+def loop_settings(recipe: TrainingRecipe) -> TrainConfig:
     """Return the part of a recipe that the loop needs."""
     return TrainConfig(**{field.name: getattr(recipe, field.name) for field in fields(TrainConfig)})
 
 
-def build_model(recipe: Recipe, vocab_size: int, group: ProcessGroup) -> GPT2:
+def build_model(recipe: TrainingRecipe, vocab_size: int, world: World) -> GPT2:
     """Return the model to train: pretrained weights, or new ones in the recipe's shape."""
     device = pick_device(recipe.device or None)
     if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", group.local_rank)
+        device = torch.device("cuda", world.local_rank)
     shape = {name: getattr(recipe, name) for name in ("n_layer", "n_head", "n_embd") if getattr(recipe, name)}
     if recipe.weights:
         if shape:
@@ -119,7 +122,7 @@ def build_model(recipe: Recipe, vocab_size: int, group: ProcessGroup) -> GPT2:
     return adapt(model.to(device), recipe)
 
 
-def adapt(model: GPT2, recipe: Recipe) -> GPT2:
+def adapt(model: GPT2, recipe: TrainingRecipe) -> GPT2:
     """Pack the weights and put adapters beside them, in place, where the recipe asks for that."""
     if not recipe.lora_rank:
         if recipe.base_bits:
@@ -134,13 +137,13 @@ def adapt(model: GPT2, recipe: Recipe) -> GPT2:
     )
 
 
-def open_data(recipe: Recipe, group: ProcessGroup) -> TrainingData:
+def open_data(recipe: TrainingRecipe, world: World) -> TrainingData:
     """Open train.bin and validate.bin of a prepared folder, and what else is to be measured."""
     folder = Path(recipe.data)
     if not (folder / "train.bin").is_file():
         raise CourseError(f"{folder / 'train.bin'} is not there. Make it: python -m tools prepare TEXTS --out {folder}")
     tokenizer = load_tokenizer(folder)
-    whose = dict(seed=recipe.seed, rank=group.rank, world_size=group.world_size)
+    whose = dict(seed=recipe.seed, rank=world.rank, world_size=world.world_size)
     end = tokenizer.end_of_text if recipe.whole_documents else None
     batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, end, **whose)
     tokens = batches.tokens
@@ -150,7 +153,7 @@ def open_data(recipe: Recipe, group: ProcessGroup) -> TrainingData:
     return TrainingData(batches, load_bin(held_out) if held_out.is_file() else None, also, meter)
 
 
-def open_others(recipe: Recipe, vocab_size: int) -> dict[str, np.ndarray]:
+def open_others(recipe: TrainingRecipe, vocab_size: int) -> dict[str, np.ndarray]:
     """Open validate.bin of each folder in measure_also, by the folder's name."""
     found = {}
     for name in filter(None, map(str.strip, recipe.measure_also.split(","))):

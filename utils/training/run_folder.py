@@ -1,4 +1,4 @@
-"""The folder of a run: one run at a time in it, no debris of killed ones, and a word when it has vanished."""
+"""Run folder and its lock: one run at a time in it, no debris of killed ones, and a word when it has vanished."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from utils.errors import CourseError
+from utils.training.distributed import World
 
 
 @contextmanager
-def claimed(folder: str | Path, group) -> Iterator[None]:
+def claimed(folder: str | Path, world: World) -> Iterator[None]:
     """Keep a folder to this run for the length of a with block; a run killed in it leaves nothing locked.
 
     Blocks inside one another in the same process are one claim.
     """
-    if not folder or not group.is_first:
+    if not folder or not world.is_first:
         yield
         return
     path = Path(folder).resolve()
