@@ -1,7 +1,9 @@
-"""LoRA: leave the weights alone and learn, beside each matrix, a product of two thin ones.
+"""LoRA adapters (Hu et al. 2021, arXiv:2106.09685): beside weights that stay, learn a product of two thin matrices.
 
+Lesson 12 builds them by hand.
 y = W·x + (alpha/rank) · B·(A·x), with A (rank, in) drawn by chance and B (out, rank) zero at the start, so that
-the model starts as it was. W may be packed to 4 bits, which makes it QLoRA: its bytes never change.
+the model starts as it was. W may be packed to 4 bits, which makes it QLoRA (Dettmers et al. 2023, arXiv:2305.14314):
+its bytes never change.
 """
 
 from __future__ import annotations
