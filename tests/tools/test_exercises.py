@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import io
 import re
+import sys
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from tools.classroom.exercise_builder import MASTERS, STUDENTS, assigned, find_masters, stale
 from tools.repo.notebooks import read_notebook
-from utils.checks import Exercise, is_blank, judge
+from utils.checks import Exercise, is_blank, judge, read_checks
 from utils.errors import CourseError
 
 NAMES = [master.stem for master in find_masters()]
@@ -122,6 +123,35 @@ def test_value(answer):
 def test_checks_stop_at_the_first_that_fails():
     assert judge("q1", SOURCE, {"answer": "4"}) == "q1: not yet (0 of 2 checks passed). Is it a whole number?"
     assert judge("q1", SOURCE, {"answer": 5}) == "q1: not yet (1 of 2 checks passed). Twice two?"
+    assert judge("q1", SOURCE, {"answer": 4}) == "q1: right, all 2 checks passed."
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_our_reading_of_the_checks_is_otters(name):
+    exception_test = pytest.importorskip("otter.test_files.exception_test", reason="otter-grader is the teacher's")
+    for source in [*all_tests(name).values(), *Exercise(name).tests.values()]:
+        theirs = exception_test.ExceptionTestFile.from_string(source).test_cases
+        ours = [check.__code__ for check in read_checks(source)]
+        assert ours and ours == [case.body.test_func.__code__ for case in theirs]
+
+
+def test_a_check_may_ask_for_all_names_and_for_one_that_is_not_there():
+    source = """
+from otter.test_files import test_case
+name = "q1"
+
+@test_case(points=1, hidden=False, success_message="Good.")
+def test_all(env, answer):
+    assert env["other"] == answer, "Are they equal?"
+"""
+    assert judge("q1", source, {"answer": 3, "other": 3}) == "q1: right, all 1 checks passed."
+    assert judge("q1", source, {"answer": 3, "other": 4}).endswith("Are they equal?")
+    assert "not attempted" in judge("q1", source, {"other": 3})
+
+
+def test_checks_are_read_without_otter(monkeypatch):
+    monkeypatch.setitem(sys.modules, "otter", None)  # whoever imports it gets an ImportError
+    monkeypatch.setitem(sys.modules, "otter.test_files", None)
     assert judge("q1", SOURCE, {"answer": 4}) == "q1: right, all 2 checks passed."
 
 

@@ -68,7 +68,7 @@ def grade_task(source: str, names: Mapping) -> dict:
 
     cases = ExceptionTestFile.from_string(source).test_cases
     possible = sum(case.points for case in cases)
-    if blanks := blank_names(cases, names):
+    if blanks := blank_names([case.body.test_func for case in cases], names):
         return {"points": 0, "possible": possible, "note": f"not attempted: {', '.join(blanks)}", "hidden": ""}
     failed = [(case, message) for case in cases if (message := run_check(case.body.call_func, names))]
     public = [message for case, message in failed if not case.hidden]
