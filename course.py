@@ -2,6 +2,7 @@
 
   python course.py lab [--no-browser] [--port N]   open JupyterLab at lesson 00
   python course.py test [paths, pytest options]    run every test and every notebook, or those you name
+  python course.py test quick                      run in a minute what a change to the core needs most
   python course.py run NOTEBOOK                    run one notebook from top to bottom
   python course.py help                            list the other commands: bench, prefetch, train, chat, ...
 
@@ -11,6 +12,7 @@ Two options go with every command:
 """
 
 import argparse
+import ast
 import hashlib
 import os
 import re
@@ -18,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,7 +31,19 @@ if VERSION not in ("3.11", "3.12", "3.13"):
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-LOG, STAMP = VENV / "install.log", VENV / "installed"
+LOG = VENV / "install.log"
+UV = "uv==0.13.9"  # installs the pins in a fraction of pip's time; where it can't, pip does
+MORE_PINS = {"test": "dev", "exercises": "teach", "class": "teach"}  # commands that need more than a learner's pins
+UV_NAMES = {  # pip's settings, which uv does not read: what uv calls them, and what it wants between several values
+    "index-url": ("UV_DEFAULT_INDEX", ""),
+    "extra-index-url": ("UV_INDEX", " "),
+    "find-links": ("UV_FIND_LINKS", ","),
+    "no-index": ("UV_NO_INDEX", ""),
+    "constraint": ("UV_CONSTRAINT", " "),
+    "trusted-host": ("UV_INSECURE_HOST", " "),
+    "cert": ("SSL_CERT_FILE", ""),
+    "proxy": ("ALL_PROXY", ""),
+}
 NO_NETWORK = "connection broken by|Failed to (establish|resolve)|timed out|(Proxy|SSL|Connection)Error"
 NO_SPACE = "No space left on device|not enough space on the disk|Disk quota exceeded"
 CUDA_ONLY = (
@@ -43,25 +58,54 @@ def check_machine() -> None:
         sys.exit("PyTorch is no longer built for 32-bit Pythons and Intel Macs: use Colab instead.")
     if not find_spec("ensurepip") or not find_spec("venv"):  # Debian and Ubuntu leave them out
         sys.exit(f"This Python lacks venv: run `sudo apt install python{VERSION}-venv`, then this again.")
-    need, free = (2 if PYTHON.exists() else 6), shutil.disk_usage(ROOT).free / 1e9
+    need, free = (2 if PYTHON.exists() else 4), shutil.disk_usage(ROOT).free / 1e9
     if free < need:
         sys.exit(f"The disk has {free:.1f} GB free and {need} are needed: make room, then run this again.")
 
 
-def pip(*arguments: str) -> str:
-    """Run pip in the environment, keep what it says in .venv/install.log, return '' or what went wrong."""
-    settings = {**os.environ, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_USER": "0"}
+def run(*command: str, **settings: str) -> str:
+    """Run a program, keep what it says in .venv/install.log, return '' or what went wrong."""
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
-    process = subprocess.Popen([str(PYTHON), "-m", "pip", *arguments], cwd=ROOT, env=settings, **pipes)
+    try:
+        process = subprocess.Popen(command, cwd=str(ROOT), env={**os.environ, **settings}, **pipes)
+    except OSError as error:  # a school may forbid programs that it does not know
+        return str(error)
     lines = []
     with LOG.open("a", encoding="utf-8") as log:
         for line in process.stdout:
             log.write(line)
             lines.append(line)
-            step = re.match(r"\s*((Collecting|Downloading) [\w.-]+|Installing collected packages)", line)
+            step = re.match(r"\s*((Collecting|Downloading|Prepared) [\w.-]+|Installing collected packages)", line)
             if step and sys.stdout.isatty():
                 print(f"\r{step[1][:78]:78}", end="", flush=True)
     return "" if process.wait() == 0 else "".join(line for line in lines if "is ignored: it is" not in line)
+
+
+def pip(*words: str) -> str:
+    """Install by pip; return '' or what went wrong."""
+    settings = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_USER": "0"}
+    return run(str(PYTHON), "-m", "pip", "install", "--no-compile", *words, **settings)
+
+
+@lru_cache(maxsize=1)
+def uv_settings() -> dict:
+    """Return pip's settings, from its files and from the environment, in uv's words; uv's own ones come first."""
+    listed = subprocess.run([str(PYTHON), "-m", "pip", "config", "list"], capture_output=True, encoding="utf-8")
+    found = {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_SYSTEM_CERTS": "1"}  # as pip does
+    for line in reversed(listed.stdout.splitlines()):  # sorted: what the environment says comes last here, and wins
+        setting, _, text = line.partition("=")
+        name, between = UV_NAMES.get(setting.rpartition(".")[2], ("", ""))
+        values = ast.literal_eval(text).split() if name else []
+        found.update({name: between.join(values)} if values else {})
+    return {name: text for name, text in found.items() if name == "SSL_CERT_FILE" or name not in os.environ}
+
+
+def add(*words: str) -> str:
+    """Install by uv, or by pip where uv isn't to be had or fails; return '' or what went wrong."""
+    uv = shutil.which("uv", path=str(PYTHON.parent))
+    if uv and not run(uv, "pip", "install", "--python", str(PYTHON), *words, **uv_settings()):
+        return ""
+    return pip(*words)
 
 
 def stop_after(output: str) -> None:
@@ -72,49 +116,79 @@ def stop_after(output: str) -> None:
         sys.exit("\nThe disk is full: make room here and where temporary files go, then run this again.")
     if re.search(NO_NETWORK, output):
         sys.exit("\nNo package index could be reached: check the network or the proxy, then run this again.")
-    sys.exit(f"\n{output[-1500:]}\nThe set-up stopped at the lines above; all that pip said is in {LOG}.")
+    sys.exit(f"\n{output[-1500:]}\nThe set-up stopped at the lines above; all that was said is in {LOG}.")
 
 
-def torch_build(wanted: str) -> list[str]:
-    """Return what to ask of pip beside requirements.txt, so that nobody downloads CUDA in vain."""
+def torch_build(wanted: str) -> list:
+    """Return what to ask for beside requirements.txt, so that nobody downloads CUDA in vain."""
     if sys.platform != "linux":
         return []
     version = re.search(r"^torch==([\d.]+)", (ROOT / "requirements.txt").read_text("utf-8"), re.M)[1]
     gpu = Path("/dev/nvidia0").exists() or (Path("/dev/dxg").exists() and shutil.which("nvidia-smi"))
     if wanted == "cuda" or wanted == "auto" and gpu:
         return [f"torch=={version},!={version}+cpu"]
-    failure = pip("install", "--dry-run", "--no-deps", f"torch=={version}+cpu")
+    failure = add("--dry-run", "--no-deps", f"torch=={version}+cpu")
     if "No matching distribution" in failure and not re.search(NO_NETWORK, failure):
         sys.exit(CUDA_ONLY)
     stop_after(failure)
     return [f"torch=={version}+cpu"]
 
 
-def fingerprint() -> str:
+def fingerprint(pins: str) -> str:
     """Hash what an installation depends on: the pins, the project, its folder, the environment's Python."""
-    files = [ROOT / "requirements.txt", ROOT / "pyproject.toml", VENV / "pyvenv.cfg"]
+    files = [ROOT / pins, ROOT / "pyproject.toml", VENV / "pyvenv.cfg"]
     return hashlib.sha256(b"".join([str(ROOT).encode(), *(file.read_bytes() for file in files)])).hexdigest()
 
 
+def make_environment(usable: bool) -> None:
+    """Make .venv, or mend what an interrupted start has left there."""
+    keep = usable and not (VENV / "installed").exists()  # which an earlier version of this file wrote
+    command = [sys.executable, "-m", "venv", *([] if keep else ["--clear"]), str(VENV)]
+    made = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    stop_after(made.returncode and made.stdout + made.stderr)
+
+
+def drop_headers() -> None:
+    """Remove 0.3 GB of TensorFlow's that serve only those who extend it in C++."""
+    for packages in (*VENV.glob("lib/python*/site-packages"), *VENV.glob("Lib/site-packages")):
+        shutil.rmtree(str(packages / "tensorflow" / "include"), ignore_errors=True)
+
+
 def install(wanted: str | None) -> None:
-    """Make .venv and install the pins into it, unless that was done and nothing has changed since."""
+    """Make .venv and install a learner's pins into it, unless that was done and nothing has changed since."""
     usable = PYTHON.exists() and not subprocess.run([str(PYTHON), "-V"], capture_output=True).returncode
-    done = STAMP.read_text("utf-8") if usable and STAMP.exists() else ""
+    stamp = VENV / "ready"
+    done = stamp.read_text("utf-8") if usable and stamp.exists() else ""
     wanted = wanted or done.partition(" ")[2] or "auto"
-    if done and done == f"{fingerprint()} {wanted}":
+    if done and done == f"{fingerprint('requirements.txt')} {wanted}":
         return
     check_machine()
-    print(f"Setting up {VENV}: some minutes the first time, seconds after that.", flush=True)
-    STAMP.unlink(missing_ok=True)  # an installation that is cut off leaves none
+    print(f"Setting up {VENV}: a minute or some the first time, seconds after that.", flush=True)
+    stamp.unlink(missing_ok=True)  # an installation that is cut off leaves none
     if not done:
-        command = [sys.executable, "-m", "venv", *([] if usable else ["--clear"]), str(VENV)]
-        made = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
-        stop_after(made.returncode and made.stdout + made.stderr)
+        make_environment(usable)
     LOG.write_text("", encoding="utf-8")
-    stop_after(pip("install", "-r", "requirements.txt", *torch_build(wanted)))
-    stop_after(pip("install", "--no-deps", "--no-build-isolation", "-e", "."))
-    STAMP.write_text(f"{fingerprint()} {wanted}", encoding="utf-8")
+    failure = pip(UV)
+    if re.search(NO_SPACE + "|" + NO_NETWORK, failure):
+        stop_after(failure)
+    torch = torch_build(wanted)
+    stop_after(add("--no-deps", "-r", "requirements.txt", *torch))
+    if "!=" in "".join(torch):
+        stop_after(add(*torch, "-c", "requirements.txt"))  # CUDA's own libraries, which no pin names
+    stop_after(add("--no-deps", "--no-build-isolation", "-e", "."))
+    drop_headers()
+    stamp.write_text(f"{fingerprint('requirements.txt')} {wanted}", encoding="utf-8")
     print(f"\r{'Everything is installed.':78}", flush=True)
+
+
+def install_more(kind: str) -> None:
+    """Install what teachers or developers need beside a learner's pins, unless that was done."""
+    pins, stamp = f"requirements/{kind}.txt", VENV / f"ready-{kind}"
+    if stamp.exists() and stamp.read_text("utf-8") == fingerprint(pins):
+        return
+    print(f"Adding what {pins} names.", flush=True)
+    stop_after(add("--no-deps", "-r", pins))
+    stamp.write_text(fingerprint(pins), encoding="utf-8")
 
 
 def main() -> None:
@@ -128,10 +202,16 @@ def main() -> None:
         sys.exit(print(__doc__))
     if not options.here:
         install(options.torch)
+        if command in MORE_PINS:
+            install_more(MORE_PINS[command])
+    elif command == "test" and not find_spec("xdist"):
+        sys.exit("The tests need more: run `python -m pip install --no-deps -r requirements/dev.txt`, then this again.")
+    if command == "test" and rest[:1] == ["quick"]:
+        rest[:1] = ["-m", "quick"]
     python = sys.executable if options.here else str(PYTHON)
-    modules = {"lab": ["tools.jupyter"], "run": ["tools.repo.notebooks", "--no-store"], "help": ["utils", "-h"]}
+    modules = {"lab": ["tools.jupyter"], "run": ["tools.repo.notebooks", "--no-store"], "help": ["tools", "-h"]}
     modules["test"] = ["pytest", "-n2", "--dist=loadscope"]
-    line = [python, "-m", *modules.get(command, ["utils", command]), *rest]
+    line = [python, "-m", *modules.get(command, ["tools", command]), *rest]
     os.environ.setdefault("PYTHONUTF8", "1")
     os.chdir(ROOT if command in ("test", "lab") else ".")
     if os.name != "nt":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 # A project of one page, with a build backend of its own, so that nothing is fetched.
@@ -56,4 +57,21 @@ def make_wheel(folder: Path, package: str, version: str, files: dict[str, str], 
         for name, text in files.items():
             wheel.writestr(name, text)
         wheel.writestr(f"{stem}.dist-info/RECORD", "\n".join([*record, f"{stem}.dist-info/RECORD,,"]))
+    return path
+
+
+def wheel_of_uv(folder: Path) -> Path | None:
+    """Write the uv that is installed here as a wheel again, so that nothing is fetched; None where there is none."""
+    try:
+        uv = distribution("uv")
+    except PackageNotFoundError:
+        return None
+    info = f"uv-{uv.version}"
+    path = folder / f"{info}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file in uv.files or []:
+            name = f"{info}.data/scripts/{file.name}" if "bin" in file.parts or "Scripts" in file.parts else str(file)
+            if file.suffix != ".pyc" and file.name not in ("RECORD", "INSTALLER", "REQUESTED"):
+                wheel.write(file.locate(), name)
+        wheel.writestr(f"{info}.dist-info/RECORD", "")
     return path

@@ -95,13 +95,12 @@ PINS = ROOT / "requirements.txt"
 NEEDED = {
     "accelerate": "accelerate",
     "bitsandbytes": "bitsandbytes",
-    "fpdf": "fpdf2",
     "gguf": "gguf",
+    "google_crc32c": "google-crc32c",
     "gpt_2_simple": "gpt-2-simple",
     "gradio": "gradio",
     "httpx2": "httpx2",
     "omegaconf": "omegaconf",
-    "otter": "otter-grader",
     "peft": "peft",
     "psutil": "psutil",
     "pypdf": "pypdf",
@@ -109,6 +108,7 @@ NEEDED = {
     "tokenizers": "tokenizers",
     "torchao": "torchao",
     "transformers": "transformers",
+    "tyro": "tyro",
     "xllamacpp": "xllamacpp",
 }
 KEPT = ("torch", "numpy", "tensorflow")  # Colab's own builds: another one would break its kernel or its GPU

@@ -237,7 +237,7 @@ def test_quantization_runs_at_a_tiny_shape_without_its_peer(trained_folder):
     json.dumps(report.to_json(found))
 
 
-@pytest.mark.skipif(not gptqmodel_python(), reason="gptqmodel (the extra gpu-quant) is not installed")
+@pytest.mark.skipif(not gptqmodel_python(), reason="gptqmodel (requirements/gptqmodel.txt) is not installed")
 def test_gptqmodel_quantizes_the_same_weights_with_the_same_rows(tmp_path, trained_folder):
     rows = torch.randint(50257, (4, 24), generator=torch.Generator().manual_seed(0))
     seconds = quantize_there(with_tokenizer(trained_folder), rows.tolist(), quantization.peer_grid(), tmp_path / "q")

@@ -207,7 +207,7 @@ def test_packed_tensors_that_nobody_describes_are_refused(folder):
 # gptqmodel, in a process of its own; GPTQMODEL_PYTHON may name another environment that has it
 
 PYTHON = os.environ.get("GPTQMODEL_PYTHON") or (sys.executable if find_spec("gptqmodel") else None)
-needs_gptqmodel = pytest.mark.skipif(not PYTHON, reason="gptqmodel (the extra gpu-quant) is not installed")
+needs_gptqmodel = pytest.mark.skipif(not PYTHON, reason="gptqmodel (requirements/gptqmodel.txt) is not installed")
 
 READ = """
 import sys, torch

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from wheels import BACKEND, COMMANDS, PYPROJECT, make_wheel
+from wheels import BACKEND, COMMANDS, PYPROJECT, make_wheel, wheel_of_uv
 
 from utils.files.places import ROOT
 
@@ -24,20 +25,21 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path, self.wheels = path, path.parent / "wheels"  # pip splits PIP_FIND_LINKS at spaces
         self.wheels.mkdir()
-        (path / "utils").mkdir(parents=True)
-        (path / "utils" / "__init__.py").write_text("", encoding="utf-8")
-        (path / "utils" / "__main__.py").write_text(COMMANDS, encoding="utf-8")
+        for name in ("tools", "requirements"):
+            (path / name).mkdir(parents=True)
+        (path / "tools" / "__init__.py").write_text("", encoding="utf-8")
+        (path / "tools" / "__main__.py").write_text(COMMANDS, encoding="utf-8")
         (path / "course.py").write_bytes(LAUNCHER.read_bytes())
         (path / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
         (path / "backend.py").write_text(BACKEND, encoding="utf-8")
         self.require("torch==9.9.9")
 
-    def require(self, *lines: str) -> None:
-        (self.path / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    def require(self, *lines: str, pins: str = "requirements.txt") -> None:
+        (self.path / pins).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess:
         """Start the launcher with pip confined to the local wheels, unless `settings` say otherwise."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "COURSE_"))}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "COURSE_", "UV_"))}
         local = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels)}
         command = [sys.executable, "course.py", *words]
         env = {**kept, **local, **settings}
@@ -47,15 +49,33 @@ class Folder:
 
     @property
     def stamp(self) -> Path:
-        return self.path / ".venv" / "installed"
+        return self.path / ".venv" / "ready"
+
+    @property
+    def log(self) -> str:
+        return (self.path / ".venv" / "install.log").read_text(encoding="utf-8")
+
+    def python(self, code: str) -> str:
+        """Run code in the environment that the launcher made, and return what it prints."""
+        python = self.path / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        return subprocess.check_output([python, "-c", code], cwd=self.path, encoding="utf-8").strip()
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory) -> Folder:
-    """A folder that was set up once; its tests run in the order in which they stand here."""
+BUILDS = {"9.9.9": "BUILD = 'cuda'", "9.9.9+cpu": "BUILD = 'cpu'"}
+
+
+@pytest.fixture(scope="module", params=["uv", "pip"])
+def ready(request, tmp_path_factory) -> Folder:
+    """A folder that was set up once, with uv or where there is none; its tests run in the order in which they stand."""
     folder = Folder(tmp_path_factory.mktemp("ready") / "a folder with spaces")
-    make_wheel(folder.wheels, "torch", "9.9.9", {"torch.py": "BUILD = 'cuda'"})
-    make_wheel(folder.wheels, "torch", "9.9.9+cpu", {"torch.py": "BUILD = 'cpu'"})
+    if request.param == "uv" and wheel_of_uv(folder.wheels) is None:
+        pytest.skip("uv is not installed here: it comes with requirements/dev.txt")
+    for version, text in BUILDS.items():
+        make_wheel(
+            folder.wheels, "torch", version, {"torch.py": text}, ("cuda-library==1.0",) if "+" not in version else ()
+        )
+    make_wheel(folder.wheels, "cuda-library", "1.0", {"cuda_library.py": ""})
+    folder.installer = request.param
     folder.first = folder.run("chat", "small", "--top-k", "5")
     return folder
 
@@ -65,6 +85,12 @@ def test_first_start_sets_up_and_hands_the_command_over(ready):
     assert "Setting up" in ready.first.stdout
     assert "ran ['chat', 'small', '--top-k', '5']" in ready.first.stdout
     assert str(ready.path / ".venv") in ready.first.stdout
+
+
+def test_uv_installs_where_it_is_to_be_had(ready):
+    by_pip = re.findall(r"Successfully installed (.+)", ready.log)
+    assert by_pip[1:] == ([] if ready.installer == "uv" else by_pip[1:]), "pip brings uv, and uv the rest"
+    assert ("Installed 1 package" in ready.log) is (ready.installer == "uv")
 
 
 @pytest.mark.skipif(not CHOOSES_TORCH, reason="the choice is for Linux without an NVIDIA GPU")
@@ -84,13 +110,31 @@ def test_changed_pins_are_installed(ready):
     make_wheel(ready.wheels, "extra", "1.0", {"extra.py": ""})
     ready.require("torch==9.9.9", "extra==1.0")
     assert "Setting up" in ready.run("chat").stdout
-    python = ready.path / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    subprocess.run([python, "-c", "import extra"], check=True, cwd=ready.path)
+    assert ready.python("import extra; print(extra.__name__)") == "extra"
+
+
+def test_what_a_teacher_and_a_developer_need_comes_with_their_commands_once(ready):
+    for package, pins in (("grader", "teach"), ("xdist", "dev")):
+        make_wheel(ready.wheels, package, "1.0", {f"{package}.py": ""})
+        ready.require(f"{package}==1.0", pins=f"requirements/{pins}.txt")
+    find = "from importlib.util import find_spec; print(*[n for n in ('grader', 'xdist') if find_spec(n)])"
+    assert ready.run("chat").returncode == 0 and ready.python(find) == ""
+    assert "requirements/teach.txt" in ready.run("class", "grade").stdout and ready.python(find) == "grader"
+    again = ready.run("class", "grade", PIP_FIND_LINKS="")
+    assert "ran ['class', 'grade']" in again.stdout and "requirements" not in again.stdout
+    ready.run("test")  # there is no pytest here: what counts is what was installed
+    assert ready.python(find) == "grader xdist"
+
+
+def test_nothing_is_compiled_that_may_never_be_imported(ready):
+    packages = Path(ready.python("import torch; print(torch.__file__)")).parent
+    assert list(packages.glob("torch*/**/*.pyc")) == [] == list(packages.glob("__pycache__/cuda_library*"))
 
 
 @pytest.mark.skipif(not CHOOSES_TORCH, reason="the choice is for Linux without an NVIDIA GPU")
 def test_the_large_build_is_taken_when_asked_for_and_remembered(ready):
     assert "torch cuda" in ready.run("chat", "--torch", "cuda").stdout
+    assert ready.python("import cuda_library; print(1)") == "1"  # which no pin names
     later = ready.run("chat")
     assert "torch cuda" in later.stdout and "Setting up" not in later.stdout
     assert "torch cpu" in ready.run("chat", "--torch=cpu").stdout
@@ -107,8 +151,7 @@ def test_failed_installation_shows_pips_words_and_leaves_no_stamp(ready):
 
 
 def test_an_environment_whose_python_is_gone_is_made_anew(ready):
-    python = ready.path / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    python.unlink()
+    (ready.path / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")).unlink()
     again = ready.run("chat")
     assert "Setting up" in again.stdout and "ran ['chat']" in again.stdout, again.stderr
 
@@ -116,7 +159,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(ready):
 @pytest.mark.skipif(not CHOOSES_TORCH, reason="the choice is for Linux without an NVIDIA GPU")
 def test_cuda_is_never_downloaded_unasked(tmp_path):
     folder = Folder(tmp_path / "course")
-    make_wheel(folder.wheels, "torch", "9.9.9", {"torch.py": "BUILD = 'cuda'"})
+    make_wheel(folder.wheels, "torch", "9.9.9", {"torch.py": BUILDS["9.9.9"]})
     refused = folder.run("chat")
     assert refused.returncode == 1 and not folder.stamp.exists()
     assert "no NVIDIA GPU" in refused.stderr and "--torch cuda" in refused.stderr
@@ -138,6 +181,19 @@ def test_here_uses_the_running_python_and_installs_nothing(tmp_path):
     done = folder.run("chat", "--here")
     assert done.returncode == 0 and f"prefix {sys.prefix}" in done.stdout
     assert not (folder.path / ".venv").exists()
+
+
+def test_tests_say_what_a_given_python_lacks(tmp_path):
+    folder = Folder(tmp_path / "course")
+    (folder.path / "xdist.py").write_text("raise ImportError", encoding="utf-8")
+    code = "import sys, runpy; sys.modules['xdist'] = None; sys.argv = ['course.py', 'test', '--here']; "
+    done = subprocess.run(
+        [sys.executable, "-c", code + "runpy.run_path('course.py', run_name='__main__')"],
+        cwd=folder.path,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 1 and "requirements/dev.txt" in done.stderr
 
 
 def test_help_installs_nothing(tmp_path):
@@ -181,8 +237,56 @@ def test_what_pip_says_becomes_one_sentence(course, said, sentence):
 def test_full_disk_is_noticed_beforehand(course, monkeypatch):
     usage = course.shutil.disk_usage(ROOT)
     monkeypatch.setattr(course.shutil, "disk_usage", lambda path: usage._replace(free=10**9))
-    with pytest.raises(SystemExit, match="The disk has 1.0 GB free and [26] are needed"):
+    with pytest.raises(SystemExit, match="The disk has 1.0 GB free and [24] are needed"):
         course.check_machine()
+
+
+def test_an_installer_that_may_not_run_is_a_failure_and_no_crash(course, monkeypatch, tmp_path):
+    monkeypatch.setattr(course, "LOG", tmp_path / "install.log")
+    assert "not_there" in course.run(str(tmp_path / "not_there"))
+
+
+PIP_SAYS = """
+:env:.cert='/school/root.pem'
+:env:.find-links='/one /two'
+global.cert='/old.pem'
+global.extra-index-url='https://a/simple\\nhttps://b/simple'
+global.index-url='https://mirror/simple'
+global.timeout='60'
+install.no-index='false'
+install.trusted-host='mirror'
+""".strip()
+
+
+def test_uv_is_told_what_pip_is_told(course, monkeypatch):
+    said = subprocess.CompletedProcess([], 0, stdout=PIP_SAYS)
+    monkeypatch.setattr(course.subprocess, "run", lambda *words, **settings: said)
+    for name in [name for name in os.environ if name.startswith("UV_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UV_INDEX", "https://mine/simple")  # who speaks to uv is heard
+    monkeypatch.setenv("SSL_CERT_FILE", "/conda.pem")  # which conda sets for everybody
+    assert course.uv_settings() == {
+        "UV_DEFAULT_INDEX": "https://mirror/simple",
+        "UV_FIND_LINKS": "/one,/two",
+        "UV_NO_INDEX": "false",
+        "UV_INSECURE_HOST": "mirror",
+        "SSL_CERT_FILE": "/school/root.pem",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_SYSTEM_CERTS": "1",
+    }
+
+
+def test_quick_is_a_mark_of_pytest(course, monkeypatch):
+    lines = []
+    monkeypatch.setattr(course.sys, "argv", ["course.py", "test", "quick", "--here", "-x"])
+    monkeypatch.setattr(course.os, "name", "posix")
+    monkeypatch.setattr(course.os, "execv", lambda python, line: lines.append(line))
+    monkeypatch.setattr(course.os, "chdir", lambda folder: None)
+    monkeypatch.setattr(course, "find_spec", lambda name: name)
+    with pytest.raises(SystemExit):
+        monkeypatch.setattr(course.subprocess, "call", lambda line: 0)
+        course.main()
+    assert lines[0][1:] == ["-m", "pytest", "-n2", "--dist=loadscope", "-m", "quick", "-x"]
 
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 9), (3, 10), (3, 14)])
@@ -200,7 +304,7 @@ def test_old_pythons_can_read_the_launcher_far_enough_to_say_so():
 
 def test_launcher_is_short_and_needs_the_standard_library_only():
     text = LAUNCHER.read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 150
+    assert len(text.splitlines()) < 230
     nodes = list(ast.walk(ast.parse(text)))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}

@@ -27,13 +27,19 @@ def pack(tmp_path_factory) -> Path:
     """A pack of a tiny course, made with an index of tiny wheels."""
     place = tmp_path_factory.mktemp("school")
     course, index = place / "clone", place / "index"
-    for folder in (course / "utils", course / "exercises" / "solutions", course / "labs" / "solutions", index):
+    for folder in (
+        course / "utils",
+        course / "tools",
+        course / "exercises" / "solutions",
+        course / "labs" / "solutions",
+        index,
+    ):
         folder.mkdir(parents=True)
     files = {
         "pyproject.toml": PYPROJECT,
         "backend.py": BACKEND,
         "utils/__init__.py": "",
-        "utils/__main__.py": COMMANDS,
+        "tools/__main__.py": COMMANDS,
         "requirements.txt": f"extra==1.0\ntorch=={version('torch').partition('+')[0]}\n",
         "exercises/solutions/01.ipynb": "secret",
         "labs/solutions/06.py": "secret",
@@ -48,6 +54,8 @@ def pack(tmp_path_factory) -> Path:
     make_wheel(index, "extra", "1.0", {"extra.py": ""})
     make_wheel(index, "torch", version("torch"), {"torch.py": "BUILD = 'from the pack'"})
     make_wheel(index, "pip", "99.0", {"pip.py": ""})
+    if uv := class_pack.installed_uv():
+        make_wheel(index, *uv[0].split("=="), {"uv.py": "raise SystemExit('this uv does not run here')"})
     patch = pytest.MonkeyPatch()
     patch.setattr(class_pack, "ROOT", course)
     patch.setenv("PIP_NO_INDEX", "1")
@@ -81,10 +89,10 @@ def test_a_laptop_without_an_index_installs_and_starts_from_the_stick(pack, tmp_
     done = start(pack, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "torch from the pack" in done.stdout and str(tmp_path / "course" / ".venv") in done.stdout
-    before = (tmp_path / "course" / ".venv" / "installed").stat().st_mtime_ns
+    before = (tmp_path / "course" / ".venv" / "ready").stat().st_mtime_ns
     again = start(pack, tmp_path)  # nothing is copied or installed twice
     assert again.returncode == 0 and "Setting up" not in again.stdout
-    assert (tmp_path / "course" / ".venv" / "installed").stat().st_mtime_ns == before
+    assert (tmp_path / "course" / ".venv" / "ready").stat().st_mtime_ns == before
 
 
 def test_a_laptop_fetches_the_pack_from_the_teachers_machine(pack, tmp_path):

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tools.classroom.pack_start import MANIFEST, is_whole
@@ -62,11 +62,21 @@ def copy_course(target: Path) -> None:
 
 def fetch_wheels(target: Path) -> None:
     """Gather wheels of all pinned packages, in the build of torch that is installed here, and of what installs them."""
-    torch = f"torch=={version('torch')}"
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "-w", str(target), "-r", str(ROOT / "requirements.txt")]
-    done = subprocess.run([*command, torch, "pip"], capture_output=True, encoding="utf-8", errors="replace", cwd=ROOT)
-    if done.returncode:
-        raise CourseError(f"The packages could not be fetched:\n{(done.stderr or done.stdout)[-1500:]}")
+    torch, pins = f"torch=={version('torch')}", str(ROOT / "requirements.txt")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "-w", str(target)]
+    # the pins name all that is needed, but for what a CUDA build of torch brings
+    for wanted in (["--no-deps", "-r", pins, torch, "pip", *installed_uv()], [torch, "-c", pins]):
+        done = subprocess.run([*command, *wanted], capture_output=True, encoding="utf-8", errors="replace", cwd=ROOT)
+        if done.returncode:
+            raise CourseError(f"The packages could not be fetched:\n{(done.stderr or done.stdout)[-1500:]}")
+
+
+def installed_uv() -> list[str]:
+    """Return the uv that installed the pins here, which is what a learner's course.py asks for; nothing without one."""
+    try:
+        return [f"uv=={version('uv')}"]
+    except PackageNotFoundError:
+        return []
 
 
 def fetch_weights(sizes: list[str], target: Path) -> None:
