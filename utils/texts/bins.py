@@ -1,29 +1,29 @@
-"""Documents to token files on disk: train.bin and validate.bin, made once for each text and tokenizer."""
+"""Tokenized datasets on disk: train.bin and validate.bin (uint16), cached by content, tokenizer and settings.
+
+Lesson 09 writes one by hand. All files come whole, or the old ones stay.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from utils.errors import CourseError
-from utils.texts.corpus import DROPPED, Corpus
-from utils.texts.corpus import BinSettings as BinSettings
+from utils.files.whole_files import write_whole
+from utils.texts.corpus import BinSettings, Corpus
 from utils.texts.records import Document, ReadReport
 from utils.texts.splitting import split_inside
 from utils.tokenizer import META, CharTokenizer, Tokenizer
 
 LAYOUT = 2  # goes up when the same text would be written differently, so that old files are made again
-
-
 SIDES = ("train", "validate")
+DROPPED = "dropped.csv"  # what was left out, beside the token files
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,22 @@ def tokenize_to_bin(
     meta.json beside them holds a key of texts, tokenizer and settings: when it fits, nothing is done again.
     """
     out_folder = Path(out_folder)
-    corpus = Corpus(source, settings, out_folder / DROPPED)
+    corpus = Corpus(source, settings)
     _check(corpus.source, out_folder, tokenizer)
-    chosen, note = corpus.plan()
+    try:
+        chosen, note = corpus.plan()
+    finally:
+        corpus.report.save(out_folder / DROPPED)
     identity = json.dumps([LAYOUT, corpus.content, tokenizer.describe(), asdict(settings)])
     key = hashlib.sha256(identity.encode("utf-8")).hexdigest()
-    meta = _current_meta(out_folder, key)
-    cached = meta is not None
-    if meta is None:
-        with _explain_disk_errors(out_folder):
-            sides = _write_bins(corpus, chosen, tokenizer, out_folder)
-            meta = {**tokenizer.describe(), "key": key, "note": note, "cleaned": corpus.cleaned, **sides}
-            _write_atomic(out_folder / META, json.dumps(meta).encode("utf-8"))
-    paths = (out_folder / f"{side}.bin" for side in SIDES)
-    counts = (meta[side]["tokens"] for side in SIDES)
-    return Bins(*paths, *counts, note, cached, corpus.report, meta["cleaned"])
+    found = _current_meta(out_folder, key)
+    meta = found or _write_bins(corpus, chosen, tokenizer, out_folder)
+    if not found:
+        meta = {**tokenizer.describe(), "key": key, "note": note, "cleaned": corpus.cleaned, **meta}
+        write_whole(out_folder / META, lambda file: file.write(json.dumps(meta).encode("utf-8")))
+    train, validate = (out_folder / f"{side}.bin" for side in SIDES)
+    counts = meta["train"]["tokens"], meta["validate"]["tokens"]
+    return Bins(train, validate, *counts, note, found is not None, corpus.report, meta["cleaned"])
 
 
 def _check(source: Path | list[Document], out_folder: Path, tokenizer: Tokenizer | CharTokenizer) -> None:
@@ -78,111 +79,70 @@ def _check(source: Path | list[Document], out_folder: Path, tokenizer: Tokenizer
         raise CourseError(f"{out_folder} lies inside {source}, which is read. Choose a folder outside it.")
 
 
-class _BinWriter:
-    """Collects tokens in a file beside its destination, and takes its place only when all went well."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.temporary = path, path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        self.file = self.temporary.open("wb")
-        self.digest, self.count = hashlib.sha256(), 0
-
-    def write(self, values: Sequence[int], kind: str = "<u2") -> None:
-        raw = np.asarray(values, dtype=kind).tobytes()
-        self.file.write(raw)
-        self.digest.update(raw)
-        self.count += len(values)
-
-    def close(self) -> str:
-        """Have it on disk and return its hash."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.file.close()
-        return self.digest.hexdigest()
-
-
 class _Side:
     """One token file, and what is learned of it beside it when there are questions with answers."""
 
-    def __init__(self, path: Path, tokenizer: Tokenizer | CharTokenizer, with_learned: bool) -> None:
-        self.tokenizer, self.documents, self.last = tokenizer, 0, ("", 0)
-        self.tokens = _BinWriter(path)
-        self.learned = _BinWriter(learned_path(path)) if with_learned else None
-
-    @property
-    def writers(self) -> list[_BinWriter]:
-        return [self.tokens, *([self.learned] if self.learned else [])]
+    def __init__(self, tokenizer: Tokenizer | CharTokenizer, tokens: IO[bytes], learned: IO[bytes] | None) -> None:
+        self.tokenizer, self.tokens, self.learned = tokenizer, tokens, learned
+        self.documents, self.last = 0, ("", 0)
 
     def add(self, document: Document, text: str) -> None:
         """Write end-of-text between documents and behind answers; a chunk that goes on where one ended needs none."""
         goes_on = document.part and self.last == (document.name, document.part - 1)
         end = [self.tokenizer.end_of_text]
         if self.documents and not self.learned and not goes_on:
-            self.tokens.write(end)
+            self._write(end, True)
+        try:
+            for ids in self.tokenizer.encode_parts(document.prompt if self.learned else ""):
+                self._write(ids, False)
+            for ids in self.tokenizer.encode_parts(text):
+                self._write(ids, True)
+        except CourseError as error:
+            raise CourseError(f"{document.name}: {error}") from None
         if self.learned:
-            for ids in self.tokenizer.encode_parts(document.prompt):
-                self._write(ids, 0)
-        for ids in self.tokenizer.encode_parts(text):
-            self._write(ids, 1)
-        if self.learned:
-            self._write(end, 1)
+            self._write(end, True)
         self.documents += not goes_on
         self.last = (document.name, document.part)
 
-    def _write(self, ids: list[int], is_learned: int) -> None:
-        self.tokens.write(ids)
+    def _write(self, ids: Sequence[int], is_learned: bool) -> None:
+        self.tokens.write(np.asarray(ids, dtype="<u2").tobytes())
         if self.learned:
-            self.learned.write([is_learned] * len(ids), "u1")
-
-    def close(self) -> dict[str, Any]:
-        found = {"tokens": self.tokens.count, "documents": self.documents, "sha256": self.tokens.close()}
-        return found | ({"learned_sha256": self.learned.close()} if self.learned else {})
+            self.learned.write(bytes([is_learned]) * len(ids))
 
 
 def _write_bins(
     corpus: Corpus, chosen: set[int], tokenizer: Tokenizer | CharTokenizer, folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """Write all files, or none: on any error the old ones stay and no temporary file does."""
-    planned, sides = corpus.content, []
-    asked = corpus.settings.instructions
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for side in SIDES:
-            sides.append(_Side(folder / f"{side}.bin", tokenizer, asked))
+    """Write all files, and return for each side how much is in it, with hashes."""
+    planned, asked = corpus.content, corpus.settings.instructions
+    bins = [folder / f"{side}.bin" for side in SIDES]
+    learned = [learned_path(path) for path in bins]
+    found: dict[str, dict[str, Any]] = {}
+
+    def write(*files: IO[bytes]) -> None:
+        sides = [_Side(tokenizer, file, files[2 + index] if asked else None) for index, file in enumerate(files[:2])]
         for index, document in enumerate(corpus.documents()):
-            for side, text in _parts(index, document.text, chosen, corpus.settings.fraction):
-                _add(sides[side], document, text)
+            for number, text in _parts(index, document.text, chosen, corpus.settings.fraction):
+                sides[number].add(document, text)
         if corpus.content != planned:
             raise CourseError("the text changed while it was being read. Run this again when it is at rest.")
-        found = {name: side.close() for name, side in zip(SIDES, sides, strict=True)}
-        for side in sides:
-            if not asked:
-                learned_path(side.tokens.path).unlink(missing_ok=True)  # of an earlier text
-            for writer in side.writers:
-                writer.temporary.replace(writer.path)
-        return found
-    finally:
-        for writer in [writer for side in sides for writer in side.writers]:
-            with suppress(OSError):  # a full disk is reported once, where writing failed
-                writer.file.close()
-            writer.temporary.unlink(missing_ok=True)
+        for name, side in zip(SIDES, sides, strict=True):
+            found[name] = {"tokens": side.tokens.tell() // 2, "documents": side.documents}
+
+    _write_together([*bins, *learned] if asked else bins, write)
+    for name, path, marks in zip(SIDES, bins, learned, strict=True):
+        if not asked:
+            marks.unlink(missing_ok=True)  # of an earlier text
+        found[name] |= {"sha256": _sha256(path), "learned_sha256": _sha256(marks)}
+    return found
 
 
-@contextmanager
-def _explain_disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CourseError(
-            f"the tokens can't be written to {folder} ({error.strerror}). Free some space there, close what "
-            "still uses its files, or choose another folder."
-        ) from None
-
-
-def _add(side: _Side, document: Document, text: str) -> None:
-    try:
-        side.add(document, text)
-    except CourseError as error:
-        raise CourseError(f"{document.name}: {error}") from None
+def _write_together(paths: Sequence[Path], write: Callable[..., None], *files: IO[bytes]) -> None:
+    """Write several files as one: none takes its place before all of them are on disk."""
+    if not paths:
+        write(*files)
+    else:
+        write_whole(paths[0], lambda file: _write_together(paths[1:], write, *files, file))
 
 
 def _parts(index: int, text: str, chosen: set[int], fraction: float) -> list[tuple[int, str]]:
@@ -190,15 +150,6 @@ def _parts(index: int, text: str, chosen: set[int], fraction: float) -> list[tup
     if chosen:
         return [(int(index in chosen), text)]
     return list(enumerate(split_inside(text, fraction))) if index == 0 else []  # the others are copies
-
-
-def _write_atomic(path: Path, raw: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(raw)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _current_meta(folder: Path, key: str) -> dict[str, Any] | None:

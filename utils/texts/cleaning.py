@@ -1,6 +1,7 @@
-"""Cleaning in steps that are counted: what each step finds, what it becomes, and what it can break.
+"""Text cleaning in counted steps: mojibake, hyphenation, page headers, control characters, blank lines.
 
-A step can make work for another, so all of them run until none finds anything: cleaning twice is cleaning once.
+What each step finds, what that becomes, and what it can break, is in lesson 09. A step can make work for another,
+so all of them run until none finds anything: cleaning twice is cleaning once.
 """
 
 from __future__ import annotations
@@ -13,11 +14,7 @@ from collections.abc import Callable, Sequence
 from utils.errors import CourseError
 
 START = re.compile(r"^\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK\b[^\n]*\n?", re.MULTILINE)
-
-
 END = re.compile(r"(?mi)^(?:\*\*\* ?END OF (?:THE|THIS) |End of (?:the )?)PROJECT GUTENBERG(?: EBOOK|'S )")
-
-
 FEWEST_PAGES, REPEATED = 3, 0.6  # a line is a header when so large a part of so many pages begins or ends with it
 
 
@@ -31,11 +28,7 @@ def _byte_behind() -> dict[str, int]:
 
 
 BEHIND = _byte_behind()
-
-
 NEXT = "".join(re.escape(character) for character, byte in BEHIND.items() if byte < 0xC0)
-
-
 MOJIBAKE = re.compile(f"[ÂÃ][{NEXT}]|[à-ï][{NEXT}]{{2}}|[ð-ô][{NEXT}]{{3}}")  # UTF-8 of 2, 3 and 4 bytes, misread
 
 
@@ -113,10 +106,7 @@ CLEANING: dict[str, Callable[[str], tuple[str, int]]] = {  # in this order: page
     "hyphens": _sub(r"(?<=[^\W\d_])(?:-\n|\xad\n?)(?=[a-zà-öø-ÿ])", ""),
 }
 
-
 GENTLE = ("line endings", "control characters", "no-break spaces", "trailing spaces", "blank lines")  # harm nothing
-
-
 ALL = tuple(CLEANING)
 
 

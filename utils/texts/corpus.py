@@ -1,4 +1,7 @@
-"""A corpus: documents of files or a list, cleaned, without duplicates, cut as asked, streamed as often as needed."""
+"""A corpus: documents of files or a list, cleaned, deduplicated, chunked, and streamed as often as needed.
+
+Two passes: the first decides which documents validate, the second is tokenized (lesson 09).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,6 @@ from utils.texts.instructions import as_instruction
 from utils.texts.reading import stream_documents, stream_records
 from utils.texts.records import Document, Errors, ReadReport
 from utils.texts.splitting import chunks, plan_split
-
-DROPPED = "dropped.csv"  # what was left out, beside the token files
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,14 @@ class BinSettings:
 class Corpus:
     """One source of documents; after each pass, report, cleaned and content describe what was found."""
 
-    def __init__(
-        self, source: str | Path | Iterable[Document], settings: BinSettings = BinSettings(), log: Path | None = None
-    ) -> None:
+    def __init__(self, source: str | Path | Iterable[Document], settings: BinSettings = BinSettings()) -> None:
         self.source = Path(source) if isinstance(source, (str, Path)) else list(source)
         self.settings = settings
-        self.report, self.cleaned, self.content = ReadReport(log=log), Counter(), ""
+        self.report, self.cleaned, self.content = ReadReport(), Counter[str](), ""
 
     def plan(self) -> tuple[set[int], str]:
         """Return which documents validate, by their number, and a note on it."""
-        keys, sizes = [], []
+        settings, keys, sizes = self.settings, [], []
         for document in self.documents():
             keys.append(text_key(document.prompt + document.text))
             sizes.append(len(document.prompt) + len(document.text))
@@ -65,53 +64,47 @@ class Corpus:
             raise CourseError(
                 f"no text was found: all {self.report.dropped:,} documents were left out, the first, {where}: {reason}."
             )
-        chosen, note = plan_split(keys, sizes, self.settings.fraction, self.settings.seed)
-        if self.settings.instructions and not chosen:
+        chosen, note = plan_split(keys, sizes, settings.fraction, settings.seed)
+        if settings.instructions and not chosen:
             raise CourseError("one question with its answer was found, expected two different ones or more. Add some.")
-        if self.settings.split == "chunks":
-            note = note.replace("split by document", f"split by chunks of {self.settings.chunk:,} characters")
+        if settings.split == "chunks":
+            note = note.replace("split by document", f"split by chunks of {settings.chunk:,} characters")
         return chosen, note
 
     def documents(self) -> Iterator[Document]:
         """Yield the documents as they will be tokenized."""
         settings = self.settings
-        self.report.start_again()
-        self.cleaned = Counter(dict.fromkeys(settings.steps, 0)) if settings.clean else Counter()
+        self.report = ReadReport()
+        self.cleaned = Counter(dict.fromkeys(settings.steps, 0) if settings.clean else {})
         seen = Duplicates(settings.near if settings.dedupe == "near" else None)
         digest = hashlib.sha256()
         for document in self._found():
             for text in (document.prompt, document.text):
                 raw = text.encode("utf-8", errors="surrogatepass")
                 digest.update(f"{len(raw)}:".encode() + raw)
-            document = self._clean(document)
+            document = replace(document, prompt=self._clean(document.prompt), text=self._clean(document.text))
             if not document.text.strip():
                 self.report.skip(document.name, "empty")
-                continue
-            if settings.dedupe and (like := seen.add(document)):
+            elif settings.dedupe and (like := seen.add(document)):
                 self.report.skip(document.name, str(like))
-                continue
-            self.report.count(document)
-            yield from chunks(document, settings.chunk) if settings.split == "chunks" else (document,)
-        self.report.close()
+            else:
+                self.report.count(document)
+                yield from chunks(document, settings.chunk) if settings.split == "chunks" else (document,)
         self.content = digest.hexdigest()
 
     def _found(self) -> Iterator[Document]:
+        settings = self.settings
         if not isinstance(self.source, Path):
             yield from self.source
-        elif self.settings.instructions:
-            for record in stream_records(self.source, self.report, self.settings.errors):
-                if document := as_instruction(record, self.settings.columns, self.report):
+        elif settings.instructions:
+            for record in stream_records(self.source, self.report, settings.errors):
+                if document := as_instruction(record, settings.columns, self.report):
                     yield document
         else:
-            yield from stream_documents(self.source, self.report, self.settings.errors, self.settings.columns)
+            yield from stream_documents(self.source, self.report, settings.errors, settings.columns)
 
-    def _clean(self, document: Document) -> Document:
-        if not self.settings.clean:
-            return document
-        cleaned = []
-        for text in (document.prompt, document.text):
+    def _clean(self, text: str) -> str:
+        if self.settings.clean:
             text, counts = clean(text, self.settings.steps)
             self.cleaned.update(counts)
-            cleaned.append(text)
-        prompt, text = cleaned
-        return replace(document, prompt=prompt, text=text)
+        return text

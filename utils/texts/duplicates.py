@@ -1,7 +1,8 @@
-"""Texts that stand twice in a corpus, word for word or nearly, and texts that leaked from one side to the other.
+"""Deduplication by MinHash, and data leakage: texts that stand twice, word for word or nearly, or on both sides.
 
-Near duplicates are found by MinHash: of all phrases in a text only the smallest hashes under many hash
-functions are kept, and two texts agree in as large a part of those as they share of their phrases.
+Lesson 09 builds this by hand (Broder 1997, doi:10.1109/SEQUEN.1997.666900). Of all phrases in a text only the
+smallest hashes under many hash functions are kept, and two texts agree in as large a part of those as they share
+of their phrases.
 """
 
 from __future__ import annotations
@@ -19,11 +20,7 @@ from utils.texts.memorization import Phrases, phrase_hashes
 from utils.texts.records import Document
 
 WORDS = 4  # in one phrase
-
-
 BANDS, ROWS = 32, 4  # texts are compared when all hashes of a band agree: nearly certain above 0.7, rare below 0.2
-
-
 CHANCE = np.random.default_rng(0).integers(1, 2**63, size=(2, BANDS * ROWS), dtype=np.uint64)
 
 
@@ -56,7 +53,7 @@ class Duplicates:
         if key in self.keys:
             return Like(self.names[self.keys[key]], 1.0)
         signature = minhash(text) if self.near is not None else None
-        bands = _bands(signature)
+        bands = [] if signature is None else _bands(signature)
         if like := self._nearest(signature, bands):
             return like
         self.keys[key] = len(self.names)
@@ -68,15 +65,13 @@ class Duplicates:
 
     def _nearest(self, signature: np.ndarray | None, bands: list[bytes]) -> Like | None:
         candidates = sorted({number for band in bands for number in self.bands.get(band, ())})
-        shares = [float((self.signatures[number] == signature).mean()) for number in candidates]
-        if not shares or max(shares) < self.near:
+        shares = [float(np.mean(self.signatures[number] == signature)) for number in candidates]
+        if self.near is None or not shares or max(shares) < self.near:
             return None
         return Like(self.names[candidates[int(np.argmax(shares))]], min(max(shares), 0.99))
 
 
-def _bands(signature: np.ndarray | None) -> list[bytes]:
-    if signature is None:
-        return []
+def _bands(signature: np.ndarray) -> list[bytes]:
     return [bytes([number]) + row.tobytes() for number, row in enumerate(signature.reshape(BANDS, ROWS))]
 
 

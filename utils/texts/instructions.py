@@ -1,4 +1,4 @@
-"""Questions with answers, as a prompt that is given and a text that is learned."""
+"""Instruction data: questions with answers, as a prompt that is given and a completion that is learned (lesson 09)."""
 
 from __future__ import annotations
 

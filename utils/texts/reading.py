@@ -1,6 +1,7 @@
-"""Files to records and documents: TXT, CSV, JSON, JSONL, XML, TFRecord and PDF, one file or folders of them.
+"""Dataset loading: one file or folders of TXT, CSV, JSON, JSONL, XML, TFRecord and PDF to records and documents.
 
-A later format needs one reader, `(source, report) -> records`, and one entry in record_formats.READERS.
+Lesson 09 shows what a reader must not do: drop anything in silence. A later format needs one function,
+`(source, report) -> records`, and one entry in READERS.
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from utils.errors import CourseError
-from utils.texts.cleaning import clean as clean
-from utils.texts.cleaning import text_key as text_key
-from utils.texts.record_formats import READERS
-from utils.texts.records import Document as Document
-from utils.texts.records import Errors, Record, Source, text_of, used_columns
-from utils.texts.records import ReadReport as ReadReport
-from utils.texts.splitting import Split as Split
-from utils.texts.splitting import plan_split as plan_split
-from utils.texts.splitting import split_documents as split_documents
-from utils.texts.splitting import split_inside as split_inside
+from utils.texts.readers import Source, read_csv, read_json, read_jsonl, read_pdf, read_txt, read_xml
+from utils.texts.records import Document, Errors, ReadReport, Record, text_of, used_columns
+from utils.texts.tfrecord import read_tfrecord
 
 Found = TypeVar("Found")
+
+READERS: dict[str, Callable[[Source, ReadReport], Iterator[Record]]] = {
+    ".csv": read_csv,
+    ".json": read_json,
+    ".jsonl": read_jsonl,
+    ".pdf": read_pdf,
+    ".tfrecord": read_tfrecord,
+    ".tsv": read_csv,
+    ".txt": read_txt,
+    ".xml": read_xml,
+}
+KNOWN = ", ".join(READERS)
 
 
 def read_records(path: str | Path, report: ReadReport | None = None, errors: Errors = "strict") -> list[Record]:
@@ -48,12 +54,10 @@ def read_documents(path: str | Path, report: ReadReport | None = None, errors: E
 def _all_of(
     path: str | Path, report: ReadReport | None, stream: Callable[[ReadReport], Iterator[Found]]
 ) -> list[Found]:
-    asked = report is not None
-    report = report if asked else ReadReport()
-    found = list(stream(report))
-    report.close()
-    if not asked and (report.skipped or report.notes):
-        warnings.warn(f"{path}: {report}", stacklevel=3)
+    filled = ReadReport() if report is None else report
+    found = list(stream(filled))
+    if report is None and (filled.skipped or filled.notes):
+        warnings.warn(f"{path}: {filled}", stacklevel=3)
     return found
 
 
@@ -73,7 +77,7 @@ def stream_records(path: str | Path, report: ReadReport, errors: Errors = "stric
     if not found:
         reasons = [f"{name} ({reason})" for name, reason in list(report.skipped.items())[:5]]
         saw = "; found " + ", ".join(reasons) if reasons else ""
-        raise CourseError(f"{path} holds no text{saw}. Expected {_known()} files with text in them.")
+        raise CourseError(f"{path} holds no text{saw}. Expected {KNOWN} files with text in them.")
 
 
 def stream_documents(
@@ -82,38 +86,24 @@ def stream_documents(
     """Yield the text of each record, made of its title and text, or of the columns asked for."""
     noted = set()
     for record in stream_records(path, report, errors):
-        document = as_document(record, columns, report)
-        if document is None:
+        missing = [name for name in columns if name not in record.fields]
+        text = "" if missing else text_of(record.fields, columns)
+        if not text.strip():
+            lacks = f"no column {missing[0]!r}, only {', '.join(record.fields)}" if missing else "empty"
+            report.skip(record.name, lacks)
             continue
         unused = [name for name in record.fields if name not in (columns or used_columns(record.fields))]
         if record.file not in noted and unused not in ([], ["id"]):
             noted.add(record.file)
             report.note(record.file, f"the text is made without {', '.join(unused)}")
-        yield document
-
-
-def as_document(record: Record, columns: Sequence[str], report: ReadReport) -> Document | None:
-    """Return the text of one record, or report that it lacks a column or holds nothing."""
-    missing = [name for name in columns if name not in record.fields]
-    if missing:
-        report.skip(record.name, f"no column {missing[0]!r}, only {', '.join(record.fields)}")
-        return None
-    text = text_of(record.fields, columns)
-    if not text.strip():
-        report.skip(record.name, "empty")
-        return None
-    return Document(record.name, text)
-
-
-def _known() -> str:
-    return ", ".join(sorted(READERS))
+        yield Document(record.name, text)
 
 
 def _sources(path: Path, errors: Errors, report: ReadReport) -> Iterator[Source]:
     """Yield the files that a reader knows, sorted by name; report the others."""
     if path.is_file():
         if path.suffix.lower() not in READERS:
-            raise CourseError(f"{path} ends in {path.suffix!r}, expected {_known()}. Save it as one of these.")
+            raise CourseError(f"{path} ends in {path.suffix!r}, expected {KNOWN}. Save it as one of these.")
         yield Source(path, path.name, errors)
         return
     if not path.is_dir():
@@ -123,7 +113,7 @@ def _sources(path: Path, errors: Errors, report: ReadReport) -> Iterator[Source]
         if file.suffix.lower() in READERS:
             yield Source(file, name, errors)
         else:
-            report.skip(name, f"no reader for {file.suffix or 'a file without ending'}, only {_known()}")
+            report.skip(name, f"no reader for {file.suffix or 'a file without ending'}, only {KNOWN}")
 
 
 def _walk(root: Path, folder: Path, report: ReadReport) -> Iterator[Path]:

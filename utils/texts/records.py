@@ -1,28 +1,24 @@
-"""Records: named texts and where they stand in a file, the report of what was left out, and text from fields."""
+"""Dataset records and documents: named texts with their place in a file, text made of fields, and the report.
+
+A row that can't be read is never dropped silently: the report names its file, its line and the reason.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import Literal
 
-from utils.errors import CourseError
+from utils.files.whole_files import write_whole
 
 Errors = Literal["strict", "replace", "skip"]
 
-
-BOM = b"\xef\xbb\xbf"  # the mark that some editors put before UTF-8
-
-
-HALVES = re.compile(r"[\ud800-\udfff]")  # no characters: bytes that are not UTF-8 end up here, and broken escapes
-
-
-KEPT, SHOWN = 1000, 20  # how many of those left out stay in memory once all are in a file, and are printed
-
+SHOWN = 20  # how many of those left out are printed
 
 NAMED = (  # fields that a text can name line by line, in this order; the last but a source is the answer
     ("question", "answer", "source"),
@@ -58,18 +54,13 @@ class Document:
 
 @dataclass
 class ReadReport:
-    """What became of the files: counts, everything left out with the reason, and remarks on what was read.
-
-    With a `log`, each row of a file that is left out is a line there, and memory stays flat.
-    """
+    """What became of the files: counts, everything left out with the reason, and remarks on what was read."""
 
     documents: int = 0
     characters: int = 0
     skipped: dict[str, str] = field(default_factory=dict)  # where -> reason
     notes: dict[str, str] = field(default_factory=dict)  # file -> remark
     dropped: int = 0  # how many were left out
-    log: Path | None = None
-    _file: IO | None = field(default=None, repr=False, compare=False)
 
     def count(self, document: Document) -> None:
         """Report that a document was read."""
@@ -79,95 +70,30 @@ class ReadReport:
     def skip(self, where: str, reason: str) -> None:
         """Report that something was left out."""
         self.dropped += 1
-        if self.log:
-            self._write(where, reason)
-        if not self.log or len(self.skipped) < KEPT:
-            before = f"{self.skipped[where]}; " if where in self.skipped else ""
-            self.skipped[where] = before + reason
+        self.skipped[where] = f"{self.skipped[where]}; {reason}" if where in self.skipped else reason
 
     def note(self, file: str, remark: str) -> None:
         """Remark on a file that was read."""
-        before = self.notes.get(file)
-        self.notes[file] = f"{before}; {remark}" if before else remark
+        self.notes[file] = f"{self.notes[file]}; {remark}" if file in self.notes else remark
 
-    def start_again(self) -> None:
-        """Forget everything, for reading the same once more."""
-        self.close()
-        if self.log:
-            self.log.unlink(missing_ok=True)
-        self.documents = self.characters = self.dropped = 0
-        self.skipped, self.notes = {}, {}
-
-    def close(self) -> None:
-        """Have the log on disk."""
-        if self._file:
-            self._file.close()
-            self._file = None
-
-    def _write(self, where: str, reason: str) -> None:
-        try:
-            if self._file is None:
-                self.log.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.log.open("a", encoding="utf-8", newline="")
-            if self.dropped == 1:
-                csv.writer(self._file).writerow(("Left out", "Reason"))
-            csv.writer(self._file).writerow((where, reason))
-        except OSError as error:
-            reason = error.strerror or error
-            raise CourseError(f"{self.log} can't be written ({reason}). Make room or choose another folder.") from None
+    def save(self, path: Path) -> None:
+        """Write what was left out as a CSV; without anything, remove an earlier one."""
+        if not self.skipped:
+            path.unlink(missing_ok=True)
+            return
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([("Left out", "Reason"), *self.skipped.items()])
+        write_whole(path, lambda file: file.write(text.getvalue().encode("utf-8", "surrogateescape")))
 
     def __str__(self) -> str:
         lines = [f"{self.documents:,} documents, {self.characters:,} characters"]
         lines += [f"left out {name}: {reason}" for name, reason in islice(self.skipped.items(), SHOWN)]
-        if self.dropped > SHOWN:
-            place = f"all of them in {self.log.name}" if self.log else "all of them in `skipped`"
-            lines.append(f"… and {self.dropped - SHOWN:,} more were left out, {place}")
+        if len(self.skipped) > SHOWN:
+            lines.append(f"… and {len(self.skipped) - SHOWN:,} more were left out, all of them in `skipped` and in dropped.csv")
         lines += [f"{name}: {note}" for name, note in islice(self.notes.items(), SHOWN)]
         if len(self.notes) > SHOWN:
             lines.append(f"… and {len(self.notes) - SHOWN:,} more remarks, all of them in `notes`")
         return "\n".join(lines)
-
-
-class Source(NamedTuple):
-    """A file to read: where it is, what to call it, and how to treat bytes that are not UTF-8."""
-
-    path: Path
-    name: str
-    errors: Errors
-
-
-def open_source(source: Source) -> IO[bytes]:
-    """Open a file as bytes."""
-    try:
-        return source.path.open("rb")
-    except OSError as error:
-        raise CourseError(f"{source.path} can't be read ({error.strerror}). Check its permissions.") from None
-
-
-def numbered_lines(source: Source, report: ReadReport) -> Iterator[tuple[int, str]]:
-    """Yield (number, line with its end); bytes that are not UTF-8 become halves, which `whole_fields` finds."""
-    with open_source(source) as file:
-        for number, raw in enumerate(file, 1):
-            if number == 1 and raw.startswith(BOM):
-                report.note(source.name, "byte order mark removed")
-                raw = raw.removeprefix(BOM)
-            yield number, raw.decode("utf-8", errors="surrogateescape")
-
-
-def whole_fields(source: Source, place: str, fields: dict[str, str], report: ReadReport) -> Record | None:
-    """Return a record whose every character is whole: others are replaced, or the row is left out; both reported."""
-    broken = sum(len(HALVES.findall(text)) for pair in fields.items() for text in pair)
-    if broken:
-        where = f"{source.name}, {place}"
-        if source.errors != "replace":
-            report.skip(where, f"{broken} bytes or escapes are not UTF-8; errors='replace' would keep the rest")
-            return None
-        report.note(where, f"not UTF-8, {broken} places became U+FFFD")
-        fields = {HALVES.sub("\ufffd", name): HALVES.sub("\ufffd", text) for name, text in fields.items()}
-    if not any(text.strip() for name, text in fields.items() if name != "id"):
-        report.skip(f"{source.name}, {place}", "empty")
-        return None
-    return Record(source.name, place, fields)
 
 
 def text_of(fields: Mapping[str, str], columns: Sequence[str] = ()) -> str:

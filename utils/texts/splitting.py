@@ -1,4 +1,4 @@
-"""Documents that train and documents that validate: parted so that no text is on both sides."""
+"""Train and validation split by document, seeded, without leakage: no text is on both sides (lesson 09)."""
 
 from __future__ import annotations
 

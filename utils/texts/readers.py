@@ -1,0 +1,382 @@
+"""Readers of data files: TXT, CSV, JSON, JSONL, XML and PDF to records, on the standard library and pypdf.
+
+A row that can't be read is reported by file and line. CSV and JSONL go on with the next row; JSON and XML, whose
+damage may change the meaning of all that follows, stop there and say so.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import re
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+from xml.etree.ElementTree import Element, ParseError, XMLPullParser
+
+from utils.errors import CourseError, show
+from utils.texts.records import Errors, ReadReport, Record, fields_of
+
+BOM = b"\xef\xbb\xbf"  # the mark that some editors put before UTF-8
+HALVES = re.compile(r"[\ud800-\udfff]")  # no characters: bytes that are not UTF-8 end up here, and broken escapes
+
+
+class Source(NamedTuple):
+    """A file to read: where it is, what to call it, and how to treat bytes that are not UTF-8."""
+
+    path: Path
+    name: str
+    errors: Errors
+
+
+def open_source(source: Source) -> IO[bytes]:
+    """Open a file as bytes."""
+    try:
+        return source.path.open("rb")
+    except OSError as error:
+        raise CourseError(f"{source.path} can't be read ({error.strerror}). Check its permissions.") from None
+
+
+def numbered_lines(source: Source, report: ReadReport) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, line with its end), without a byte order mark."""
+    with open_source(source) as file:
+        for number, raw in enumerate(file, 1):
+            if number == 1 and raw.startswith(BOM):
+                report.note(source.name, "byte order mark removed")
+                raw = raw.removeprefix(BOM)
+            yield number, raw
+
+
+def decode_halves(raw: bytes) -> str:
+    """Decode UTF-8 so that bytes that are none become halves, which `whole_fields` finds."""
+    return raw.decode("utf-8", errors="surrogateescape")
+
+
+def whole_fields(source: Source, place: str, fields: dict[str, str], report: ReadReport) -> Record | None:
+    """Return a record whose every character is whole: others are replaced, or the row is left out; both reported."""
+    broken = sum(len(HALVES.findall(text)) for pair in fields.items() for text in pair)
+    if broken:
+        where = f"{source.name}, {place}"
+        if source.errors != "replace":
+            report.skip(where, f"{broken} bytes or escapes are not UTF-8; errors='replace' would keep the rest")
+            return None
+        report.note(where, f"not UTF-8, {broken} places became U+FFFD")
+        fields = {HALVES.sub("\ufffd", name): HALVES.sub("\ufffd", text) for name, text in fields.items()}
+    if not any(text.strip() for name, text in fields.items() if name != "id"):
+        report.skip(f"{source.name}, {place}", "empty")
+        return None
+    return Record(source.name, place, fields)
+
+
+# Plain text
+
+MARK = b"<|endoftext|>"  # alone on a line, it ends a document
+
+
+def read_txt(source: Source, report: ReadReport) -> Iterator[Record]:
+    """Yield the documents of a plain text file: the whole file, or what lines of `<|endoftext|>` part."""
+    for count, (line, content, is_last) in enumerate(_texts(source, report), 1):
+        text = _decode(source, content, line, report)
+        alone = is_last and count == 1
+        if text is not None and text.strip():
+            fields = {"id": f"{source.path.stem}-{count:02d}", **fields_of(text)}
+            yield Record(source.name, "" if alone else f"line {line}", fields)
+        elif text is not None:
+            report.skip(source.name if alone else f"{source.name}, line {line}", "empty")
+
+
+def _texts(source: Source, report: ReadReport) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield (line, content, is the last one) of each document; the line end before a mark belongs to it."""
+    first, lines = 1, list[bytes]()
+    for number, raw in numbered_lines(source, report):
+        if raw.strip() == MARK:
+            yield first, _without_end(lines), False
+            first, lines = number + 1, []
+        else:
+            lines.append(raw)
+    if lines or first == 1:
+        yield first, b"".join(lines) if first == 1 else _without_end(lines), True
+
+
+def _without_end(lines: list[bytes]) -> bytes:
+    return b"".join(lines).removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _decode(source: Source, raw: bytes, first_line: int, report: ReadReport) -> str | None:
+    """Return a text; what is not UTF-8 is refused with its place, replaced or left out, as asked."""
+    text = decode_halves(raw)
+    broken = HALVES.search(text)
+    if broken is None:
+        return text
+    line = first_line + text.count("\n", 0, broken.start())
+    guess = "it looks like UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else f"it is 0x{ord(broken[0]) & 0xFF:02x}"
+    if source.errors == "strict":
+        raise CourseError(
+            f"{source.path} is not UTF-8 in line {line:,} ({guess}). "
+            "Save it as UTF-8, or read it with errors='replace', which puts U+FFFD in such places."
+        )
+    text, count = HALVES.subn("\ufffd", text)
+    if source.errors == "skip":
+        report.skip(f"{source.name}, line {line}", f"{count:,} bytes from here on are not UTF-8 ({guess})")
+        return None
+    report.note(source.name, f"not UTF-8, {count:,} places became U+FFFD, the first in line {line:,}")
+    return text
+
+
+# CSV: ours, since pandas loses rows without a word. Of a file with an open quote, its C engine returned three lines
+# glued to one row, and its Python engine kept of four rows a fragment of one.
+
+DELIMITERS = ",;\t|"
+MOST_LINES = 10_000  # of one row: a quote that stays open for longer was never meant to be one
+LONGEST_FIELD = 2**31 - 1  # the csv module stops at 131,072 characters unless told otherwise
+
+
+def read_csv(source: Source, report: ReadReport) -> Iterator[Record]:
+    """Yield a record for each row; the first row names the fields."""
+    csv.field_size_limit(LONGEST_FIELD)
+    rows = _csv_rows(source, report)
+    names = [name.strip() for name in next(rows, (0, []))[1]]
+    if "" in names or len(set(names)) < len(names):
+        report.skip(source.name, f"its first row is {show(names)}, expected a name of its own for each column")
+        return
+    for line, row in rows:
+        if record := whole_fields(source, f"line {line}", dict(zip(names, row, strict=True)), report):
+            yield record
+
+
+def _csv_rows(source: Source, report: ReadReport) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, row). Of a row that can't be, only the first line is left out: the others may be rows."""
+    lines = ((number, decode_halves(raw)) for number, raw in numbered_lines(source, report))
+    waiting = deque(islice(lines, 1))  # lines that belong to no row yet
+    delimiter = max(DELIMITERS, key=waiting[0][1].count) if waiting else ","
+    width = None
+    while waiting:
+        reader = csv.reader(_ahead(waiting, lines), delimiter=delimiter, strict=True)
+        try:
+            row = next(reader)
+            if row and len(row) != (width := width or len(row)):
+                raise csv.Error(f"{len(row)} fields, expected {width} as in the first row")
+        except csv.Error as error:
+            report.skip(f"{source.name}, line {waiting[0][0]}", str(error))
+            used = 1
+        else:
+            used = reader.line_num
+            if row:  # and not an empty line
+                yield waiting[0][0], row
+        for _ in range(used):
+            waiting.popleft()
+        if not waiting:
+            waiting.extend(islice(lines, 1))
+
+
+def _ahead(waiting: deque[tuple[int, str]], lines: Iterator[tuple[int, str]]) -> Iterator[str]:
+    """Yield the lines that wait, then fresh ones, which wait from now on."""
+    for place in range(MOST_LINES):
+        if place == len(waiting):
+            waiting.extend(islice(lines, 1))
+        if place == len(waiting):
+            return
+        yield waiting[place][1]
+    raise csv.Error(f"a quote is still open after {MOST_LINES:,} lines")
+
+
+# JSON and JSONL
+
+
+def read_jsonl(source: Source, report: ReadReport) -> Iterator[Record]:
+    """Yield a record for each line that holds a JSON object."""
+    for number, raw in numbered_lines(source, report):
+        if not raw.strip():
+            continue
+        try:
+            value = DECODER.decode(decode_halves(raw))
+        except ValueError as error:
+            report.skip(f"{source.name}, line {number}", f"no JSON: {error}")
+            continue
+        yield from _as_records(source, f"line {number}", value, report)
+
+
+def read_json(source: Source, report: ReadReport) -> Iterator[Record]:
+    """Yield a record for each object of a list, or for the one object that a file holds."""
+    text = "".join(decode_halves(raw) for _, raw in numbered_lines(source, report))
+    for line, value in _json_values(text, source, report):
+        lists = [part for part in value.values() if _is_rows(part)] if isinstance(value, dict) else []
+        if len(lists) == 1:  # {"version": …, "data": [row, row]}
+            others = [name for name, part in value.items() if part is not lists[0]]
+            if others:
+                report.note(source.name, f"only the rows were read, not {', '.join(others)} beside them")
+            for number, row in enumerate(lists[0], 1):
+                yield from _as_records(source, f"row {number}", row, report)
+        else:
+            yield from _as_records(source, f"line {line}", value, report)
+
+
+def _json_values(text: str, source: Source, report: ReadReport) -> Iterator[tuple[int, Any]]:
+    """Yield (line, value) of each part of a list, or of the one value that the text is; the first damage ends it."""
+    at, line, counted, open_since = 0, 1, 0, 0  # in which line the list began that is not closed yet
+    while (at := _past_blanks(text, at)) < len(text):
+        line, counted = line + text.count("\n", counted, at), at
+        if text[at] == ("]" if open_since else "["):
+            open_since, at = 0 if open_since else line, at + 1
+            continue
+        try:
+            value, at = DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            report.skip(f"{source.name}, line {line}", f"no JSON: {error}; what follows in this file was left out too")
+            return
+        yield line, value
+    if open_since:
+        report.note(source.name, f"the list of line {open_since} is not closed: the file was cut off")
+
+
+def _past_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n,":
+        at += 1
+    return at
+
+
+def _as_records(source: Source, place: str, value: Any, report: ReadReport) -> Iterator[Record]:
+    """Yield the record that a JSON value stands for, or report that it stands for none."""
+    if isinstance(value, str):
+        value = {"text": value}
+    if not isinstance(value, dict):
+        report.skip(f"{source.name}, {place}", f"{show(value)}, expected an object or a text")
+    elif record := whole_fields(source, place, {name: _as_text(part) for name, part in value.items()}, report):
+        yield record
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object; a name that comes twice would silently lose the first value."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{show(next(name for name in names if names.count(name) > 1))} stands twice in one object")
+    return made
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+# XML
+
+ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([\w-]+)")
+
+
+def read_xml(source: Source, report: ReadReport) -> Iterator[Record]:
+    """Yield a record for each child of the root: its attributes, and the text of each of its own children."""
+    for line, element in _children(source, report):
+        if record := whole_fields(source, f"line {line}", _xml_fields(element), report):
+            yield record
+
+
+def _children(source: Source, report: ReadReport) -> Iterator[tuple[int, Element]]:
+    """Yield each child of the root with the line where it began; the first damage ends it."""
+    parser: XMLPullParser = XMLPullParser(("start", "end"))
+    path: list[Element] = []
+    last: Element | None = None  # whose text before and after it is not whole yet
+    began = 0
+    try:
+        for line, raw in _xml_lines(source, report):
+            parser.feed(raw)
+            for event, element in cast(Iterator[tuple[str, Element]], parser.read_events()):
+                if len(path) == 1:  # the text before this tag is whole
+                    stray = (path[0].text if last is None else last.tail) or ""
+                    if stray.strip():
+                        report.skip(f"{source.name}, line {line}", "text beside the elements, expected none")
+                    if last is not None:
+                        path[0].remove(last)  # memory stays flat
+                    began = line
+                if event == "start":
+                    path.append(element)
+                elif len(path) == 2:
+                    last = path.pop()
+                    yield began, last
+                else:
+                    path.pop()
+        parser.close()
+    except ParseError as error:
+        where, reason = f"{source.name}, line {error.position[0]}", re.sub(r": line \d+, column \d+$", "", str(error))
+        report.skip(where, f"no XML: {reason}; what follows in this file was left out too")
+
+
+def _xml_lines(source: Source, report: ReadReport) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines for the parser; entities, a few of which can stand for gigabytes, end the file."""
+    mend = source.errors == "replace"
+    for line, raw in numbered_lines(source, report):
+        if line == 1 and (declared := ENCODING.match(raw)):
+            mend = mend and declared[1].lower() == b"utf-8"
+        if b"<!ENTITY" in raw:
+            report.skip(f"{source.name}, line {line}", "it defines entities, which no data needs")
+            return
+        yield line, raw.decode("utf-8", errors="replace").encode() if mend else raw
+
+
+def _xml_fields(element: Element) -> dict[str, str]:
+    """Return an element's attributes and children as texts; text between children makes it one text as a whole."""
+    between = [element.text or "", *(child.tail or "" for child in element)]
+    if not len(element) or "".join(between).strip():
+        return {**element.attrib, "text": "".join(element.itertext())}
+    fields = dict(element.attrib)
+    for child in element:
+        name, text = child.tag.rpartition("}")[2], "".join(child.itertext())  # without a namespace
+        fields[name] = f"{fields[name]}\n{text}" if name in fields else text
+    return fields
+
+
+# PDF
+
+DEBRIS = re.compile(r"\(cid:\d+\)|[\ue000-\uf8ff]")  # glyphs whose letters the file doesn't tell
+
+
+def read_pdf(source: Source, report: ReadReport) -> Iterator[Record]:
+    """Yield the text of a PDF as one record, pages parted by form feeds; empty ones and debris are reported."""
+    pages, debris = [], 0
+    for number, text in _pages(source, report):
+        found = len(DEBRIS.findall(text))
+        if not DEBRIS.sub("", text).strip():
+            what = f"{found} glyphs without letters" if found else "no text: it is empty or a picture"
+            report.skip(f"{source.name}, page {number}", what)
+            continue
+        debris += found
+        pages.append(text)
+    if debris:
+        report.note(source.name, f"{debris} glyphs without letters, such as (cid:12), stand in its text")
+    if pages:
+        yield Record(source.name, "", {"text": "\f".join(pages)})
+
+
+def _pages(source: Source, report: ReadReport) -> Iterator[tuple[int, str]]:
+    """Yield (number, text) of each page that can be read; a damaged file makes pypdf fail in many ways."""
+    from pypdf import PdfReader
+
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # its remarks go to nobody; what matters is reported
+    try:
+        reader = PdfReader(source.path)
+        count = len(reader.pages)
+    except Exception as error:
+        report.skip(source.name, f"no PDF that can be read: {_name(error)}")
+        return
+    for number in range(count):
+        try:
+            text = reader.pages[number].extract_text()
+        except Exception as error:
+            report.skip(f"{source.name}, page {number + 1}", f"it can't be read: {_name(error)}")
+            continue
+        yield number + 1, text
+
+
+def _name(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".split("\n")[0][:120]
