@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
@@ -39,6 +40,22 @@ def tiny_model(config: GPT2Config = TINY, seed: int = 0, spread: float = 0.15) -
 def random_tokens(batch: int, time: int, vocab: int = TINY.vocab_size, seed: int = 0) -> Tensor:
     """Return tokens (batch, time), the same ones for the same seed."""
     return torch.randint(vocab, (batch, time), generator=torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two sets of logits are apart, and how often they agree on the likeliest token."""
+
+    largest: float
+    root_mean_square: float
+    same_choice: float
+
+
+def compare_logits(a: Tensor, b: Tensor) -> Difference:
+    """Compare logits (…, vocab) of two models on the same tokens."""
+    assert a.shape == b.shape
+    error, agree = a.float() - b.float(), (a.argmax(-1) == b.argmax(-1)).float().mean()
+    return Difference(float(error.abs().max()), float(error.square().mean().sqrt()), float(agree))
 
 
 class LargestTensor(TorchDispatchMode):

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from shapes import compare_logits
 
 import benchmarks
 from benchmarks import (
@@ -28,7 +29,6 @@ from benchmarks.gptqmodel_peer import gptqmodel_python, quantize_there, with_tok
 from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
 from utils.errors import CourseError
-from utils.evaluate import compare_logits
 from utils.fit.llama_cpp import LlamaCpp
 from utils.formats.gguf_writer import save_gguf
 from utils.formats.quantized_files import save_quantized

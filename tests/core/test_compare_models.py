@@ -20,8 +20,6 @@ from utils.evaluate import (
     Candidate,
     Exam,
     Protocol,
-    before_and_after,
-    common_protocol,
     compare_models,
     encode_documents,
     examine,
@@ -111,20 +109,9 @@ def test_recitation_is_the_share_of_phrases_of_what_is_written(candidates):
         assert examine(candidate, exam).recited == share
 
 
-def test_before_and_after_shows_the_change(candidates):
-    before, after = compare_models(candidates[:2], EXAM)
-    table = before_and_after(before, after)
-    assert list(table.index) == ["before", "after", "change"]
-    assert float(table.loc["change", "loss"]) == pytest.approx(after.score.loss - before.score.loss, abs=6e-4)
-    ratio = float(table.loc["change", "perplexity"].removeprefix("× "))
-    assert ratio == pytest.approx(after.score.perplexity / before.score.perplexity, abs=6e-4)
-
-
-def test_a_protocol_that_a_model_can_not_follow_is_refused_and_a_common_one_found(candidates):
+def test_a_protocol_that_a_model_can_not_follow_is_refused(candidates):
     with pytest.raises(CourseError, match="z has 24 positions and the protocol asks for 1024"):
         compare_models(candidates, Exam(DOCUMENTS))
-    assert common_protocol([one.model for one in candidates]) == Protocol(24, 24)
-    assert common_protocol([one.model for one in candidates], Protocol(16, 8)) == Protocol(16, 8)
     with pytest.raises(CourseError, match="fewer than two tokens"):
         compare_models(candidates, Exam(["x"], Protocol(24, 24)))
 

@@ -1,4 +1,4 @@
-"""Loss, perplexity and its protocol, and logits side by side: by hand and against a plain strided loop."""
+"""Loss, perplexity and its protocol: by hand and against a plain strided loop."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from shapes import TINY, random_tokens, tiny_model
-from torch.testing import assert_close
+from shapes import random_tokens, tiny_model
 
 from utils.errors import CourseError
-from utils.evaluate import Protocol, Score, compare_logits, measure_loss, next_token_loss, scoring_windows
+from utils.evaluate import Protocol, Score, measure_loss, scoring_windows
 from utils.model import IGNORE
 
 
@@ -85,12 +84,6 @@ def test_perplexity_agrees_with_the_loop_of_transformers(model, stride):
     assert (score.tokens, pytest.approx(score.loss, rel=1e-5)) == (count, total / count)
 
 
-def test_more_past_is_used_with_a_smaller_stride(model):
-    tokens = random_tokens(1, 100)[0]
-    losses = {stride: measure_loss(model, tokens, Protocol(20, stride)).loss for stride in (20, 5)}
-    assert losses[20] != pytest.approx(losses[5], rel=1e-6)
-
-
 def test_a_fair_die_has_the_perplexity_of_its_sides():
     model = tiny_model()
     with torch.no_grad():
@@ -98,13 +91,9 @@ def test_a_fair_die_has_the_perplexity_of_its_sides():
         model.final_norm.bias.zero_()
     score = measure_loss(model, random_tokens(1, 50)[0])
     assert score.perplexity == pytest.approx(97, rel=1e-5)
-    assert (
-        str(score) == f"perplexity 97.00 (loss {math.log(97):.4f}, 49 tokens, context 24, stride 24, mean over tokens)"
-    )
-
-
-def test_an_infinite_perplexity_does_not_overflow():
-    assert Score(800.0, 1, Protocol()).perplexity == math.inf
+    for datum in ("97.00", f"{math.log(97):.4f}", "49 tokens", "context 24", "stride 24"):
+        assert datum in str(score)
+    assert Score(800.0, 1, Protocol()).perplexity == math.inf, "it does not overflow"
 
 
 @pytest.mark.parametrize("make", [list, np.array, torch.tensor, lambda t: np.array(t, dtype=np.uint16)])
@@ -118,46 +107,15 @@ def test_tokens_come_in_any_form_and_the_model_keeps_its_mode(model, make):
     assert not model.training and all(weight.grad is None for weight in model.parameters())
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_text_without_a_next_token_is_refused(model, count):
-    with pytest.raises(CourseError, match=f"has {count} tokens; a loss needs at least 2"):
-        measure_loss(model, list(range(count)))
-
-
 @pytest.mark.parametrize("wrong", [{"stride": 0}, {"stride": 9}, {"batch": 0}, {"context": 0, "stride": 0}])
 def test_a_protocol_that_skips_tokens_is_refused(wrong):
-    with pytest.raises(CourseError, match=r"stride .* context .* can't be, expected a stride from 1 to"):
+    with pytest.raises(CourseError, match=f"stride {wrong.get('stride', 8)} "):
         Protocol(**{"context": 8, "stride": 8} | wrong)
 
 
-def test_a_protocol_longer_than_the_model_is_refused(model):
-    with pytest.raises(CourseError, match="knows positions for 24"):
+def test_a_text_too_short_or_a_protocol_too_long_is_refused(model):
+    for count in (0, 1):
+        with pytest.raises(CourseError, match=f"{count} tokens"):
+            measure_loss(model, list(range(count)))
+    with pytest.raises(CourseError, match="24"):
         measure_loss(model, random_tokens(1, 60)[0], Protocol(25, 25))
-
-
-def test_next_token_loss_by_hand():
-    logits = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [9.0, 9.0]]])  # the last one guesses beyond the text
-    tokens = torch.tensor([[0, 1, 0]])
-    by_hand = (math.log(1 + math.exp(1)) + math.log(1 + math.exp(2))) / 2  # both guesses are wrong
-    assert float(next_token_loss(logits, tokens)) == pytest.approx(by_hand)
-    assert next_token_loss(logits.half(), tokens).dtype == torch.float32
-
-
-def test_next_token_loss_is_the_models_own(model):
-    tokens = random_tokens(3, 20)
-    assert_close(next_token_loss(model(tokens), tokens), model(tokens[:, :-1], tokens[:, 1:]))
-
-
-def test_logits_are_compared_by_hand():
-    a = torch.tensor([[[1.0, 2.0], [3.0, 0.0]]])
-    b = torch.tensor([[[1.0, 5.0], [3.0, 4.0]]])
-    difference = compare_logits(a, b)
-    assert difference.largest == 4.0 and difference.same_choice == 0.5
-    assert difference.root_mean_square == pytest.approx(math.sqrt((3**2 + 4**2) / 4))
-    same = compare_logits(a.half(), a)
-    assert (same.largest, same.root_mean_square, same.same_choice) == (0.0, 0.0, 1.0)
-
-
-def test_logits_of_different_texts_are_not_compared():
-    with pytest.raises(CourseError, match=r"\(1, 2, 97\) and \(1, 3, 97\) can't be compared"):
-        compare_logits(torch.zeros(1, 2, TINY.vocab_size), torch.zeros(1, 3, TINY.vocab_size))

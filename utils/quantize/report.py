@@ -82,7 +82,7 @@ def compare_recipes(
 
 def measure_row(model: GPT2, recipe: QuantizationRecipe | None, texts: Texts) -> Row:
     """Quantize a copy of the model by a recipe and measure it; without a recipe, round its weights to 16 bits."""
-    from utils.stories.reader import coherence
+    from utils.stories.parser import coherence
 
     changed = copy.deepcopy(model)
     if recipe is None:

@@ -1,1 +1,4 @@
-"""The story world behind utils/stories.py: its parts, and the reader that checks any text against its rules."""
+"""A grammar of small stories: the corpus that nano learned (lesson 10), its exact entropy, and a parser as judge.
+
+The story world: everything that can happen in it is written down in data/stories, so that every figure is known.
+"""

@@ -1,56 +1,203 @@
-"""Recover the choices behind a story's text: every derivation, with its probability."""
+"""Parser of the story grammar: every derivation of a text with its probability, and the faults of any other text.
+
+All ways through a plot are followed at once, step by step. Where none fits, the parser corrects errors as Aho and
+Peterson do (1972, doi:10.1137/0201022): it passes sentences over and leaves steps out, as few as it can.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from itertools import product
+from statistics import fmean
+from typing import NamedTuple
 
-from utils.stories.world import Plot, Sequence, Slot, Step, load_world
+from utils.errors import CourseError
+from utils.stories.grammar import Plot, Sequence, Slot, Step, load_world
 
 Candidates = dict[str, frozenset[int]]  # for each slot that was mentioned, the rows it may hold
 
+END = re.compile(r'(?<=[.!?])(?= [A-Z"])|(?<=[.!?]")(?= [A-Z"])|(?=\n)|\Z')  # of a sentence
+BEAM = 60  # ways that are followed at a time where there are faults
 
-@dataclass(frozen=True)
-class Derivation:
-    """One way to write a text: the plot, the choices and their log-probability in nats."""
+
+class Derivation(NamedTuple):
+    """One way to write a text, and its log-probability in nats."""
 
     plot: str
-    choices: tuple[int, ...]
     log_probability: float
 
 
-@dataclass(frozen=True)
-class Taken:
-    """What was chosen at one step: whether it is there, which option, and the choices within it."""
+class Reading(NamedTuple):
+    """A text as the story that it comes closest to: how many of its sentences the grammar derives, and its faults.
 
-    step: Step
-    option: int | None
-    picks: tuple[tuple[int, int], ...] = ()
+    A fault is a sentence that has no place in the story, or the name of a step that is missing.
+    """
+
+    plot: str
+    kept: int
+    faults: tuple[str, ...]
+
+    @property
+    def coherence(self) -> float:
+        """The share in order of what the text says and what it leaves out."""
+        return self.kept / (self.kept + len(self.faults))
 
 
-def match(nodes: Sequence, text: str, at: int, rows: Candidates) -> Iterator[tuple[int, Candidates, tuple]]:
-    """Find every way in which the text at a position begins with a sequence: (end, rows, picks)."""
+class _Way(NamedTuple):
+    """How a plot may have written the text up to here."""
+
+    at: int = 0
+    rows: Candidates = {}
+    nats: float = 0.0  # the surprise of its choices
+    faults: tuple[str, ...] = ()
+    passed: int = 0  # sentences of the text that are faults
+
+
+def parse(document: str) -> list[Derivation]:
+    """Find every derivation of a document; a text of the story world has exactly one."""
+    found, text, world = [], _Text(document), load_world()
+    for plot in world:
+        for way in text.ways(plot, 0):
+            for values in product(*way.rows.values()):
+                rows = dict(zip(way.rows, values, strict=True))
+                if all(rows[slot] in plot.allowed(slot, rows) for slot in rows):
+                    found.append(Derivation(plot.name, -way.nats - math.log(len(world))))
+    return found
+
+
+def read_story(story: str) -> Reading:
+    """Read any text with as few faults as possible, each of the same weight."""
+    text, most = _Text(story.strip()), 0
+    while True:
+        found = [(len(way.faults), plot.name, way) for plot in load_world() for way in text.ways(plot, most)]
+        if found:
+            _, plot, way = min(found, key=lambda one: one[0])
+            return Reading(plot, len(text.ends) - way.passed, way.faults)
+        most = 2 * most or 1
+
+
+def coherence(stories: Iterable[str]) -> float:
+    """Return the mean coherence of stories."""
+    shares = [read_story(story).coherence for story in stories]
+    if not shares:
+        raise CourseError("there are no stories to read, expected at least one. Ask for one or more.")
+    return fmean(shares)
+
+
+class _Text:
+    """A text, where its sentences end, and which steps can begin where."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.ends = sorted({match.start() for match in END.finditer(text)} - {0})
+        self.begins: dict[tuple[Step, int], bool] = {}
+
+    def ways(self, plot: Plot, most: int) -> list[_Way]:
+        """Return the ways in which a plot gives the whole text with at most so many faults."""
+        ways = [_Way()]
+        for number in range(len(plot.steps)):
+            ways = [after for way in ways for after in self._after(plot, number, way, most)]
+            if most:
+                required = sum(not step.optional for step in plot.steps[number + 1 : -1])
+                ways = self._likeliest(ways, required, most)
+        found = [passed for way in ways for passed in self._pass_over(way, most)]
+        return [way for way in found if way.at == len(self.text)]
+
+    def _likeliest(self, ways: list[_Way], required: int, most: int) -> list[_Way]:
+        """Return the ways with the fewest faults, so many steps before the end; one for a place and its facts."""
+
+        def least(way: _Way) -> int:
+            sentences_left = len(self.ends) - bisect_right(self.ends, way.at)
+            return len(way.faults) + max(0, required - sentences_left)
+
+        ways = sorted((way for way in ways if least(way) <= most), key=least, reverse=True)
+        best = {(way.at, *way.rows.items()): way for way in ways}
+        return sorted(best.values(), key=least)[:BEAM]
+
+    def _after(self, plot: Plot, number: int, before: _Way, most: int) -> Iterator[_Way]:
+        """Yield each way to go on past one step, whose text may follow sentences that are faults."""
+        step = plot.steps[number]
+        for passed, way in enumerate(self._pass_over(before, most)):
+            if step.optional and not passed:
+                yield way._replace(nats=way.nats + math.log(2))
+            elif passed == 1:  # a sentence instead of the step
+                yield way
+            elif not passed and len(way.faults) < most:
+                yield way._replace(faults=(*way.faults, step.name))
+            if not most or self._can_begin(step, way.at):
+                yield from self._follow(plot, number, way)
+
+    def _follow(self, plot: Plot, number: int, way: _Way) -> Iterator[_Way]:
+        """Yield each way in which the step itself gives what comes next."""
+        step = plot.steps[number]
+        if (start := self._start(step, way.at)) is None:
+            return
+        choice = way.nats + math.log(len(step.options) * (2 if step.optional else 1))
+        for option, sizes in zip(step.options, plot.sizes[number], strict=True):
+            for end, found, nats in match(option, self.text, start, way.rows):
+                if (rows := _narrow(plot, found, way.rows)) is not None:
+                    yield way._replace(at=end, rows=rows, nats=choice + nats + sum(map(math.log, sizes)))
+
+    def _start(self, step: Step, at: int) -> int | None:
+        """Return where a step's own text begins, behind the space or line end before it."""
+        if at == 0:
+            return 0
+        return at + len(step.lead) if self.text.startswith(step.lead, at) else None
+
+    def _can_begin(self, step: Step, at: int) -> bool:
+        if (step, at) not in self.begins:
+            start = self._start(step, at)
+            fits = (next(match(option, self.text, start, {}), None) for option in step.options if start is not None)
+            self.begins[step, at] = any(fits)
+        return self.begins[step, at]
+
+    def _pass_over(self, way: _Way, most: int) -> Iterator[_Way]:
+        """Yield the way itself, and then with one more sentence as a fault each time."""
+        yield way
+        for end in self.ends[bisect_right(self.ends, way.at) :][: most - len(way.faults)]:
+            faults = (*way.faults, self.text[way.at : end].strip())
+            way = way._replace(at=end, faults=faults, passed=way.passed + 1)
+            yield way
+
+
+def _narrow(plot: Plot, rows: Candidates, before: Candidates) -> Candidates | None:
+    """Keep of each slot the rows that may stand beside those that are known; None if nothing is left of one."""
+    if rows is before:
+        return rows
+    rows = dict(rows)
+    known = {slot: next(iter(ids)) for slot, ids in rows.items() if len(ids) == 1}
+    for slot, ids in rows.items():
+        settled = len(ids) == 1 and ids == before.get(slot)
+        if not settled and (plot.slots[slot].parent is None or plot.slots[slot].parent in known):
+            rows[slot] = ids.intersection(plot.allowed(slot, known))
+            if not rows[slot]:
+                return None
+    return rows
+
+
+def match(nodes: Sequence, text: str, at: int, rows: Candidates) -> Iterator[tuple[int, Candidates, float]]:
+    """Find every way in which the text at a position begins with a sequence: (end, rows, nats of the choices)."""
     if not nodes:
-        yield at, rows, ()
+        yield at, rows, 0.0
         return
     node, rest = nodes[0], nodes[1:]
     if isinstance(node, str):
         if text.startswith(node, at):
             yield from match(rest, text, at + len(node), rows)
     elif isinstance(node, Slot):
-        for value, ids in fitting(node, rows):
+        for value, ids in _fitting(node, rows):
             if text.startswith(value, at):
                 yield from match(rest, text, at + len(value), {**rows, node.name: ids})
     else:
-        size = len(node.options)
-        for index, option in enumerate(node.options):
-            for end, found, picks in match((*option, *rest), text, at, rows):
-                yield end, found, ((index, size), *picks)
+        for option in node.options:
+            for end, found, nats in match((*option, *rest), text, at, rows):
+                yield end, found, nats + math.log(len(node.options))
 
 
-def fitting(slot: Slot, rows: Candidates) -> Iterator[tuple[str, frozenset[int]]]:
+def _fitting(slot: Slot, rows: Candidates) -> Iterator[tuple[str, frozenset[int]]]:
     """List the texts that a slot may still take, each with the rows that give it."""
     known = rows.get(slot.name)
     if known is None:
@@ -58,57 +205,4 @@ def fitting(slot: Slot, rows: Candidates) -> Iterator[tuple[str, frozenset[int]]
     elif len(known) == 1:
         yield slot.texts[next(iter(known))], known
     else:
-        for value, ids in slot.values.items():
-            if ids & known:
-                yield value, ids & known
-
-
-def walk(steps: tuple[Step, ...], text: str, at: int, rows: Candidates) -> Iterator[tuple[tuple, Candidates]]:
-    """Find every way in which steps produce the rest of a text."""
-    if not steps:
-        if at == len(text):
-            yield (), rows
-        return
-    step, rest = steps[0], steps[1:]
-    if step.optional:
-        for taken, found in walk(rest, text, at, rows):
-            yield (Taken(step, None), *taken), found
-    if text.startswith(step.lead, at):
-        for index, option in enumerate(step.options):
-            for end, bound, picks in match(option, text, at + len(step.lead), rows):
-                for taken, found in walk(rest, text, end, bound):
-                    yield (Taken(step, index, picks), *taken), found
-
-
-def derive(plot: Plot, path: tuple[Taken, ...], rows: dict[str, int]) -> list[tuple[int, int]] | None:
-    """List the choices of a path as (choice, options), or None if the slots break the world's rules."""
-    world = load_world()
-    choices = [(world.index(plot), len(world))]
-    bound: dict[str, int] = {}
-    for taken in path:
-        if taken.step.optional:
-            choices.append((int(taken.option is not None), 2))
-        if taken.option is None:
-            continue
-        choices.append((taken.option, len(taken.step.options)))
-        for slot in taken.step.new_slots[taken.option]:
-            allowed = plot.allowed(slot, bound)
-            if rows[slot] not in allowed:
-                return None
-            choices.append((allowed.index(rows[slot]), len(allowed)))
-            bound[slot] = rows[slot]
-        choices += taken.picks
-    return choices
-
-
-def parse(document: str) -> list[Derivation]:
-    """Find every derivation of a document; a text of the story world has exactly one."""
-    found = []
-    for plot in load_world():
-        for path, candidates in walk(plot.steps, document, 0, {}):
-            for values in product(*candidates.values()):
-                choices = derive(plot, path, dict(zip(candidates, values, strict=True)))
-                if choices is not None:
-                    surprise = sum(math.log(options) for _, options in choices)
-                    found.append(Derivation(plot.name, tuple(choice for choice, _ in choices), -surprise))
-    return found
+        yield from ((value, ids & known) for value, ids in slot.values.items() if ids & known)

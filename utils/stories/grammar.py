@@ -1,14 +1,20 @@
-"""The story world's grammar: plots, steps and sentences compiled to nodes that can be drawn or matched."""
+"""The story grammar: the files of data/stories, read and compiled to nodes that can be drawn or matched.
+
+Word lists, slots and steps of sixteen plots become sequences of text, slots to fill and choices to make.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from utils.stories.source import FOLDER, Domain, Source, read_source, spread
+from utils.errors import CourseError
+from utils.files.places import DATA
+
+FOLDER = DATA / "stories"
 
 PRONOUNS = {
     "he": {"she": "she", "he": "he"},
@@ -17,11 +23,112 @@ PRONOUNS = {
     "himself": {"she": "herself", "he": "himself"},
 }
 
-
 PRONOUN_OF = {"": "hero", "f": "friend", "e": "elder"}  # [he] is the hero, [fhe] the friend, [ehe] the elder
 
-
 REFERENCE = re.compile(r"\[(?P<article>[Aa] )?(?P<name>\w+)(?:\.(?P<column>\w+))?\]")
+
+
+# The files
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value of a domain: its group, its place within the group and its columns."""
+
+    group: str
+    index: int
+    columns: tuple[str, ...]
+
+
+@dataclass
+class Domain:
+    """A list of rows from which slots are drawn, each with equal probability."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[Row] = field(default_factory=list)
+
+    @cached_property
+    def groups(self) -> dict[str, list[int]]:
+        """For each group, its rows."""
+        found: dict[str, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            found.setdefault(row.group, []).append(index)
+        return found
+
+    def add(self, group: str, texts: list[str]) -> None:
+        """Append rows to a group; columns within a row are separated by semicolons."""
+        for text in texts:
+            cells = tuple(cell.strip() for cell in text.split(";"))
+            if len(cells) != len(self.columns):
+                raise CourseError(f"{self.name}: {text!r} has {len(cells)} columns, expected {self.columns}.")
+            self.rows.append(Row(group, sum(row.group == group for row in self.rows), cells))
+
+    def spread(self) -> Domain:
+        """Copy the rows of group * into every other group."""
+        common = [row for row in self.rows if row.group == "*"]
+        groups = list(dict.fromkeys(row.group for row in self.rows if row.group != "*"))
+        if not common or not groups:
+            return self
+        full = Domain(self.name, self.columns)
+        for group in groups:
+            own = [row for row in self.rows if row.group == group]
+            full.rows += [Row(group, index, row.columns) for index, row in enumerate(common + own)]
+        return full
+
+
+@dataclass
+class Source:
+    """What one file of the grammar declares, before it is compiled."""
+
+    domains: dict[str, Domain] = field(default_factory=dict)
+    slots: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, list[str]] = field(default_factory=dict)
+    order: str = ""
+
+
+Section = Domain | list[str] | dict[str, str] | None  # what the lines below a heading belong to
+
+
+def read_source(path: Path, base: Source | None = None) -> Source:
+    """Read one grammar file, on top of what an earlier file declared."""
+    source = Source(dict(base.domains), dict(base.slots), dict(base.steps)) if base else Source()
+    if not path.exists():
+        raise CourseError(f"{path} is missing; the story world is read from data/stories. Fetch the course again.")
+    section: Section = None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            section = read_line(source, section, line)
+    return source
+
+
+def read_line(source: Source, section: Section, line: str) -> Section:
+    """Take one line into the source and return the section that the next line belongs to."""
+    if line.startswith("= "):
+        source.steps[line[2:].strip()] = section = []
+        return section
+    if line.startswith("  "):
+        key, _, rest = line.strip().partition(" = ")
+        if isinstance(section, Domain):
+            section.add(key, [text.strip() for text in rest.split(" | ")])
+        elif isinstance(section, dict):
+            section[key] = rest.strip()
+        return section
+    if isinstance(section, list):
+        section.append(line.strip())
+        return section
+    key, _, rest = (part.strip() for part in line.partition(":"))
+    if key == "slots":
+        return source.slots
+    if key == "order":
+        source.order = rest
+    if key in ("about", "order"):
+        return None
+    source.domains[key] = Domain(key, tuple(name.strip() for name in rest.split(";")))
+    return source.domains[key]
+
+
+# The grammar
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +136,6 @@ class Slot:
     """A place in a sentence that a drawn value fills, in one form (with an article, as a pronoun, …)."""
 
     name: str
-    form: str
     texts: tuple[str, ...]  # the form of every row of the slot's domain
     values: dict[str, frozenset[int]]  # text -> rows that give it
 
@@ -42,8 +148,6 @@ class Pick:
 
 
 Node = str | Slot | Pick
-
-
 Sequence = tuple[Node, ...]
 
 
@@ -65,18 +169,12 @@ class SlotKind:
     domain: Domain
     parent: str | None
 
-    @property
-    def size(self) -> int:
-        """Among how many rows the slot is drawn, if no like slot has taken one."""
-        return len(self.domain.rows) // (len(self.domain.groups) if self.parent else 1)
-
 
 @dataclass(eq=False)
 class Plot:
     """A plot: its steps in order and the slots they fill."""
 
     name: str
-    about: str
     slots: dict[str, SlotKind]
     steps: tuple[Step, ...] = ()
 
@@ -99,6 +197,24 @@ class Plot:
             for slot, kind in self.slots.items()
         }
 
+    @cached_property
+    def sizes(self) -> list[list[list[int]]]:
+        """For each step and option, among how many rows each of its new slots is drawn: the same in every story."""
+        found, bound = [], set[str]()
+        for step in self.steps:
+            found.append([self._sizes(slots, bound) for slots in step.new_slots])
+            bound |= set.intersection(*map(set, step.new_slots))
+        return found
+
+    def _sizes(self, slots: tuple[str, ...], bound: set[str]) -> list[int]:
+        sizes, taken = [], set(bound)
+        for slot in slots:
+            kind = self.slots[slot]
+            rows = len(kind.domain.rows) // (len(kind.domain.groups) if kind.parent else 1)
+            sizes.append(rows - len(taken.intersection(self.alike[slot])))
+            taken.add(slot)
+        return sizes
+
 
 class Compiler:
     """Turns the lines of one plot into nodes."""
@@ -106,7 +222,7 @@ class Compiler:
     def __init__(self, source: Source) -> None:
         """Resolve the slots that the source declares."""
         self.source = source
-        self.domains = {name: spread(domain) for name, domain in source.domains.items()}
+        self.domains = {name: domain.spread() for name, domain in source.domains.items()}
         self.slots = {name: self.slot_kind(text) for name, text in source.slots.items()}
         self.phrases: dict[str, Pick] = {}
 
@@ -114,17 +230,17 @@ class Compiler:
         """Read "domain" or "domain by slot"."""
         name, _, parent = text.partition(" by ")
         if name not in self.domains:
-            raise ValueError(f"A slot is drawn from {name!r}, which no domain is called.")
+            raise CourseError(f"A slot is drawn from {name!r}, which no domain is called.")
         sizes = {len(rows) for rows in self.domains[name].groups.values()}
         if parent and len(sizes) > 1:
-            raise ValueError(f"The groups of {name} have the sizes {sorted(sizes)}; they should be equal.")
+            raise CourseError(f"The groups of {name} have the sizes {sorted(sizes)}; they should be equal.")
         return SlotKind(self.domains[name], parent or None)
 
     def slot(self, reference: str) -> Slot:
         """Compile a reference such as [hero], [a kind], [place.at] or [He]."""
         found = REFERENCE.fullmatch(reference)
         if found is None:
-            raise ValueError(f"{reference!r} is no reference to a slot.")
+            raise CourseError(f"{reference!r} is no reference to a slot.")
         article, name, column = found["article"], found["name"].lower(), found["column"]
         capital = (article or found["name"])[0].isupper()
         pronoun = next((p for p in PRONOUNS for x in PRONOUN_OF if name == x + p), None)
@@ -140,13 +256,13 @@ class Compiler:
         if capital:
             texts = [text[0].upper() + text[1:] for text in texts]
         values = {text: frozenset(i for i, other in enumerate(texts) if other == text) for text in texts}
-        return Slot(name, pronoun or column or "", tuple(texts), values)
+        return Slot(name, tuple(texts), values)
 
     def sequence(self, text: str) -> Sequence:
         """Compile one option: literal text, [references], (choices|of|words) and {phrase lists}."""
         nodes, rest = self.parse(text, "")
         if rest:
-            raise ValueError(f"Unbalanced brackets in {text!r} at {rest!r}.")
+            raise CourseError(f"Unbalanced brackets in {text!r} at {rest!r}.")
         return nodes
 
     def parse(self, text: str, stop: str) -> tuple[Sequence, str]:
@@ -169,7 +285,7 @@ class Compiler:
             else:
                 literal = re.match(r"[^()\[\]{}|]+", text)
                 if literal is None:
-                    raise ValueError(f"Unexpected {text[0]!r} at {text!r}.")
+                    raise CourseError(f"Unexpected {text[0]!r} at {text!r}.")
                 nodes.append(literal[0])
                 text = text[literal.end() :]
         return tuple(nodes), text
@@ -184,7 +300,7 @@ class Compiler:
         """Compile all options of a step; "a|b" first chooses between the steps a and b."""
         unknown = [name for name in names.split("|") if name not in self.source.steps]
         if unknown:
-            raise ValueError(f"The order names the step {unknown[0]!r}, which is not written.")
+            raise CourseError(f"The order names the step {unknown[0]!r}, which is not written.")
         lines = [tuple(map(self.sequence, self.source.steps[name])) for name in names.split("|")]
         return lines[0] if len(lines) == 1 else tuple((Pick(options),) for options in lines)
 
@@ -223,8 +339,8 @@ def compile_plot(path: Path, base: Source) -> Plot:
     source.steps["questions"] = base.steps["questions"] + source.steps["questions"]
     compiler = Compiler(source)
     steps, lead = [], ""
-    known = (compiler.slots, set(), set())
-    for word in source.facts["order"].split():
+    known = (compiler.slots, set[str](), set[str]())
+    for word in source.order.split():
         if word == "/":
             lead = "\n"
             continue
@@ -233,7 +349,7 @@ def compile_plot(path: Path, base: Source) -> Plot:
         steps.append(make_step(name, options, known, lead, word.endswith("?")))
         lead = " "
     steps.append(make_step("tail", tail_options(compiler), known, "", False))
-    return Plot(path.stem.partition("_")[2], source.facts["about"], compiler.slots, tuple(steps))
+    return Plot(path.stem.partition("_")[2], compiler.slots, tuple(steps))
 
 
 def make_step(name: str, options: tuple[Sequence, ...], known: tuple, lead: str, optional: bool) -> Step:
@@ -242,7 +358,7 @@ def make_step(name: str, options: tuple[Sequence, ...], known: tuple, lead: str,
     used = [set(slots_of(option)) - bound for option in options]
     for new in used:
         if new & loose or (name == "tail" and new):
-            raise ValueError(f"The step {name} mentions {new}, which the story may not have introduced.")
+            raise CourseError(f"The step {name} mentions {new}, which the story may not have introduced.")
     if not optional:
         bound |= set.intersection(*used)
     loose |= set.union(*used) - bound
