@@ -89,7 +89,7 @@ class ReadReport:
         lines = [f"{self.documents:,} documents, {self.characters:,} characters"]
         lines += [f"left out {name}: {reason}" for name, reason in islice(self.skipped.items(), SHOWN)]
         if len(self.skipped) > SHOWN:
-            lines.append(f"… and {len(self.skipped) - SHOWN:,} more were left out, all of them in `skipped` and in dropped.csv")
+            lines.append(f"… and {len(self.skipped) - SHOWN:,} more were left out; `skipped` and dropped.csv name all")
         lines += [f"{name}: {note}" for name, note in islice(self.notes.items(), SHOWN)]
         if len(self.notes) > SHOWN:
             lines.append(f"… and {len(self.notes) - SHOWN:,} more remarks, all of them in `notes`")
