@@ -1,13 +1,16 @@
-"""system_log.csv: what a run did to the machine, before, during and after it, sampled beside the work."""
+"""System monitor: RAM, CPU, GPU memory and temperature in system_log.csv, sampled in a thread beside the work.
+
+What a run did to the machine, before, during and after it; lesson 11 writes one, lab 03 reads it.
+"""
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import platform
 import signal
 import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -55,25 +58,24 @@ class GracefulExit:
         raise Terminated(128 + number)
 
 
-READINGS = (
-    "Event",
-    "Name",
-    "Date & Time",
-    "Available RAM (GB)",
-    "Available Memory (%)",
-    "CPU (%)",
-    "Process RAM (MB)",
-    "GPU Name",
-    "GPU Memory (MB)",
-    "Temperature (C / F)",
-)
+@dataclass(frozen=True)
+class Reading:
+    """One look at the machine; None where there is no sensor."""
+
+    name: str  # of the device that computes
+    available_ram: float | None = None  # bytes that a program could still get
+    available_share: float | None = None  # of all memory
+    cpu_share: float | None = None  # of all cores, by all programs, since the look before
+    process_ram: float | None = None  # resident bytes of this process
+    gpu_name: str = ""
+    gpu_memory: float | None = None  # bytes in use on the GPU that computes, by all programs
+    celsius: float | None = None  # of the GPU that computes, or of the processor
 
 
+MEASURED = ("Available RAM (GB)", "Available Memory (%)", "CPU (%)", "Process RAM (MB)", "GPU Name", "GPU Memory (MB)")
+READINGS = ("Event", "Name", "Date & Time", *MEASURED, "Temperature (C / F)")
 AVERAGED = ("Available RAM (GB)", "Available Memory (%)", "GPU Memory (MB)", "Temperature (C / F)")
-
-
 COLUMNS = (*READINGS, "Run", *(f"Average {name}" for name in AVERAGED))
-
 
 MOST_WAITING = 10.0  # seconds for a sensor that hangs, before a run begins or ends without it
 
@@ -98,8 +100,9 @@ class SystemLog:
         if self._thread is not None:
             raise CourseError(f"{self.path} is being written by this log already; make a SystemLog for each run.")
         self.run = f"{datetime.now().isoformat(' ', 'microseconds')}, process {os.getpid()}"
-        self._averages = {name: Average() for name in AVERAGED}
-        self._failed, self._lost = None, 0
+        self._sums = dict.fromkeys(AVERAGED, (0.0, 0))
+        self._failed: CourseError | None = None
+        self._lost = 0
         self._started, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="system log", daemon=True)
         self._exits = ExitStack()
@@ -123,7 +126,8 @@ class SystemLog:
 
     def _finish(self) -> None:
         self._stop.set()
-        self._thread.join(MOST_WAITING)
+        if self._thread:
+            self._thread.join(MOST_WAITING)
         self._thread = None
         self._exits.close()
 
@@ -159,28 +163,19 @@ class SystemLog:
         cells = to_cells(self.last)
         values = [event, cells["Name"], datetime.now().isoformat(" ", "milliseconds")]
         values += [cells[name] for name in READINGS[3:]]
-        for name, average in self._averages.items():
-            average.add(cells[name])
-        ends = [str(average) if event == "After" else "" for average in self._averages.values()]
-        append_row(self.path, COLUMNS, [*values, self.run, *ends])
+        for name, (total, count) in self._sums.items():
+            if cells[name]:  # empty ones do not count
+                self._sums[name] = total + float(cells[name].partition(" / ")[0]), count + 1
+        means = [_mean_cell(name, *sums) if event == "After" else "" for name, sums in self._sums.items()]
+        append_row(self.path, COLUMNS, [*values, self.run, *means])
 
 
-class Average:
-    """The mean of the cells of one column, as they were written; empty ones do not count."""
-
-    def __init__(self) -> None:
-        self.total, self.count, self.both = 0.0, 0, False
-
-    def add(self, cell: str) -> None:
-        first, slash, _ = cell.partition(" / ")  # a temperature is averaged in °C
-        if first:
-            self.total, self.count, self.both = self.total + float(first), self.count + 1, bool(slash)
-
-    def __str__(self) -> str:
-        if not self.count:
-            return ""
-        mean = self.total / self.count
-        return f"{mean:.6g} / {to_fahrenheit(mean):.6g}" if self.both else f"{mean:.9g}"
+def _mean_cell(name: str, total: float, count: int) -> str:
+    """Write the mean of a column's cells; a temperature's is that of its °C."""
+    if not count:
+        return ""
+    mean = total / count
+    return f"{mean:.6g} / {to_fahrenheit(mean):.6g}" if name.startswith("Temperature") else f"{mean:.9g}"
 
 
 def to_cells(reading: Reading) -> dict[str, str]:
@@ -213,14 +208,9 @@ def to_fahrenheit(celsius: float) -> float:
 
 def describe(reading: Reading) -> str:
     """Say a reading in a line."""
-    cells = to_cells(reading)
-    parts = {
-        "process {} MB": cells["Process RAM (MB)"],
-        "{} GB available": cells["Available RAM (GB)"],
-        "GPU {} MB": cells["GPU Memory (MB)"],
-        "{} C / F": cells["Temperature (C / F)"],
-    }
-    return "; ".join([cells["Name"], *(form.format(value) for form, value in parts.items() if value)])
+    _, ram, _, _, process, _, gpu, celsius = to_cells(reading).values()
+    parts = {"process {} MB": process, "{} GB available": ram, "GPU {} MB": gpu, "{} C / F": celsius}
+    return "; ".join([reading.name, *(form.format(value) for form, value in parts.items() if value)])
 
 
 def read_system_log(path: str | Path, run: str | None = None):
@@ -241,46 +231,22 @@ def read_system_log(path: str | Path, run: str | None = None):
     return table
 
 
-def list_runs(path: str | Path) -> Sequence[str]:
-    """Return the names of the runs in a file, in the order of their first rows."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return list(dict.fromkeys(row["Run"] for row in csv.DictReader(file)))
-
+# The sensors
 
 # What drivers call the thermometer of a processor, the ones that name it most exactly first
 CPU_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "soc_thermal")
-
-
 POSSIBLE = (-40.0, 150.0)  # °C; broken sensors report -273, 255 or 65535
-
-
 SHORTEST = 0.1  # seconds over which the processor's share means something: the system counts in hundredths
-
-
 FAILURES = (psutil.Error, OSError, RuntimeError, ValueError, NotImplementedError)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One look at the machine; None where there is no sensor."""
-
-    name: str  # of the device that computes
-    available_ram: float | None = None  # bytes that a program could still get
-    available_share: float | None = None  # of all memory
-    cpu_share: float | None = None  # of all cores, by all programs, since the look before
-    process_ram: float | None = None  # resident bytes of this process
-    gpu_name: str = ""
-    gpu_memory: float | None = None  # bytes in use on the GPU that computes, by all programs
-    celsius: float | None = None  # of the GPU that computes, or of the processor
 
 
 class Sensors:
     """The sensors of the device that computes: the given one, or the best there is."""
 
-    def __init__(self, device: str | None = None, temperatures: Callable | None = None, nvml: Any = None) -> None:
+    def __init__(self, device: str | None = None, temperatures: Callable | None = None) -> None:
         self.device = device
-        self.temperatures = temperatures or getattr(psutil, "sensors_temperatures", dict)  # Linux and FreeBSD have it
-        self.nvml = nvml
+        on_this_system: Callable = getattr(psutil, "sensors_temperatures", dict)  # Linux and FreeBSD have it
+        self.temperatures = temperatures or on_this_system
         self.gpu: Gpu | None = None
         self.name = ""
         self._busy: tuple[float, float | None] = (0.0, None)  # when asked, share of the cores
@@ -290,7 +256,7 @@ class Sensors:
         from utils.machine import pick_device
 
         device = pick_device(self.device)
-        self.gpu = known(lambda: Gpu(device, self.nvml or _load_nvml())) if device.type == "cuda" else None
+        self.gpu = known(lambda: Gpu(device, _load_nvml())) if device.type == "cuda" else None
         self.name = self.gpu.name if self.gpu else processor_name()
         busy = known(lambda: psutil.cpu_percent(SHORTEST))
         self._busy = (time.monotonic(), busy)
@@ -323,22 +289,18 @@ class Gpu:
     def __init__(self, device, nvml: Any) -> None:
         import torch
 
-        self.device, self.nvml = device, nvml
+        self.cuda, self.device, self.nvml = torch.cuda, device, nvml
         self.name = torch.cuda.get_device_name(device)
-        self.handle = nvml_handle(nvml, str(torch.cuda.get_device_properties(device).uuid)) if nvml else None
+        self.uuid = str(torch.cuda.get_device_properties(device).uuid)
 
     def used_memory(self) -> float:
         """Return the bytes in use on this device, which may be one slice of a GPU."""
-        import torch
-
-        free, total = torch.cuda.mem_get_info(self.device)
+        free, total = self.cuda.mem_get_info(self.device)
         return total - free
 
     def celsius(self) -> float | None:
         """Return the temperature of the chip."""
-        if self.handle is None:
-            return None
-        return nvml_celsius(self.nvml, self.handle)
+        return nvml_celsius(self.nvml, self.uuid) if self.nvml else None
 
 
 def _load_nvml() -> Any:
@@ -354,17 +316,10 @@ def _load_nvml() -> Any:
     return pynvml
 
 
-def nvml_handle(nvml: Any, uuid: str) -> Any:
-    """Return NVML's handle of the GPU with CUDA's UUID: the two number their devices differently."""
+def nvml_celsius(nvml: Any, uuid: str) -> float | None:
+    """Return the temperature of the GPU with CUDA's UUID, as the two number devices differently; None without one."""
     try:
-        return nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
-    except nvml.NVMLError:
-        return None
-
-
-def nvml_celsius(nvml: Any, handle: Any) -> float | None:
-    """Return the temperature of a GPU, None where it does not tell."""
-    try:
+        handle = nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
         return possible(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
     except nvml.NVMLError:
         return None
@@ -408,26 +363,19 @@ def possible(celsius: float | None) -> float | None:
 @cache
 def processor_name() -> str:
     """Return the maker's name of the processor, or its architecture where the system does not tell."""
-    ask = {"Linux": _linux_processor, "Darwin": _apple_processor, "Windows": _windows_processor}
-    found = known(ask.get(platform.system(), platform.processor))
-    return found or platform.processor() or platform.machine()
+    return known(_ask_for_processor) or platform.processor() or platform.machine()
 
 
-def _linux_processor() -> str:
+def _ask_for_processor() -> str:
+    if sys.platform == "win32":
+        import winreg
+
+        place = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:
+            return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+    if sys.platform == "darwin":
+        words = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(words, capture_output=True, encoding="utf-8", timeout=5).stdout.strip()
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    values = dict(line.split(":", 1) for line in lines if ":" in line)
-    names = {name.strip().lower(): value.strip() for name, value in values.items()}
+    names = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     return names.get("model name") or names.get("hardware") or names.get("model") or ""
-
-
-def _apple_processor() -> str:
-    words = ["sysctl", "-n", "machdep.cpu.brand_string"]
-    return subprocess.run(words, capture_output=True, encoding="utf-8", timeout=5).stdout.strip()
-
-
-def _windows_processor() -> str:
-    import winreg
-
-    place = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
-    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:
-        return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()

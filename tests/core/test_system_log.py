@@ -33,9 +33,7 @@ from utils.system_log import (
     Terminated,
     describe,
     known,
-    list_runs,
     nvml_celsius,
-    nvml_handle,
     processor_celsius,
     processor_name,
     read_system_log,
@@ -63,31 +61,34 @@ def test_a_run_leaves_before_during_and_after_in_this_order(tmp_path):
     path = tmp_path / "deep" / "system_log.csv"
     with SystemLog(path, 0.02, Script(FULL)):
         wait_for(path, 4)
-        assert [row["Event"] for row in rows(path)][0] == "Before", "Before stands there while the work goes on"
+        assert rows(path)[0]["Event"] == "Before", "Before stands there while the work goes on"
     events = [row["Event"] for row in rows(path)]
-    assert events[0] == "Before" and events[-1] == "After" and set(events[1:-1]) == {"During"}
-    assert len(events) >= 5 and list(rows(path)[0]) == list(COLUMNS)
+    assert events[0] == "Before" and events[-1] == "After" and set(events[1:-1]) == {"During"} and len(events) >= 5
     times = [datetime.fromisoformat(row["Date & Time"]) for row in rows(path)]
     assert times == sorted(times) and len({row["Run"] for row in rows(path)}) == 1
+
+
+PROMISED = {
+    "Event": "Before",
+    "Name": "A 40",
+    "Date & Time": None,
+    "Available RAM (GB)": "8.0000",
+    "Available Memory (%)": "50.00",
+    "CPU (%)": "25.0",
+    "Process RAM (MB)": "500.00",
+    "GPU Name": "A 40",
+    "GPU Memory (MB)": "3000.00",
+    "Temperature (C / F)": "50.0 / 122.0",
+}
 
 
 def test_the_first_ten_columns_are_the_promised_ones_and_each_holds_its_own_figure(tmp_path):
     with SystemLog(tmp_path / "log.csv", 10, Script(FULL)):
         pass
     first = rows(tmp_path / "log.csv")[0]
-    first.pop("Date & Time"), first.pop("Run")
-    assert list(rows(tmp_path / "log.csv")[0])[:10] == list(READINGS)
-    assert {name: cell for name, cell in first.items() if cell} == {
-        "Event": "Before",
-        "Name": "A 40",
-        "Available RAM (GB)": "8.0000",
-        "Available Memory (%)": "50.00",
-        "CPU (%)": "25.0",
-        "Process RAM (MB)": "500.00",
-        "GPU Name": "A 40",
-        "GPU Memory (MB)": "3000.00",
-        "Temperature (C / F)": "50.0 / 122.0",
-    }
+    assert list(first)[:10] == list(READINGS) == list(PROMISED) and list(first) == list(COLUMNS)
+    assert all(first[name] == cell for name, cell in PROMISED.items() if cell)
+    assert not any(first[f"Average {name}"] for name in AVERAGED)
 
 
 def test_after_has_the_averages_of_all_rows_and_its_own_readings(tmp_path):
@@ -170,7 +171,7 @@ def test_runs_in_one_file_are_told_apart_and_pandas_reads_it_in_a_line(tmp_path)
     table = pd.read_csv(path)
     assert table.groupby("Run")["Available RAM (GB)"].mean().tolist() == [8.0, 4.0]
     assert table["Event"].tolist() == ["Before", "During", "After"] * 2
-    first, second = list_runs(path)
+    first, second = dict.fromkeys(row["Run"] for row in rows(path))
     assert set(read_system_log(path)["Run"]) == {second} and set(read_system_log(path, first)["Run"]) == {first}
     assert read_system_log(path)["Celsius"].tolist() == [50.0] * 3
     assert read_system_log(path)["Seconds"].is_monotonic_increasing
@@ -196,19 +197,13 @@ def test_the_work_never_waits_for_a_slow_sensor(tmp_path):
                 free.wait(20)
             return super().read()
 
-    with SystemLog(tmp_path / "log.csv", 0.01, Slow(FULL)):
+    slow = Slow(FULL)
+    with SystemLog(tmp_path / "log.csv", 0.01, slow):
         assert asked.wait(20)
         work = sum(range(1000))  # goes on while the sensor hangs
         free.set()
+    assert slow.threads == {"system log"} and threading.current_thread().name != "system log"
     assert work == 499500 and rows(tmp_path / "log.csv")[-1]["Event"] == "After"
-
-
-def test_sensors_are_read_in_a_thread_of_their_own(tmp_path):
-    script = Script(FULL)
-    with SystemLog(tmp_path / "log.csv", 10, script):
-        pass
-    assert script.threads == {"system log"}
-    assert not any(thread.name == "system log" for thread in threading.enumerate())
 
 
 def test_a_log_serves_one_run_after_another_but_not_two_at_once(tmp_path):
@@ -216,7 +211,7 @@ def test_a_log_serves_one_run_after_another_but_not_two_at_once(tmp_path):
     for _ in range(2):
         with log, pytest.raises(CourseError, match="is being written by this log already"):
             log.__enter__()
-    assert len(list_runs(tmp_path / "log.csv")) == 2
+    assert len({row["Run"] for row in rows(tmp_path / "log.csv")}) == 2
 
 
 def test_a_file_that_can_not_be_written_stops_before_the_work_and_warns_after_it(tmp_path):
@@ -325,8 +320,7 @@ def test_a_driver_without_an_answer_leaves_the_temperature_empty():
 
     with pytest.raises(pynvml.NVMLError):  # this test runs where NVML was never started
         pynvml.nvmlDeviceGetHandleByUUID("GPU-0")
-    assert nvml_handle(pynvml, "0") is None
-    assert nvml_celsius(pynvml, None) is None
+    assert nvml_celsius(pynvml, "0") is None
 
 
 def test_a_reading_is_told_in_a_line_without_what_is_missing():
