@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from utils.errors import CourseError
-from utils.files.whole_files import write_whole
+from utils.files.whole_files import sha256_of, write_whole
 from utils.texts.corpus import BinSettings, Corpus
 from utils.texts.records import Document, ReadReport
 from utils.texts.splitting import split_inside
@@ -170,10 +170,7 @@ def _current_meta(folder: Path, key: str) -> dict[str, Any] | None:
 
 def _sha256(path: Path) -> str | None:
     """Return a file's hash, or None where there is no file."""
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path) if path.exists() else None
 
 
 def learned_path(path: Path) -> Path:
