@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from shapes import LargestTensor, compare_logits, random_tokens, tiny_model
+from shapes import LargestTensor, random_tokens, tiny_model
 from torch.testing import assert_close
 from trained import trained_model
 
