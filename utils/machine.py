@@ -45,7 +45,7 @@ def device_name(device: torch.device) -> str:
 
 @cache
 def has_real_bf16(device_type: str) -> bool:
-    """Say whether bfloat16 products run in hardware; a T4 and an older CPU only pretend, and crawl."""
+    """Say whether bfloat16 matmuls run in hardware; a T4 and an older CPU only pretend, and crawl."""
     if device_type == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
     if device_type == "mps":
@@ -63,7 +63,7 @@ def has_amx() -> bool:
 
 
 def training_dtype(device: torch.device) -> torch.dtype:
-    """Return the dtype for matrix products in training: bfloat16 where real, float16 on other CUDA, else float32."""
+    """Return the dtype for matmuls in training: bfloat16 where real, float16 on other CUDA, else float32."""
     if has_real_bf16(device.type):
         return torch.bfloat16
     return torch.float16 if device.type == "cuda" else torch.float32

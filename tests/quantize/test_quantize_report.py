@@ -16,7 +16,6 @@ from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.plots.quantization import costs_and_gains
-from utils.quantize.fbgemm import for_generation
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import bits_per_weight, computed_bytes, layer_shapes, plan_for, plan_of
 from utils.quantize.recipe import (
@@ -39,7 +38,6 @@ from utils.quantize.report import (
     read_csv,
     storyteller,
     to_markdown,
-    tokens_per_second,
     write_csv,
 )
 
@@ -109,13 +107,6 @@ def test_the_table_begins_with_the_model_as_it_is(tmp_path):
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["none 16", "rtn 8/row", "rtn 2/32"]
 
 
-def test_the_table_compares_every_method_and_several_bits_and_groups():
-    assert {recipe.method for recipe in RECIPES} == set(METHODS)
-    assert "gptq+head" in {recipe.name for recipe in RECIPES}
-    assert len({recipe.bits for recipe in RECIPES}) >= 3
-    assert len({recipe.group for recipe in RECIPES}) >= 3
-
-
 def test_coherence_stands_in_the_table_where_stories_are_told():
     story = "Nothing of this is a story of that world."
     texts = Texts(TEXTS.calibration, TEXTS.held_out, 24, tell=lambda model: [story])
@@ -136,17 +127,6 @@ def test_rows_line_up_under_their_header():
     assert lines[2] == "| none | 4 | 128 | 41.25 | 4.12 | 12.000 |  | 0.988 | 101 |"
     assert lines[3] == "| gptq | 4 | 128 | 41.25 | 4.12 | 12.346 | +2.9% | 0.988 | 101 |"
     assert {line.count("|") for line in lines} == {10}
-
-
-@pytest.mark.parametrize(
-    "recipe",
-    [None, QuantizationRecipe("rtn", 8, "row"), QuantizationRecipe("rtn", 4, 32), QuantizationRecipe("rtn", 3, 32)],
-)
-def test_every_form_generates(recipe):
-    model = tiny_model(SHAPE)
-    if recipe:
-        apply_recipe(model, recipe)
-    assert tokens_per_second(for_generation(model), 4, at_least=0.01) > 0
 
 
 def test_stories_to_calibrate_with_are_the_same_everywhere():
@@ -217,6 +197,8 @@ def test_the_command_writes_the_table(folder, capsys, monkeypatch):
 
 def test_nanos_stored_table_is_of_all_recipes_and_has_the_bytes_of_the_arithmetic():
     rows, recipes = read_csv(TABLE), (None, *RECIPES)
+    assert {recipe.method for recipe in RECIPES} == set(METHODS) and "gptq+head" in {recipe.name for recipe in RECIPES}
+    assert len({recipe.bits for recipe in RECIPES}) >= 3 <= len({recipe.group for recipe in RECIPES})
     with torch.device("meta"):
         model = GPT2(SIZES["nano"])
     assert [row.method for row in rows] == [recipe.name if recipe else "none" for recipe in recipes]

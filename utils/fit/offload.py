@@ -77,7 +77,7 @@ class VisitingTable(nn.Module):
 
 
 class VisitingHead(nn.Module):
-    """The product with a table that is kept elsewhere."""
+    """The matmul with a table that is kept elsewhere."""
 
     def __init__(self, table: VisitingTable) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def load_with_plan(
 ) -> GPT2:
     """Load a GPT-2 with each part where `plan` puts it; what goes to the disk is written into `folder` first.
 
-    `device` is where products are computed: the GPU when the plan has one, unless told otherwise. The model is for
+    `device` is where matmuls are computed: the GPU when the plan has one, unless told otherwise. The model is for
     reading and generating, not for training.
     """
     path = find_weights(find_model(name_or_path))

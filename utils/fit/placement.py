@@ -3,7 +3,7 @@
 Where each part of a model goes, decided by arithmetic. Lesson 08 builds it. accelerate's `infer_auto_device_map` plans
 weights only and refuses nothing; this one counts activations and KV cache, and says what would fit instead.
 
-All products are computed in one place. A part that is kept elsewhere comes for a visit when its turn comes: a
+All matmuls are computed in one place. A part that is kept elsewhere comes for a visit when its turn comes: a
 block as a whole, the token table, which is also the head, some thousand rows at a time.
 """
 
@@ -16,7 +16,7 @@ from functools import cached_property
 from utils.config import BYTES, SIZES, GPT2Config, Workload, count_parameters, estimate_memory, format_bytes
 from utils.errors import CourseError
 
-PLACES = ("gpu", "cpu", "disk")  # the nearest to the products first
+PLACES = ("gpu", "cpu", "disk")  # the nearest to the matmuls first
 NAMES = {"gpu": "the GPU", "cpu": "CPU memory", "disk": "the disk"}
 VISITING_ROWS = 4096  # of the token table at a time
 
@@ -36,13 +36,13 @@ class Caps:
 
     @property
     def worker(self) -> str:
-        """The place where products are computed."""
+        """The place where matmuls are computed."""
         return "gpu" if self.gpu else "cpu"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The place of the token table and of each block, and what that takes; what is small stays with the products."""
+    """The place of the token table and of each block, and what that takes; what is small stays with the matmuls."""
 
     config: GPT2Config
     work: Workload
@@ -113,7 +113,7 @@ def plan_placement(config: GPT2Config, caps: Caps, work: Workload = Workload()) 
 
 
 def every_plan(config: GPT2Config, work: Workload, caps: Caps) -> Iterator[Plan]:
-    """Yield every way to fill the places in order: the first blocks nearest to the products, the last on the disk."""
+    """Yield every way to fill the places in order: the first blocks nearest to the matmuls, the last on the disk."""
     places = PLACES[PLACES.index(caps.worker) :]
     n = config.n_layer
     if work.training:  # gradients and moments stay beside their weights

@@ -22,7 +22,7 @@ from utils.quantize.calibration import Calibration
 from utils.quantize.grids import TENSOR, Grid, Quantized, find_scales, from_codes, quantize, to_codes
 from utils.quantize.quantized_linear import HEAD, LAYERS, plain_layer, plan_for, replace_layer
 
-BLOCK = 32  # columns whose corrections are made one by one; those behind them get theirs in one product
+BLOCK = 32  # columns whose corrections are made one by one; those behind them get theirs in one matmul
 
 
 @dataclass(frozen=True)

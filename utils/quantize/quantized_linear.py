@@ -55,7 +55,7 @@ class QuantizedLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """A float32 copy (out, in) of all weights; for a look, and for products that ask for all of them."""
+        """A float32 copy (out, in) of all weights; for a look, and for matmuls that ask for all of them."""
         return self.expand(slice(None))
 
     def quantized(self) -> Quantized:
