@@ -65,14 +65,16 @@ def check_machine() -> None:
 
 def run(*command: str, **settings: str) -> str:
     """Run a program, keep what it says in .venv/install.log, return '' or what went wrong."""
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
+    pipe, env = subprocess.PIPE, {**os.environ, **settings}
     try:
-        process = subprocess.Popen(command, cwd=str(ROOT), env={**os.environ, **settings}, **pipes)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdout=pipe, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+        )
     except OSError as error:  # a school may forbid programs that it does not know
         return str(error)
     lines = []
     with LOG.open("a", encoding="utf-8") as log:
-        for line in process.stdout:
+        for line in process.stdout or ():
             log.write(line)
             lines.append(line)
             step = re.match(r"\s*((Collecting|Downloading|Prepared) [\w.-]+|Installing collected packages)", line)
@@ -123,7 +125,7 @@ def torch_build(wanted: str) -> list:
     """Return what to ask for beside requirements.txt, so that nobody downloads CUDA in vain."""
     if sys.platform != "linux":
         return []
-    version = re.search(r"^torch==([\d.]+)", (ROOT / "requirements.txt").read_text("utf-8"), re.M)[1]
+    version = re.findall(r"^torch==([\d.]+)", (ROOT / "requirements.txt").read_text("utf-8"), re.M)[0]
     gpu = Path("/dev/nvidia0").exists() or (Path("/dev/dxg").exists() and shutil.which("nvidia-smi"))
     if wanted == "cuda" or wanted == "auto" and gpu:
         return [f"torch=={version},!={version}+cpu"]
@@ -145,7 +147,7 @@ def make_environment(usable: bool) -> None:
     keep = usable and not (VENV / "installed").exists()  # which an earlier version of this file wrote
     command = [sys.executable, "-m", "venv", *([] if keep else ["--clear"]), str(VENV)]
     made = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
-    stop_after(made.returncode and made.stdout + made.stderr)
+    stop_after(made.stdout + made.stderr if made.returncode else "")
 
 
 def drop_headers() -> None:

@@ -213,9 +213,11 @@ def prepare_for_speed(model: nn.Module) -> nn.Module:
             if type(module) is nn.Linear and module.weight.dtype in narrow:
                 module.__class__ = Linear16
             elif hasattr(module, "attend"):
-                module.attend = attend
-            elif hasattr(module, "cache_dtype") and module.final_norm.weight.dtype in narrow:
-                module.cache_dtype = torch.float32  # a token that looks back at 16 bits takes 3 to 9 times as long
+                vars(module)["attend"] = attend
+            elif hasattr(module, "cache_dtype") and module.get_parameter("final_norm.weight").dtype in narrow:
+                vars(module)["cache_dtype"] = (
+                    torch.float32
+                )  # a token that looks back at 16 bits takes 3 to 9 times as long
     return model
 
 

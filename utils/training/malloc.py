@@ -44,7 +44,7 @@ class KeepFreedMemory:
         kept = self._look().fordblks if self._look else 0
         if self._usual is None:
             self._usual = kept
-        elif kept > 2 * max(self._usual, LITTLE):
+        elif self._libc and kept > 2 * max(self._usual, LITTLE):
             self._libc.malloc_trim(0)
             self._usual = None  # the next step fetches what it needs, and that counts
 
