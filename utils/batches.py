@@ -60,9 +60,9 @@ def padded(rows: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
             [7, 9]]), tensor([[   8,    9],
             [   9, -100]]))
     """
-    rows = [torch.from_numpy(np.asarray(row, dtype=np.int64)) for row in rows]
-    inputs = pad_sequence([row[:-1] for row in rows], True, int(rows[0][-1]))  # any token would do
-    return inputs, pad_sequence([row[1:] for row in rows], True, IGNORE)
+    parts = [torch.from_numpy(np.asarray(row, dtype=np.int64)) for row in rows]
+    inputs = pad_sequence([part[:-1] for part in parts], True, int(parts[0][-1]))  # any token would do
+    return inputs, pad_sequence([part[1:] for part in parts], True, IGNORE)
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -34,11 +34,11 @@ class LoRALinear(nn.Module):
 
     def __init__(self, base: nn.Linear | QuantizedLinear, rank: int, alpha: float) -> None:
         super().__init__()
-        place = {"bias": False, "device": next(base.buffers(), base.bias).device}
+        device = [*base.buffers(), *base.parameters()][0].device
         self.base, self.rank, self.alpha, self.merged = base, rank, alpha, False
         self.in_features, self.out_features = base.in_features, base.out_features
-        self.lora_A = nn.Linear(base.in_features, rank, **place)
-        self.lora_B = nn.Linear(rank, base.out_features, **place)
+        self.lora_A = nn.Linear(base.in_features, rank, bias=False, device=device)
+        self.lora_B = nn.Linear(rank, base.out_features, bias=False, device=device)
         nn.init.zeros_(self.lora_B.weight)
 
     @property
@@ -81,15 +81,17 @@ def add_lora(model: GPT2, rank: int = 8, alpha: float = 16, layers: Sequence[str
         raise CourseError(f"alpha is {alpha!r}, expected a number above 0, often twice the rank.")
     if adapters(model):
         raise CourseError("This model has adapters already. Train those, or take them off first with remove_lora.")
-    names = chosen_layers(model, layers)
-    for name in names:
-        if not isinstance(layer := model.get_submodule(name), nn.Linear | QuantizedLinear):
+    found: dict[str, nn.Linear | QuantizedLinear] = {}
+    for name in chosen_layers(model, layers):
+        layer = model.get_submodule(name)
+        if not isinstance(layer, nn.Linear | QuantizedLinear):
             raise CourseError(
                 f"{name} is a {type(layer).__name__}, which can't be trained through. Load the model again."
             )
+        found[name] = layer
     model.requires_grad_(False)
-    for name in names:
-        put_layer(model, name, LoRALinear(model.get_submodule(name), rank, alpha))
+    for name, layer in found.items():
+        put_layer(model, name, LoRALinear(layer, rank, alpha))
     return model
 
 
@@ -139,7 +141,7 @@ def merge_lora(model: GPT2) -> GPT2:
             )
     for layer in found.values():
         if not layer.merged:
-            layer.base.weight += layer.product().to(layer.base.weight.dtype)
+            layer.base.weight.add_(layer.product().to(layer.base.weight.dtype))
             layer.merged = True
     return model
 
@@ -149,7 +151,7 @@ def unmerge_lora(model: GPT2) -> GPT2:
     """Take merged products out of the weights again, in place; sums round, so the last digit may differ."""
     for layer in need_adapters(model).values():
         if layer.merged:
-            layer.base.weight -= layer.product().to(layer.base.weight.dtype)
+            layer.base.weight.sub_(layer.product().to(layer.base.weight.dtype))
             layer.merged = False
     return model
 

@@ -177,14 +177,14 @@ def replace_layer(model: GPT2, name: str, quantized: Quantized) -> None:
     put_layer(model, name, QuantizedLinear.of(quantized, plain_layer(model, name).bias))
 
 
-def put_layer(model: GPT2, name: str, layer: nn.Linear | QuantizedLinear) -> None:
+def put_layer(model: GPT2, name: str, layer: nn.Module) -> None:
     """Set a layer by its dotted name; the token embedding goes with the head."""
     model.set_submodule(name, layer)
     if name != HEAD:
         return
     if isinstance(layer, QuantizedLinear):
         model.set_submodule("token_embedding", QuantizedEmbedding(layer))
-    else:
+    elif isinstance(layer, nn.Linear):
         embedding = Embedding(layer.out_features, layer.in_features, device="meta")
         embedding.weight = layer.weight
         model.set_submodule("token_embedding", embedding)
