@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ensurepip
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from wheels import make_wheel
@@ -43,7 +46,10 @@ def colab(tmp_path_factory):
     index, content, python = place / "index", place / "content", place / "python"
     index.mkdir()
     content.mkdir()
-    venv.create(python, with_pip=True)
+    venv.create(python)
+    wheels = Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or Path(ensurepip.__file__).parent / "_bundled")
+    site = sysconfig.get_path("purelib", "venv", {"base": str(python)})
+    ZipFile(next(wheels.glob("pip-*.whl"))).extractall(site)  # what `with_pip` does, in a second instead of ten
     for package, module in ((package, module) for module, package in NEEDED.items()):
         make_module(index, package, pinned(package).partition("==")[2], module, ("torch>=2", "numpy"))
     make_module(index, "torch", "99.0", "torch")
@@ -101,10 +107,8 @@ def test_missing_packages_come_and_torch_and_numpy_stay(colab):
     broken = colab["place"] / "nothing"
     broken.mkdir()
     done = run_first_cell(colab, find_links=broken)  # an index that has nothing: a sentence, and nothing changed
-    assert done.returncode == 1 and "could not be installed: " in done.stderr and "Run this cell again" in done.stderr
-    assert set(versions(colab)) == {"torch", "numpy", "google-colab", "pip", "setuptools"} - (
-        {"setuptools"} if sys.version_info >= (3, 12) else set()
-    )
+    assert done.returncode == 1 and "Run this cell again" in done.stderr and "omegaconf==" in done.stderr
+    assert set(versions(colab)) == {"torch", "numpy", "google-colab", "pip"}
     done = run_first_cell(colab)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "now in lessons\n"
@@ -117,8 +121,7 @@ def test_missing_packages_come_and_torch_and_numpy_stay(colab):
 def test_stale_modules_are_refused_with_what_to_do(colab):
     run_first_cell(colab)
     done = run_first_cell(colab, before="import torch\ntorch.__version__ = '2.4.0'\n")
-    assert done.returncode == 1
-    assert "torch changed on disk after being imported. Runtime → Restart session" in done.stderr
+    assert done.returncode == 1 and "torch changed on disk" in done.stderr and "Restart session" in done.stderr
 
 
 def test_elsewhere_the_first_cell_does_nothing(tmp_path):
