@@ -17,7 +17,6 @@ NAMES = (  # the quick ones first
     "watching",
     "generation",
     "adapters",
-    "finetuning",
     "training",
     "finetuning",
 )

@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument("--port", type=int, help="default: the first free one from 8888 on")
     options, rest = parser.parse_known_args(arguments)
+    if options.port is not None and not 1 <= options.port <= 65535:
+        parser.error(f"--port is {options.port}, expected 1 to 65535")
     port = free_port(options.port or 8888, 1 if options.port else 50)
     if port is None:
         sys.exit(f"Port {options.port or 8888} is taken: stop what uses it, or choose another with --port.")
@@ -42,13 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def jupyter_command(port: int, page: str, browser: bool) -> list[str]:
     """Return the command line that starts the server on this machine only, quietly."""
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        f"--ServerApp.root_dir={ROOT}",
-        f"--LabApp.default_url={page}",
-    ]
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url={page}"]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--log-level=ERROR"]
     command += ["--LabApp.extension_manager=readonly", "--LabApp.news_url=None"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate"]

@@ -5,19 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import pathlib
+import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 import torch
 
-from tools.__main__ import main
+from tools.__main__ import find_commands, main
+from tools.repo.notebooks import find_notebooks
 from utils.config import GPT2Config
+from utils.files.places import ROOT
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.stories.generator import corpus
 from utils.texts.bins import load_bin
 from utils.tokenizer import Tokenizer
+from utils.training.recipes import TrainingRecipe
 
 TINY = ["n_layer=1", "n_head=2", "n_embd=16", "context=16", "batch_size=2", "warmup_steps=1", "device=cpu"]
 
@@ -90,27 +95,88 @@ def test_inspect_lists_every_tensor_with_its_bytes(tmp_path, capsys):
     assert row.split() == ["wte.weight", "float32", "[30,", "16]", "1,920", "bytes"]
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["chat", "nowhere"], "nowhere is neither a file, a folder nor a size"),
-        (["inspect", "nowhere"], "neither a file"),
-        (["train", "data=nowhere"], "train.bin is not there. Make it: python -m tools prepare"),
-        (["train", "data=bins", "size=tiny"], "size is 'tiny', expected one of nano"),
-        (["train", "data=bins", "contxt=3"], "Did you mean context?"),
-        (["train", "data=bins", "weights=small", "n_layer=3"], "n_layer can't be set together with weights"),
-        (["train", "data=bins", "device=warp"], "The device 'warp' is not here"),
-        (["train", "data=bins", "context=1000", "device=cpu"], "a context of 1000 needs"),
-        (["chat", "run", "temperature=-1"], "temperature is -1"),
-        (["prepare", "nowhere"], "nowhere"),
-        (["prefetch", "huge"], "huge"),
-    ],
-)
-def test_a_mistake_ends_in_a_sentence(prepared, capsys, words, message):
-    assert main(words) == 1
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
+def outcome(capsys, *words: str) -> tuple[int, str]:
+    """Return the exit code of a command line and all that it said."""
+    capsys.readouterr()
+    try:
+        code = main(words)
+    except SystemExit as end:  # tyro found the mistake
+        code = end.code
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+MISTAKES = """
+chat nowhere → 1 nowhere
+chat run temperature=-1 → 1 temperature
+chat nano max_new=x → 1 max_new 'x'
+class grade README.md → 1 README.md
+class grade . --memory 0 → 1 --memory 0
+class grade . --seconds 0 → 1 --seconds 0
+class pack README.md → 1 README.md
+class pack . → 1 class pack
+class pack nowhere --check → 1 nowhere PACK.json
+class pak → 2 pack
+class serve . --port -1 → 1 --port -1
+compare nano --context 0 → 1 --context 0
+compare nano --stride -1 → 1 --stride -1
+compare nano --tokens many → 2 --tokens many
+convert nano --out README.md → 1 README.md
+convert nano --out half --dtype int4 → 1 int4 float16
+exercises 99 → 1 99
+bench nothing → 1 nothing
+inspect nowhere → 1 nowhere
+inspect README.md/weights → 1 README.md
+judge --documents -5 → 1 --documents -5
+judge --documents 0 --stories 0 → 1 --documents 0
+keep-last recipe=nowhere.yaml → 1 --to
+links --repository x → 1 x owner/name
+notebooks nowhere → 1 nowhere
+prefetch → 1 medium
+prefetch huge → 1 huge
+prepare → 2 SOURCE
+prepare nowhere → 1 nowhere
+prepare texts --chunk 0 → 1 --chunk 0
+prepare texts --dedupe far → 2 --dedupe near
+prepare texts --held-out 2 → 1 --held-out 2
+prepare texts --held-ot 0.2 → 2 --held-out
+prepare texts --out README.md → 1 README.md
+quantize nano → 2 --out
+quantize nano --out q --bits 99 → 1 --bits 99
+quantize nano --out q --group some → 1 some
+quantize nano --out q --rows 0 → 1 --rows 0
+quantize-table nano --out q --tokens 0 → 1 --tokens 0
+serve --most-tokens 0 → 1 --most-tokens 0
+serve --port 99999 → 1 --port 99999
+serve nano --export README.md → 1 README.md
+serve nowhere → 1 nowhere
+shootout nano --out x --only telepathy → 1 telepathy
+site --out README.md → 1 README.md
+store-run out=nowhere → 1 nowhere
+stories --count -1 → 1 --count -1
+train data=nowhere → 1 train.bin prepare
+train data=bins size=tiny → 1 tiny nano
+train data=bins contxt=3 → 1 context
+train data=bins weights=small n_layer=3 → 1 n_layer weights
+train data=bins device=warp → 1 warp
+train data=bins context=1000 device=cpu → 1 1000
+train --max-steps 0 → 1 max_steps 0
+train --max-steps many → 1 max_steps many
+train recipe=nowhere.yaml → 1 nowhere.yaml
+trian → 2 train
+xl-step --context 0 → 1 --context 0
+xl-step huge → 1 huge
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_ends_in_a_sentence_that_names_it(prepared, capsys, line):
+    (prepared / "README.md").write_text("a file where a folder is wanted", encoding="utf-8")
+    typed, _, expected = line.partition(" → ")
+    code, said = outcome(capsys, *typed.split())
+    wanted, *names = expected.split()
+    assert code == int(wanted) and "Traceback" not in said
+    assert all(name in said for name in names), said
 
 
 def test_a_model_and_text_of_other_tokenizers_are_refused(prepared, capsys):
@@ -134,21 +200,50 @@ def test_chat_logs_an_empty_question_too(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "talk.csv").read_text(encoding="utf-8").count("\n") >= 2
 
 
-@pytest.mark.parametrize("words", ["import utils", "import tools.__main__"])
-def test_importing_brings_nothing_heavy(words):
-    heavy = ["torch", "numpy", "transformers", "matplotlib", "omegaconf", "tokenizers"]
-    code = f"{words}; import sys; print([name for name in {heavy} if name in sys.modules])"
+@pytest.mark.parametrize("code", ["import utils", "from tools.__main__ import main; main([])"])
+def test_what_starts_every_command_brings_nothing_heavy(code):
+    heavy = ["torch", "numpy", "transformers", "matplotlib", "omegaconf", "tokenizers", "tyro"]
+    code += f"; import sys; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "[]" and done.stderr == ""
 
 
-def test_help_names_every_command(capsys):
-    with pytest.raises(SystemExit) as end:
-        main(["--help"])
-    assert end.value.code == 0
-    out = capsys.readouterr().out
-    assert all(name in out for name in ("prepare", "train", "chat", "inspect", "prefetch", "notebooks", "bench"))
+def test_the_bare_command_helps_and_every_command_has_a_group_and_help(capsys):
+    code, said = outcome(capsys)
+    assert code == 0 and outcome(capsys, "--help") == outcome(capsys, "help") == (0, said)
+    groups = find_commands()
+    assert all(f"\n{group}:\n" in said for group in groups)
+    for name in (name for commands in groups.values() for name in commands):
+        assert f"\n  {name} " in said
+        code, options = outcome(capsys, *name.split(), "--help")
+        assert code == 0 and f"python course.py {name} " in options
+    assert {"train", "chat", "quantize"} <= groups["For learners"].keys()
+    assert {"class pack", "class grade"} == groups["For teachers"].keys() - {"class serve"}
+    assert outcome(capsys, "--version") == (0, "0.1.0\n")
+
+
+def test_every_command_that_pages_and_notebooks_name_is_there():
+    known = {name for commands in find_commands().values() for name in commands} | {"lab", "test", "run", "help"}
+    files = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *find_notebooks(), *(ROOT / "labs").rglob("*.yaml")]
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        for named in re.findall(r"python (?:course\.py|-m tools) ((?:class )?[a-z][a-z-]*)", text):
+            assert named in known, f"{path.name} names {named}"
+
+
+def test_trainings_help_says_every_setting_and_what_it_means(capsys):
+    _, said = outcome(capsys, "train", "--help")
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", said).split())
+    for setting in fields(TrainingRecipe):
+        assert f"--{setting.name.replace('_', '-')}" in said
+    assert "sequences in one micro-batch (default: 8)" in said
+
+
+def test_an_option_may_be_written_in_both_ways(prepared, capsys):
+    assert run("out=a", "--max-steps", "2", "--watch=0") == 0
+    assert "reached max_steps 2" in capsys.readouterr().out and not (prepared / "a" / "system_log.csv").exists()
+    assert main(["prepare", "texts", "out=again", "held_out=0.5"]) == 0
+    assert (prepared / "again" / "train.bin").exists()
 
 
 def test_stories_become_bins_and_the_same_ones_again(tmp_path, capsys):
@@ -164,14 +259,9 @@ def test_convert_writes_a_folder_of_half_the_bytes(tmp_path, capsys):
     torch.manual_seed(0)
     model = GPT2(GPT2Config(1, 2, 16, 50, 8))
     save_gpt2(model, tmp_path / "full")
-    assert main(["convert", str(tmp_path / "full"), str(tmp_path / "half")]) == 0
+    assert main(["convert", str(tmp_path / "full"), "--out", str(tmp_path / "half")]) == 0
     (half,) = (tmp_path / "half").glob("*.safetensors")
     assert "float16" in capsys.readouterr().out
     assert half.stat().st_size < 0.7 * (tmp_path / "full" / "model.safetensors").stat().st_size
     for ours, theirs in zip(load_gpt2(tmp_path / "half").parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs.half().float())
-
-
-def test_convert_refuses_an_unknown_dtype(tmp_path, capsys):
-    assert main(["convert", "nano", str(tmp_path), "--dtype", "int4"]) == 1
-    assert "dtype 'int4' is unknown" in capsys.readouterr().err

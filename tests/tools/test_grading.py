@@ -15,7 +15,7 @@ from nbformat import v4
 
 from tools.__main__ import main
 from tools.classroom import exercise_builder, grading
-from tools.classroom.gradebook import best_grades, page, write_grades
+from tools.classroom.gradebook import page, write_grades
 from tools.classroom.grading import Grade, Submission, find_submissions, grade
 from tools.classroom.sandbox import Limits, landlock_version
 from tools.repo.notebooks import KERNEL
@@ -186,7 +186,7 @@ def test_the_command_goes_on_after_bad_ones_and_writes_tables_and_pages(tmp_path
     assert "3 submissions" in capsys.readouterr().out
     with (tmp_path / "out" / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = {row["Learner"]: row for row in csv.DictReader(file)}
-    assert rows["ada"]["Percent"] == "100.0" and rows["ada"]["q1"] == "4"
+    assert rows["ada"]["Percent"] == "100" and rows["ada"]["q1"] == "4"
     assert rows["bob"]["Points"] == "0" and "exit code 3" in rows["bob"]["Status"]
     assert "no exercise of this course has its name" in rows["notes"]["Status"]
     pages = {path.name for path in (tmp_path / "out").glob("*.md")}
@@ -197,9 +197,8 @@ def test_the_best_of_several_counts_and_formulas_stay_text(tmp_path):
     made = [Submission(Path("a.ipynb"), "=cmd()", "90_double_it") for _ in range(2)]
     task = {"possible": 4, "note": "", "hidden": ""}
     grades = [Grade(made[0], {"q1": {"points": 3, **task}}), Grade(made[1], {"q1": {"points": 1, **task}})]
-    assert best_grades(grades)["=cmd()", "90_double_it"].points == 3
     write_grades(grades, tmp_path)
     assert (tmp_path / "gradebook.csv").read_text(encoding="utf-8-sig").splitlines() == [
         "Learner,90_double_it",
-        "'=cmd(),75.0",
+        "'=cmd(),75",
     ]

@@ -19,8 +19,6 @@ from tools.repo.notebooks import ROOT, find_notebooks, normalise, read_notebook,
 from utils.errors import CourseError
 
 STUDENTS = ROOT / "exercises"
-
-
 MASTERS = STUDENTS / "solutions"
 
 

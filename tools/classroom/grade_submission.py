@@ -48,7 +48,8 @@ def run_notebook(path: Path) -> tuple[Mapping, str]:
 
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     shell = Shell.instance()
-    shell.history_manager.enabled = False
+    if shell.history_manager:
+        shell.history_manager.enabled = False
     first = ""
     for cell in cells:
         source = "".join(cell["source"])

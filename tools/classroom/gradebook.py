@@ -1,4 +1,4 @@
-"""What grading leaves: grades.csv with a row for each submission, gradebook.csv with a row for each learner, and pages.
+"""Gradebook: grades.csv with a row for each submission, gradebook.csv with a row for each learner, and pages.
 
 A learner's page tells points, the question that a failed check asks, and how many further checks fail; never a
 hidden check itself.
@@ -6,21 +6,20 @@ hidden check itself.
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
-from tools.classroom.grading import Grade, Submission, find_submissions, grade
+import pandas as pd
+
+from tools.classroom.grading import Grade, find_submissions, grade
 from tools.classroom.sandbox import Limits, missing_fences
 
 
 def grade_folder(folder: Path, out: Path, limits: Limits = Limits(), show=print) -> list[Grade]:
     """Grade every submission below a folder, one after the other, and write what there is after each."""
     if fences := missing_fences():
-        show(
-            f"This system can't keep a submission's code from trying to {', '.join(fences)}: grade on a spare machine."
-        )
+        able = ", ".join(fences)
+        show(f"This system can't keep a submission's code from trying to {able}: grade on a spare machine.")
     grades: list[Grade] = []
     for submission in find_submissions(folder):
         grades.append(grade(submission, limits))
@@ -40,60 +39,45 @@ def write_grades(grades: list[Grade], out: Path) -> None:
     """Write the two tables and the pages of all learners."""
     out.mkdir(parents=True, exist_ok=True)
     tasks = sorted({task for one in grades for task in one.tasks}, key=_natural)
-    rows = [["Learner", "Exercise", "Points", "Possible", "Percent", *tasks, "Status", "File"]]
-    for one in grades:
-        points = [f"{one.tasks[task]['points']:g}" if task in one.tasks else "" for task in tasks]
-        made = one.submission
-        rows.append([made.learner, made.exercise, f"{one.points:g}", f"{one.possible:g}", _percent(one), *points,
-                     one.status, made.path.name])  # fmt: skip
-    write_table(out / "grades.csv", rows)
-    exercises = sorted({one.submission.exercise for one in grades if one.submission.exercise})
-    best = best_grades(grades)
-    learners = sorted({one.submission.learner for one in grades})
-    book = [[name, *(_percent(best[name, e]) if (name, e) in best else "" for e in exercises)] for name in learners]
-    write_table(out / "gradebook.csv", [["Learner", *exercises], *book])
-    for name in learners:
+    table = pd.DataFrame([_row(one) for one in grades])[[*HEAD, *tasks, "Status", "File"]]
+    write_table(table, out / "grades.csv")
+    known = table[table["Exercise"] != ""]  # of several submissions of an exercise, the best counts
+    book = known.pivot_table(index="Learner", columns="Exercise", values="Percent", aggfunc="max")
+    write_table(book.reindex(sorted(set(table["Learner"]))).round(1).reset_index(), out / "gradebook.csv")
+    for name in set(table["Learner"]):
         own = [one for one in grades if one.submission.learner == name]
         (out / f"{_file_name(name)}.md").write_text(page(name, own), encoding="utf-8")
 
 
-def write_table(path: Path, rows: Iterable[list[str]]) -> None:
+HEAD = ["Learner", "Exercise", "Points", "Possible", "Percent"]
+
+
+def _row(one: Grade) -> dict:
+    percent = round(100 * one.points / one.possible, 1) if one.possible else float("nan")
+    made, points = one.submission, {task: found["points"] for task, found in one.tasks.items()}
+    row = dict(zip(HEAD, (made.learner, made.exercise, one.points, one.possible, percent), strict=True))
+    return row | points | {"Status": one.status, "File": made.path.name}
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV for spreadsheets and learning platforms; a cell that looks like a formula is kept from being one."""
-    with path.open("w", newline="", encoding="utf-8-sig") as file:  # with the mark that spreadsheets look for
-        csv.writer(file).writerows([["'" + cell if cell[:1] in tuple("=+@") else cell for cell in row] for row in rows])
-
-
-def best_grades(grades: Iterable[Grade]) -> dict[tuple[str, str], Grade]:
-    """Return each learner's best submission of each exercise: who handed in twice loses nothing."""
-    best: dict[tuple[str, str], Grade] = {}
-    for one in grades:
-        key = (one.submission.learner, one.submission.exercise)
-        if key not in best or one.points > best[key].points:
-            best[key] = one
-    return best
+    safe = table.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+@") else cell)
+    safe.to_csv(path, index=False, float_format="%g", encoding="utf-8-sig")  # with the mark that spreadsheets look for
 
 
 def page(learner: str, grades: list[Grade]) -> str:
     """Return what a learner gets back, as Markdown."""
     lines = [f"# {learner}"]
     for one in grades:
-        made: Submission = one.submission
-        lines += ["", f"## {made.exercise or made.path.name}: {summary(one)}", ""]
+        lines += ["", f"## {one.submission.exercise or one.submission.path.name}: {summary(one)}", ""]
         if one.tasks:
             lines += ["| task | points | of | what to look at |", "|---|---|---|---|"]
         for task, found in one.tasks.items():
-            notes = "; ".join(note for note in (found["note"], found["hidden"]) if note) or _praise(found)
+            praise = "all checks pass" if found["points"] == found["possible"] else ""
+            notes = "; ".join(filter(None, (found["note"], found["hidden"]))) or praise
             notes = re.sub(r"\s+", " ", notes).replace("|", "\\|")
             lines.append(f"| {task} | {found['points']:g} | {found['possible']:g} | {notes} |")
     return "\n".join(lines) + "\n"
-
-
-def _praise(found: dict) -> str:
-    return "all checks pass" if found["points"] == found["possible"] else ""
-
-
-def _percent(one: Grade) -> str:
-    return f"{100 * one.points / one.possible:.1f}" if one.possible else ""
 
 
 def _natural(task: str) -> tuple:

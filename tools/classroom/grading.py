@@ -1,4 +1,8 @@
-"""Grade a folder of submissions: hidden checks, each submission in a fenced process of its own."""
+"""Autograding of a folder of submissions: hidden checks, each submission in a fenced process of its own.
+
+otter-grader makes and reads the checks. Its `otter run` would start them too, but in the submission's own process and
+without a fence: there a submission can read the hidden checks, and answer for them.
+"""
 
 from __future__ import annotations
 
@@ -145,6 +149,7 @@ def _run_fenced(work: Path, exercise: str, tests: dict[str, str], limits: Limits
 
 def _ask(process: subprocess.Popen, question: dict) -> dict:
     """Send a line to the process and return its answer, or nothing where none comes."""
+    assert process.stdin and process.stdout  # both are pipes
     try:
         process.stdin.write(json.dumps(question) + "\n")
         process.stdin.flush()

@@ -16,21 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # Landlock's system calls, the same on every processor
-
-
 # What each version of Landlock can forbid: bits of changing files, of TCP, of reaching other processes.
 WRITE_BITS = {1: 0x1FF2, 2: 0x3FF2, 3: 0x7FF2}  # write, make, remove; from 2 on link, from 3 on truncate
-
-
 TCP, SIGNALS_AND_SOCKETS = 0b11, 0b11
-
-
 RULE_FOR_A_FOLDER = 1
-
-
 NO_NEW_PRIVILEGES = 38
-
-
 DEVICES = ("/dev/null", "/dev/shm", "/dev/ptmx", "/dev/pts", "/dev/tty")  # what shells and libraries write to
 
 

@@ -18,21 +18,11 @@ from tools.repo.notebooks import ROOT, find_notebooks, read_notebook, write_note
 from utils.errors import CourseError
 
 SETTING = ROOT / "pyproject.toml"
-
-
 PICTURE = "docs/open_in_colab.svg"  # our own, so that no page of the course loads anything from outside
-
-
 START, END = "<!-- course map: made by `python course.py links` -->", "<!-- end of course map -->"
-
-
 LESSON_HEAD = ["", "lesson", "min", "", "exercise", "min", ""]
 LAB_HEAD = ["", "lab: a whole system", "min", ""]
-
-
 BADGE_LINE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\([^)]*\)", re.IGNORECASE)
-
-
 BOOTSTRAP = """import importlib.util
 import os
 import pathlib

@@ -11,15 +11,9 @@ from utils.files.places import DATA
 from utils.files.whole_files import read_json, sha256_of, write_whole
 
 NAME = "MANIFEST.json"
-
-
 UNLISTED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db"}  # left by machines, not by us
-
-
 TEXT_LICENCE = "CC-BY-4.0"
 CODE_LICENCE = "MIT"
-
-
 # Licence and origin of each folder in data/, and of the files that lie in data/ itself.
 SOURCES = {
     "poems": (TEXT_LICENCE, "Written for this course."),
@@ -40,8 +34,6 @@ SOURCES = {
 
 
 PUBLIC_DOMAIN = {"tinyshakespeare": "Plays by William Shakespeare, joined by Andrej Karpathy for char-rnn."}
-
-
 # What a command makes again from its seed, instead of git holding it: name, command, bytes, sha256.
 GENERATED = {
     "name": "the corpus of gpt2-nano: utils.stories.generator.corpus(120_000, 1)",

@@ -11,26 +11,12 @@ from statistics import median
 from nbformat import NotebookNode
 
 CELLS = (25, 45)  # of a lesson
-
-
 MEDIAN_LINES, MOST_LINES = 6, 20  # of its code cells
-
-
 OPENING = ("colab", "*You will be able to*", "*Needs*", "*Minutes*", "*Hardware*")
-
-
 IGNORED = "nbval-ignore-output"
-
-
 FORBIDDEN_TAGS = ("nbval-skip", "raises-exception", "nbval-raises-exception")
-
-
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
-
-
 NAME = re.compile(r"\d\d_[a-z]+(_[a-z0-9]+)+")
-
-
 # What differs between machines and runs, in the printed text of a compared cell.
 UNSTABLE = {
     "a version": re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])|\d\+(cpu|cu\d+)\b"),

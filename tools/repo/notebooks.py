@@ -6,7 +6,6 @@ no widget state, no ids of widgets, no names of machines.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import re
@@ -21,17 +20,9 @@ from utils.files.places import ROOT
 from utils.files.whole_files import write_whole
 
 FOLDERS = ("lessons", "exercises", "labs")
-
-
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-
-
 KEEP_OF_NOTEBOOK = ("otter",)  # beside kernelspec and language_info; otter-grader reads its own settings here
-
-
 KEEP_OF_CELL = ("tags", "deletable", "editable", "otter")
-
-
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -70,7 +61,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
 
 def write_notebook(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write a notebook in one piece, so that an interruption leaves the old file."""
-    write_whole(path, lambda file: file.write(as_text(notebook).encode()))
+    write_whole(path, lambda file: file.write(as_text(notebook).encode("utf-8")))
 
 
 def as_text(notebook: nbformat.NotebookNode) -> str:
@@ -157,8 +148,15 @@ def check_notebook(path: Path) -> list[str]:
     return found
 
 
-def main(paths: Iterable[Path | str] = (), check: bool = False, store: bool = True, timeout: int = 120) -> int:
-    """Run notebooks and store what they print, or only run or check them; return 1 if one is bad."""
+def main(paths: tuple[Path | str, ...] = (), /, *, check: bool = False, store: bool = True, timeout: int = 120) -> int:
+    """Run notebooks and store what they print, or only run or check them; return 1 if one is bad.
+
+    Args:
+        paths: notebooks or folders; the whole course if none is named
+        check: run nothing, report what is stale or unclean
+        store: --no-store runs, but leaves the files alone
+        timeout: seconds that one cell may take
+    """
     failures = 0
     for path in find_notebooks(paths):
         found = []
@@ -174,18 +172,10 @@ def main(paths: Iterable[Path | str] = (), check: bool = False, store: bool = Tr
     return int(failures > 0)
 
 
-def parse(words: list[str] | None = None) -> dict:
-    """Read the command line of `python -m tools.repo.notebooks`."""
-    parser = argparse.ArgumentParser(prog="notebooks", description=__doc__.splitlines()[0])
-    parser.add_argument("paths", nargs="*", help="notebooks or folders; default: the whole course")
-    parser.add_argument("--check", action="store_true", help="run nothing, report what is stale or unclean")
-    parser.add_argument("--no-store", dest="store", action="store_false", help="run, but leave the files alone")
-    parser.add_argument("--timeout", type=int, default=120, help="seconds that one cell may take")
-    return vars(parser.parse_args(words))
-
-
 if __name__ == "__main__":
+    import tyro
+
     try:
-        sys.exit(main(**parse()))
+        sys.exit(tyro.cli(main, prog="python course.py run"))
     except CourseError as error:
         sys.exit(str(error))

@@ -18,36 +18,38 @@ class TrainConfig:
     """How to train; every field can stand in a recipe or be given as key=value."""
 
     out: str = ""  # folder for checkpoints and logs; empty keeps everything in memory
-    resume: bool = False
-    context: int = 256
+    resume: bool = False  # go on where the run in this folder stopped
+    context: int = 256  # tokens of one sequence
     batch_size: int = 8  # sequences in one micro-batch
     whole_documents: bool = False  # learn from documents, each from its beginning on, not from windows cut anywhere
     accumulate: int = 1  # micro-batches in one step
-    max_steps: int = 1000
+    max_steps: int = 1000  # steps of the optimizer in all
     train_layers: int = 0  # learn only in the last so many blocks and the final norm; 0 learns everywhere
-    optimizer: str = "adamw"  # or muon, for the matrices of the blocks
-    learning_rate: float = 6e-4
-    min_learning_rate: float = 6e-5
-    warmup_steps: int = 100
-    schedule: str = "cosine"  # after the warm-up; plateau lowers the rate when the held-out loss stands still
+    optimizer: str = "adamw"  # adamw, or muon for the matrices of the blocks
+    learning_rate: float = 6e-4  # the highest, after the warm-up
+    min_learning_rate: float = 6e-5  # the lowest, at the end
+    warmup_steps: int = 100  # in which the learning rate rises from zero
+    schedule: str = (
+        "cosine"  # cosine, or plateau after the warm-up: it lowers the rate when the held-out loss stands still
+    )
     plateau_patience: int = 2  # evaluations without a better loss before plateau lowers the rate
-    plateau_factor: float = 0.5  # by which it does
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
+    plateau_factor: float = 0.5  # by which plateau multiplies the rate
+    weight_decay: float = 0.1  # of matrices; biases and norms do not decay
+    beta1: float = 0.9  # AdamW's memory of gradients
+    beta2: float = 0.95  # and of their squares
     clip: float = 1.0  # largest gradient norm; 0 never clips
-    evaluate_every: int = 100
-    evaluate_tokens: int = 20_000
+    evaluate_every: int = 100  # steps between two looks at the held-out text
+    evaluate_tokens: int = 20_000  # of the held-out text, at each look
     patience: int = 0  # evaluations without a better loss before stopping early; 0 never does
     target_loss: float = 0.0  # stop when a step's training loss is below; 0 never does
-    save_every: int = 500
+    save_every: int = 500  # steps between two checkpoints
     save_minutes: float = 0.0  # save this often by the clock, too, where sessions end without a word; 0 does not
-    log_every: int = 10
+    log_every: int = 10  # steps between two lines on the screen; files keep every step
     dtype: str = "auto"  # of matrix products: auto, float32, bfloat16 or float16
     gradient_checkpointing: bool = False  # compute blocks twice and keep less: less memory, about a third more work
     keep_memory: bool = True  # what a step frees is kept for the next one (on Linux), which saves time
     parallel: str = "ddp"  # under torchrun: ddp keeps all of the model everywhere, fsdp parts it among processes
-    seed: int = 0
+    seed: int = 0  # of new weights and of batches
 
     def __post_init__(self) -> None:
         for name, known in {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "parallel": PARALLEL}.items():

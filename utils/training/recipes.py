@@ -36,18 +36,18 @@ from utils.training.run_folder import claimed
 class TrainingRecipe(TrainConfig):
     """A whole run: TrainConfig and what it is applied to."""
 
-    out: str = "runs/latest"
+    out: str = "runs/latest"  # folder for weights, checkpoints and logs
     data: str = "data/prepared"  # a folder with train.bin and validate.bin
     measure_also: str = ""  # more such folders, parted by commas: how much of other texts is forgotten?
     memorization_samples: int = 0  # texts written at each evaluation, to see what is known by heart; 0 writes none
     size: str = "nano"  # the shape of a model that starts from zero
     weights: str = ""  # a size, folder or file to start from; empty starts from zero
-    n_layer: int = 0  # 0 keeps the size's own figure, here and below
-    n_head: int = 0
-    n_embd: int = 0
+    n_layer: int = 0  # blocks; 0 keeps the size's own figure
+    n_head: int = 0  # attention heads; 0 keeps the size's own figure
+    n_embd: int = 0  # width; 0 keeps the size's own figure
     lora_rank: int = 0  # 0 trains the weights themselves; above, adapters beside weights that stay as they are
-    lora_alpha: float = 16.0
-    lora_layers: str = "attention.qkv,attention.out,mlp.up,mlp.down"
+    lora_alpha: float = 16.0  # adapters count alpha / rank times
+    lora_layers: str = "attention.qkv,attention.out,mlp.up,mlp.down"  # which layers get adapters
     base_bits: int = 0  # with lora_rank: pack the weights to so many bits (QLoRA); 0 leaves them alone
     compact: bool = False  # train on the tokens that the data uses, and add the others at the end
     device: str = ""  # empty takes the best there is

@@ -1,0 +1,80 @@
+"""Commands of the labs: Shakespeare's text, figures and weights of a finished run, one step of xl, all loaders."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tools.commands import expect, read_words, write_bins
+from utils.errors import CourseError
+
+
+def shakespeare(
+    *,
+    out: str = "data/prepared/shakespeare",  # folder for the result
+) -> None:
+    """Download Tiny Shakespeare and write it as train.bin and validate.bin."""
+    from utils.files.hub import fetch_text
+    from utils.texts.corpus import BinSettings
+
+    write_bins(fetch_text("tinyshakespeare"), out, BinSettings())
+
+
+def store_run(*words: str) -> None:
+    """Store a finished run's figures for a lab: settings as it was started with, and --to FILE."""
+    from labs.true_size.lab_results import RESULTS, store_run
+    from utils.training.recipes import TrainingRecipe
+
+    settings, to = _part(read_words(TrainingRecipe, words, "store-run recipe=FILE [--to FILE]"))
+    print(store_run(settings, to or RESULTS / "shakespeare.json"))
+
+
+def keep_last(*words: str) -> None:
+    """Save the last weights of a run, not the best, to serve them: its settings, and --to FOLDER."""
+    from labs.true_size.last_weights import keep_last
+    from utils.training.recipes import TrainingRecipe
+
+    settings, to = _part(read_words(TrainingRecipe, words, "keep-last recipe=FILE --to FOLDER"))
+    if not to:
+        raise CourseError("--to FOLDER is missing: where shall the weights go?")
+    print(f"{keep_last(settings, to)} is ready")
+
+
+def _part(words: list[str]) -> tuple[list[str], str]:
+    """Part settings of a run from `to`: `out` is the run's own folder, and so not free for the result."""
+    to = [word.removeprefix("to=") for word in words if word.startswith("to=")]
+    return [word for word in words if not word.startswith("to=")], (to or [""])[-1]
+
+
+def xl_step(
+    size: str = "xl",  # nano, small, medium, large or xl
+    /,
+    *,
+    context: int = 128,  # tokens to learn from
+    way: Literal["careful", "usual"] = "careful",  # usual takes the memory that most loops take
+    weights: str = "",  # a size, folder or file; without, new ones are drawn
+    keep_free: float = 2.0,  # GB to leave to others
+    out: str = "",  # a JSON file for the result, for instance labs/results/xl_step.json
+) -> None:
+    """Take one training step of a true shape with little memory, and measure its peak."""
+    from labs.true_size.lab_results import write_result
+    from labs.true_size.step_child import StepJob, measure_step
+
+    expect(1, context=context)
+    expect(0, keep_free=keep_free)
+    report = measure_step(StepJob(size, context, way, weights), keep_free=int(keep_free * 1e9))
+    print(report)
+    if out:
+        write_result(report, out)
+
+
+def shootout(
+    model: str,  # a size, a folder or a file
+    /,
+    *,
+    out: str,  # folder for the report, the table (CSV) and the pictures
+    only: str = "",  # some loaders, parted by semicolons: "ours, GGUF F16;llama.cpp, F16"
+) -> None:
+    """Open one model with every loader, and compare: a report, a table and pictures."""
+    from labs.shootout.report import shootout
+
+    shootout(model, out, only.split(";") if only else None)

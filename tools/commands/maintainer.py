@@ -1,0 +1,98 @@
+"""Commands for who looks after the course: notebooks, exercises, links, data, site, benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def notebooks(
+    paths: tuple[str, ...] = (),  # notebooks; all of them when none is named
+    /,
+    *,
+    check: bool = False,  # change nothing, report what is stale or unclean
+) -> int:
+    """Run notebooks and store what they print, or check that this is done."""
+    from tools.repo.notebooks import main
+
+    return main(paths, check=check)
+
+
+def exercises(
+    names: tuple[str, ...] = (),  # how their names begin, for instance 02; all when none is named
+    /,
+    *,
+    check: bool = False,  # change nothing, report what is stale
+) -> int:
+    """Make the students' copies of exercises from their masters, or check them."""
+    from tools.classroom.exercise_builder import main
+
+    return main(names, check=check)
+
+
+def links(
+    *,
+    repository: str = "",  # owner/name on GitHub, kept in pyproject.toml
+    branch: str = "",  # the branch or tag that badges open, kept in pyproject.toml
+    check: bool = False,  # change nothing, report what is stale
+) -> int:
+    """Write the badges, Colab's first cells and the README's course map."""
+    from tools.repo.course_map import Home, problems, read_home, write_home, write_links
+
+    home = read_home()
+    home = Home(repository or home.repository, branch or home.branch)
+    opened = f"badges open {home.repository}, branch {home.branch}"
+    if check:
+        found = list(problems(home))
+        print("\n".join(found) or opened)
+        return int(bool(found))
+    write_home(home)
+    print(f"{write_links(home)} files changed; {opened}")
+    return 0
+
+
+def manifest(
+    *,
+    check: bool = False,  # change nothing, report what differs
+) -> int:
+    """Write data/MANIFEST.json: size, SHA-256, licence and origin of every file."""
+    from tools.repo.manifest import check_manifest, write_manifest
+
+    if not check:
+        write_manifest()
+        return 0
+    problems = check_manifest()
+    print("\n".join(problems) or "data/ is as its manifest says")
+    return int(bool(problems))
+
+
+def quantize_readme(
+    *,
+    check: bool = False,  # change nothing, report whether it is there
+) -> int:
+    """Put nano's stored table of quantization into docs/benchmarks.md."""
+    from tools.repo.readme_table import TABLE, update_readme
+
+    current = update_readme(check=check)
+    done = "is up to date" if current else "is stale: run this without --check" if check else "is written"
+    print(f"The table of {TABLE.parent.name} in docs/benchmarks.md {done}.")
+    return int(check and not current)
+
+
+def site(
+    *,
+    out: str = "build/site",  # folder for the pages
+) -> None:
+    """Write the course as web pages, to read without running it."""
+    from tools.repo.site import build_site
+
+    print(f"{len(build_site(Path(out)))} pages in {out}; open {Path(out) / 'index.html'}")
+
+
+def bench(
+    names: tuple[str, ...] = (),  # startup, loading, generation, …; all when none is named
+    /,
+) -> int:
+    """Measure ours beside peers, in one run."""
+    from benchmarks import run
+
+    return run(list(names))
