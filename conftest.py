@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import tempfile
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,7 @@ def pytest_configure(config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what failed tests wrote stays there
         config.stash[SCRATCH] = Path(tempfile.mkdtemp(prefix="course-"))
         config.stash[SCRATCH].chmod(0o711)  # a test looks in as another user
+        # what kernels left, which nbval ends so suddenly that they can't; after multiprocessing's own folder, at -100
+        Finalize(None, shutil.rmtree, args=[config.stash[SCRATCH], True], exitpriority=-200)
         os.environ["TMPDIR"] = tempfile.tempdir = str(config.stash[SCRATCH])
         os.environ["IPYTHONDIR"] = str(config.stash[SCRATCH] / "ipython")  # nobody's own start-up files
-
-
-def pytest_unconfigure(config) -> None:
-    """Remove what kernels left: nbval ends them so suddenly that they can't, and it comes to gigabytes."""
-    if SCRATCH in config.stash:
-        shutil.rmtree(config.stash[SCRATCH], ignore_errors=True)

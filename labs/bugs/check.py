@@ -73,7 +73,7 @@ def outcome(test: Test, trainer: type[Trainer], seed: int) -> Exception | None:
     return None
 
 
-def describe(error: Exception) -> str:
+def describe(error: Exception | None) -> str:
     """Return kind and message of an error in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__

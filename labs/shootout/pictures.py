@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count, cycle
+from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from labs.shootout.race import EXACT, Row
 from utils.config import format_bytes
 from utils.plots.basic import COLORS, new_axes
 
+HARDWARE = Path(__file__).with_name("hardware.csv")  # what the makers of each program say, with the page
 MARKS = ("o", "s", "D", "^", "v", "P", "X")
-
-
 FLOOR = 3e-5  # where exact ones are drawn, since a logarithm has no place for 0
-
-
-# How well a kind of file serves on which hardware: best, yes, slow, no
-HARDWARE = ("CPU", "Apple GPU", "NVIDIA GPU", "training")
-
-
-SUITS: Mapping[str, tuple[str, str, str, str]] = {
-    "safetensors, 16 bits · PyTorch": ("yes", "yes", "yes", "best"),
-    "GGUF · llama.cpp": ("best", "best", "yes", "no"),
-    "8 bits, NF4 · bitsandbytes": ("slow", "slow", "yes", "adapters"),
-    "8 bits · torchao": ("yes", "slow", "yes", "no"),
-    "GPTQ folder · gptqmodel": ("slow", "slow", "best", "adapters"),
-    "AWQ folder · gptqmodel": ("no", "no", "best", "no"),
-    "EXL2 folder · exllamav2": ("no", "no", "best", "no"),
-}
-
-
 SHADES = {"best": "#0072B2", "yes": "#7FB8D9", "adapters": "#7FB8D9", "slow": "#FCE3B5", "no": "#EEEEEE"}
 
 
@@ -64,7 +50,7 @@ def speed_and_memory(rows: Sequence[Row], title: str = "") -> Figure:
     """Draw tokens a second and memory of each loader as two columns of bars."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 0.3 * len(rows) + 1), layout="constrained", sharey=True)
     names = [row.loader for row in rows]
-    columns = (
+    columns: tuple[tuple[Any, list, str, Callable], ...] = (
         (left, [row.tokens_per_second for row in rows], "tokens a second", lambda value: f"{value:,.0f}"),
         (right, [row.memory_bytes for row in rows], "memory that the process took", format_bytes),
     )
@@ -80,16 +66,16 @@ def speed_and_memory(rows: Sequence[Row], title: str = "") -> Figure:
 
 
 def hardware_chart() -> Figure:
-    """Draw which kind of file serves how well on which hardware, in words and in shades."""
-    figure, axes = new_axes(8, 0.5 * len(SUITS) + 0.6)
-    for row, answers in enumerate(SUITS.values()):
-        for column, answer in enumerate(answers):
-            axes.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=SHADES[answer], edgecolor="white"))
-            color = "white" if answer == "best" else "black"
-            axes.text(column + 0.5, row + 0.5, answer, ha="center", va="center", color=color)
-    axes.set_xticks([column + 0.5 for column in range(len(HARDWARE))], HARDWARE)
-    axes.set_yticks([row + 0.5 for row in range(len(SUITS))], list(SUITS))
-    axes.set(xlim=(0, len(HARDWARE)), ylim=(len(SUITS), 0))
+    """Draw which kind of file serves how well on which hardware, in words and in shades, as hardware.csv says."""
+    table = pd.read_csv(HARDWARE, index_col=0).drop(columns="source")
+    figure, axes = new_axes(8, 0.5 * len(table) + 0.6)
+    for (row, column), answer in np.ndenumerate(table.to_numpy()):
+        axes.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=SHADES[answer], edgecolor="white"))
+        color = "white" if answer == "best" else "black"
+        axes.text(column + 0.5, row + 0.5, answer, ha="center", va="center", color=color)
+    axes.set_xticks([column + 0.5 for column in range(table.shape[1])], table.columns)
+    axes.set_yticks([row + 0.5 for row in range(len(table))], table.index)
+    axes.set(xlim=(0, table.shape[1]), ylim=(len(table), 0))
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -1,29 +1,30 @@
-"""All loaders on one machine with one model: measured alike, in one table, with a recommendation by rules."""
+"""Benchmark of loaders: all on one machine with one model, measured alike, and a recommendation by rules.
+
+Lesson 05 runs it for some loaders, lab 05 for all.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from labs.shootout.loader_child import Children, Job
+from labs.alone import run_alone
 from labs.shootout.loader_zoo import Loader, file_bytes, find_loaders, write_file
+from labs.shootout.measure import Job, measure
 from utils.config import format_bytes
 from utils.errors import CourseError
-from utils.files.whole_files import write_whole
 from utils.model import GPT2
 
 PROMPTS = (16, 96)  # tokens of a story after which logits are compared
-
-
 STORY_SEED = 4_000  # of that story
+EXACT = 1e-5  # errors below this are those of float32 itself
+GOOD, FAIR = 0.05, 0.2  # errors: hardly to be noticed, and to be noticed in some texts
+TRAINS = ("ours", "transformers")
 
 
 @dataclass(frozen=True)
@@ -84,41 +85,31 @@ def run_shootout(
     `files` are formats that are there already, and stay. A loader whose package or hardware is missing, or which
     fails, is skipped with the reason.
     """
-    loaders, rows, skipped = find_loaders(names), {}, {}
+    loaders, rows = find_loaders(names), {}
+    skipped = {loader.name: reason for loader in loaders if (reason := loader.lacking())}
+    ready = [loader for loader in loaders if loader.name not in skipped]
     prompts = story_prompts(model.config.context)
     expected = expected_logits(model, prompts)
-    ready = [loader for loader in loaders if not _note(loader, skipped)]
     folder = Path(folder) / "files"
-    with Children() as children:
-        for file in dict.fromkeys(loader.file for loader in ready):
-            folder.mkdir(parents=True, exist_ok=True)
-            path = (files or {}).get(file) or write_file(model, file, folder)
-            for loader in (one for one in ready if one.file == file):
-                job = Job(loader.name, str(path.resolve()), prompts, str((folder / "logits.npy").resolve()))
-                try:
-                    rows[loader.name] = _row(loader, path, children, job, expected)
-                except CourseError as error:
-                    skipped[loader.name] = str(error)
-                if show:
-                    show(line_of(rows[loader.name]) if loader.name in rows else skipped[loader.name])
-            shutil.rmtree(folder)
+    for file in dict.fromkeys(loader.file for loader in ready):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = (files or {}).get(file) or write_file(model, file, folder)
+        for loader in (one for one in ready if one.file == file):
+            try:
+                rows[loader.name] = measure_row(loader, path, prompts, expected)
+            except CourseError as error:
+                skipped[loader.name] = str(error)
+            if show:
+                show(line_of(rows[loader.name]) if loader.name in rows else skipped[loader.name])
+        shutil.rmtree(folder)
     return Shootout([rows[loader.name] for loader in loaders if loader.name in rows], skipped)
 
 
-def _note(loader: Loader, skipped: dict[str, str]) -> bool:
-    """Keep the reason why a loader can't run, and say whether there is one."""
-    if reason := loader.lacking():
-        skipped[loader.name] = reason
-    return reason is not None
-
-
-def _row(loader: Loader, path: Path, children: Children, job: Job, expected: Tensor) -> Row:
-    measured = asdict(children.run(job))
-    error = relative_error(torch.from_numpy(np.load(job.logits)), expected)
-    return Row(loader.name, loader.program, loader.file, file_bytes(path), **measured, error=error)
-
-
-EXACT = 1e-5  # errors below this are those of float32 itself
+def measure_row(loader: Loader, path: Path, prompts: list[list[int]], expected: Tensor) -> Row:
+    """Measure one loader in a process of its own."""
+    measured, logits = run_alone(loader.name, measure, Job(loader.name, str(path.resolve()), prompts))
+    error = relative_error(torch.from_numpy(logits), expected)
+    return Row(loader.name, loader.program, loader.file, file_bytes(path), **asdict(measured), error=error)
 
 
 HEADER = f"{'loader':26}{'file':>9}{'weights':>9}{'load':>8}{'memory':>9}{'tokens/s':>10}{'error':>9}"
@@ -133,66 +124,44 @@ def error_words(error: float) -> str:
     return "none" if error < EXACT else f"{error:.1%}" if error >= 0.001 else f"{error:.2%}"
 
 
+def cells(row: Row) -> list[str]:
+    """Return a row's figures for people: bytes on disk, weights, load, memory, tokens/s, error."""
+    file, weights, memory = map(format_bytes, (row.file_bytes, row.weight_bytes, row.memory_bytes))
+    return [file, weights, f"{row.load_seconds:.2f} s", memory, f"{row.tokens_per_second:.0f}", error_words(row.error)]
+
+
 def line_of(row: Row) -> str:
     """Write a row as a line under HEADER."""
-    sizes = f"{format_bytes(row.file_bytes):>9}{format_bytes(row.weight_bytes):>9}{row.load_seconds:>6.2f} s"
-    speed = f"{format_bytes(row.memory_bytes):>9}{row.tokens_per_second:>10.0f}"
-    return f"{row.loader:26}{sizes}{speed}{error_words(row.error):>9}"
-
-
-def write_csv(rows: Sequence[Row], path: str | Path) -> Path:
-    """Write the table as CSV, one line for each row."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)])
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    write_whole(Path(path), lambda file: file.write(text.getvalue().encode("utf-8")))
-    return Path(path)
+    return f"{row.loader:26}" + "".join(f"{c:>{w}}" for c, w in zip(cells(row), (9, 9, 8, 9, 10, 9), strict=True))
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """Write the table for a report."""
-    lines = [
-        "| loader | file | bytes on disk | weights | load (s) | memory | tokens/s | logit error |",
-        "|---|---|" + "---:|" * 6,
-    ]
-    for row in rows:
-        sizes = (format_bytes(size) for size in (row.file_bytes, row.weight_bytes))
-        cells = (*sizes, f"{row.load_seconds:.2f}", format_bytes(row.memory_bytes), f"{row.tokens_per_second:.0f}")
-        lines.append(f"| {row.loader} | {row.file} | {' | '.join(cells)} | {error_words(row.error)} |")
-    return "\n".join(lines)
-
-
-GOOD, FAIR = 0.05, 0.2  # errors: hardly to be noticed, and to be noticed in some texts
-
-
-TRAINS = ("ours", "transformers")
+    head = "| loader | file | bytes on disk | weights | load | memory | tokens/s | logit error |"
+    lines = [f"| {row.loader} | {row.file} | {' | '.join(cells(row))} |" for row in rows]
+    return "\n".join([head, "|---|---|" + "---:|" * 6, *lines])
 
 
 def recommend(rows: Sequence[Row], memory: int) -> dict[str, str]:
     """Choose a loader for each purpose from what was measured and from the bytes of memory that are free."""
     fits = [row for row in rows if row.memory_bytes <= 0.8 * memory]
     exact = [row for row in fits if row.error < EXACT and row.program in TRAINS]
-    good = [row for row in fits if row.error <= GOOD]
-    fair = [row for row in fits if row.error <= FAIR]
-    found = {
-        "to study and to train": _least(exact, lambda row: row.load_seconds, "exact, and loads fastest: {load}"),
-        "to write text here": _least(good, lambda row: -row.tokens_per_second, "fastest of the good ones: {speed}"),
-        "to keep memory free": _least(fair, lambda row: row.memory_bytes, "least memory of the fair ones: {memory}"),
-        "to send to others": _least(good, lambda row: row.file_bytes, "smallest good file: {file}"),
+    good, fair = ([row for row in fits if row.error <= limit] for limit in (GOOD, FAIR))
+    best = {
+        "to study and to train": min(exact, key=lambda row: row.load_seconds, default=None),
+        "to write text here": max(good, key=lambda row: row.tokens_per_second, default=None),
+        "to keep memory free": min(fair, key=lambda row: row.memory_bytes, default=None),
+        "to send to others": min(good, key=lambda row: row.file_bytes, default=None),
     }
-    return {purpose: words or f"nothing that was measured fits into {format_bytes(memory)}; choose a smaller size"
-            for purpose, words in found.items()}  # fmt: skip
-
-
-def _least(rows: Sequence[Row], key: Callable[[Row], float], reason: str) -> str | None:
-    if not rows:
-        return None
-    row = min(rows, key=key)
-    figures = {
-        "load": f"{row.load_seconds:.2f} s",
-        "speed": f"{row.tokens_per_second:.0f} tokens a second",
-        "memory": format_bytes(row.memory_bytes),
-        "file": f"{row.file}, {format_bytes(row.file_bytes)}",
+    why = {
+        "to study and to train": "exact, and loads fastest: {2}",
+        "to write text here": "fastest of the good ones: {4} tokens a second",
+        "to keep memory free": "least memory of the fair ones: {3}",
+        "to send to others": "smallest good file: {file}, {0}",
     }
-    return f"{row.loader} ({reason.format(**figures)}, logit error {error_words(row.error)})"
+    found = dict.fromkeys(best, f"nothing that was measured fits into {format_bytes(memory)}; choose a smaller size")
+    for purpose, row in best.items():
+        if row:
+            reason = why[purpose].format(*cells(row), file=row.file)
+            found[purpose] = f"{row.loader} ({reason}, logit error {error_words(row.error)})"
+    return found

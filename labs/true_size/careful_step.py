@@ -17,11 +17,7 @@ from utils.config import GPT2Config, Workload, estimate_memory
 from utils.model import GPT2
 
 EPSILON = 1e-8  # AdamW's own
-
-
 ROWS = 1024  # of a matrix whose step is computed at a time
-
-
 KEPT_TABLES = 3  # as large as the token table: the head's gradient, the table's own, and their sum
 
 
@@ -50,6 +46,7 @@ def apply_gradient(weight: Tensor, rate: float, decay: float) -> None:
     """Take AdamW's first step on one weight, some rows at a time, and let its gradient go."""
     if weight.dim() >= 2:  # biases and norms don't decay
         weight.mul_(1 - rate * decay)
+    assert weight.grad is not None  # a hook runs when it is complete
     for part, slope in zip(weight.split(ROWS), weight.grad.split(ROWS), strict=True):
         part.sub_(slope / (slope.abs() + EPSILON), alpha=rate)
     weight.grad = None

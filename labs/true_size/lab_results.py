@@ -7,18 +7,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from utils.errors import CourseError
 from utils.files.places import ROOT
 from utils.files.whole_files import write_whole
 
 RESULTS = ROOT / "labs" / "results"
-
-
 Result = TypeVar("Result")
-
-
 Points = list[tuple[int, float]]  # (step, value)
 
 
@@ -50,7 +46,7 @@ class StoredRun:
         )
 
 
-def write_result(result: object, path: str | Path) -> Path:
+def write_result(result: Any, path: str | Path) -> Path:
     """Write a dataclass as JSON that people can read."""
     path, text = Path(path), json.dumps(asdict(result), indent=1) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))
@@ -66,7 +62,7 @@ def read_result(kind: type[Result], path: str | Path) -> Result | None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CourseError(f"{path} is not readable as JSON: {error}. Store the run again.") from error
-    known = {field.name for field in fields(kind)}
+    known = {field.name for field in fields(cast(Any, kind))}
     if not isinstance(found, dict) or set(found) != known:
         differ = ", ".join(sorted(set(found) ^ known)) if isinstance(found, dict) else type(found).__name__
         raise CourseError(f"{path} is no {kind.__name__}: {differ} is missing or unknown. Store the run again.")

@@ -31,7 +31,7 @@ def learned_text(recipe: TrainingRecipe) -> np.ndarray:
     """Return the tokens (time,) that a run learned, numbered as its last model numbers them."""
     data = open_data(recipe, World())
     if not recipe.compact:
-        return data.batches.tokens
+        return np.asarray(data.batches.tokens)
     vocabulary = CompactVocabulary.of(data, load_tokenizer(recipe.data).vocab_size)
     return compact(np.asarray(data.batches.tokens), vocabulary.used)
 

@@ -1,21 +1,19 @@
-"""One training step in a process of its own, so that its peak of memory is its own: usual way, or with care.
+"""Peak memory of one training step, in a process of its own: the usual way, or with care.
 
-`python -m labs.true_size.step_child JSON` answers with one line of JSON.
+Lab 04 takes such a step at the shape of xl.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import torch
 
+from labs.alone import run_alone
 from labs.true_size.careful_step import careful_memory, careful_step
 from labs.true_size.lab_results import machine_in_words
 from utils.config import SIZES, GPT2Config, Workload, estimate_memory, format_bytes, total_parameters
@@ -27,8 +25,6 @@ from utils.training.config import TrainConfig
 from utils.training.optimizers import make_optimizer
 
 WAYS = ("careful", "usual")
-
-
 TEXT = ROOT / "data" / "poems"
 
 
@@ -95,16 +91,7 @@ def measure_step(job: StepJob, keep_free: int = 0) -> StepReport:
             f"One {job.way} step of {job.size} needs about {format_bytes(need)}, and {format_bytes(max(free, 0))} may "
             "be used. Nothing was allocated. Close other programs, or take a smaller size."
         )
-    command = [sys.executable, "-m", "labs.true_size.step_child", json.dumps(asdict(job))]
-    utf8 = os.environ | {"PYTHONUTF8": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=utf8, capture_output=True, encoding="utf-8")
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise CourseError(
-            f"The step of {job.size} ended with exit code {done.returncode}: {said} "
-            "A code below zero, or 137, most often means that memory ran out."
-        )
-    return StepReport(**json.loads(done.stdout.splitlines()[-1]))
+    return run_alone(f"The step of {job.size}", take_step, job)
 
 
 def take_step(job: StepJob) -> StepReport:
@@ -175,10 +162,3 @@ def start_peak_anew() -> None:
     """Let Linux forget the peak so far; elsewhere imports are small enough not to matter."""
     if sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    try:
-        print(json.dumps(asdict(take_step(StepJob(**json.loads(sys.argv[1]))))))
-    except CourseError as error:
-        sys.exit(str(error))
