@@ -1,4 +1,4 @@
-"""The conversation in the terminal: going on, recipes as models, settings in layers, the wheel."""
+"""The conversation in the terminal: going on, recipes as models, settings in layers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ import pytest
 from tools.__main__ import main
 from utils.errors import CourseError
 from utils.files.settings import read_settings
-from utils.serve.chat import ChatSettings, Conversation, Spinner, model_of
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from utils.serve.chat import ChatSettings, Conversation, model_of
 
 
 @pytest.fixture
@@ -64,21 +59,3 @@ def test_settings_come_in_layers_defaults_then_recipe_then_words(tmp_path):
     recipe.write_text("temperature: 0.5\nmax_new: 7\n", encoding="utf-8")
     found = read_settings(ChatSettings, [f"recipe={recipe}", "max_new=9"])
     assert (found.top_k, found.temperature, found.max_new) == (ChatSettings().top_k, 0.5, 9)
-
-
-def test_the_wheel_turns_on_a_terminal_and_is_wiped_away():
-    terminal = Terminal()
-    with Spinner(terminal, pause=0.001) as spinner:
-        while "/" not in terminal.getvalue():
-            pass
-        spinner.stop()
-        spinner.stop()
-    assert terminal.getvalue().startswith("|\b/\b")
-    assert terminal.getvalue().endswith(" \b")
-
-
-def test_no_wheel_where_nobody_looks():
-    pipe = io.StringIO()
-    with Spinner(pipe, pause=0.001):
-        pass
-    assert pipe.getvalue() == ""

@@ -1,21 +1,19 @@
-"""A conversation in the terminal: a model goes on where the text ends, word by word, or several do side by side."""
+"""Terminal chat with streaming: a model goes on where the text ends, word by word, or several do side by side.
+
+Lab 02 talks to its own poet with it.
+"""
 
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle
 from pathlib import Path
 
 from utils.errors import CourseError
 from utils.files.settings import read_settings
-from utils.formats.gguf import is_gguf
-from utils.formats.open_file import find_model
-from utils.loaders import load_gpt2, load_tokenizer
-from utils.machine import pick_device
+from utils.loaders import Codec, load_with_tokenizer
 from utils.model import GPT2
 from utils.run_log import log_chat
 from utils.sampling import Sampling, stream
@@ -28,12 +26,12 @@ GOODBYES = ("exit", "quit")
 class ChatSettings:
     """What a learner may turn while talking."""
 
-    max_new: int = 100
-    temperature: float = 0.7
-    top_k: int = 40
-    top_p: float = 1.0
-    repetition_penalty: float = 1.1
-    seed: int = 0
+    max_new: int = 100  # tokens of one answer
+    temperature: float = 0.7  # 0 takes the likeliest token, 1 the model's own odds
+    top_k: int = 40  # choose among so many of the likeliest tokens
+    top_p: float = 1.0  # choose among the likeliest tokens that have so much probability together
+    repetition_penalty: float = 1.1  # above 1: what was said becomes less likely
+    seed: int = 0  # the same one gives the same answers
 
 
 @dataclass
@@ -41,7 +39,7 @@ class Conversation:
     """A model, how it answers, and the file that keeps what was said."""
 
     model: GPT2
-    tokenizer: object
+    tokenizer: Codec
     settings: Sampling
     log: str
     turns: int = field(default=0)
@@ -53,11 +51,8 @@ class Conversation:
     def open(cls, name: str, words: Sequence[str], log: str) -> Conversation:
         """Load a model by size, folder, file or recipe, with settings as key=value words."""
         name = model_of(name)
-        wishes = read_settings(ChatSettings, words)
-        settings = Sampling(**vars(wishes), window=True)
-        model = load_gpt2(name, device=pick_device())
-        place = find_model(name)
-        tokenizer = load_tokenizer(place if place.is_dir() or is_gguf(place) else place.parent)
+        settings = Sampling(**vars(read_settings(ChatSettings, words)), window=True)
+        model, tokenizer = load_with_tokenizer(name)
         return cls(model, tokenizer, settings, log, name=name)
 
     def run(self) -> None:
@@ -70,11 +65,11 @@ class Conversation:
         began, pieces = time.perf_counter(), []
         text = self.text if self.unfinished and not query else query
         try:
-            with Spinner() as spinner:
-                for piece in self.pieces(text):
-                    spinner.stop()
-                    pieces.append(piece)
-                    print(piece, end="", flush=True)
+            if sys.stdout.isatty():
+                print("…\b", end="", flush=True)  # a sign of life; the first word takes its place
+            for piece in self.pieces(text):
+                pieces.append(piece)
+                print(piece, end="", flush=True)
             self.unfinished = len(pieces) > self.settings.max_new  # the last piece is what the decoder kept back
         except KeyboardInterrupt:  # enough of this answer, not of the conversation
             self.unfinished = True
@@ -140,40 +135,6 @@ def part_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     settings = [word for word in words if "=" in word and not Path(word).exists()]
     return [word for word in words if word not in settings] or ["nano"], settings
-
-
-class Spinner:
-    """Within a with block, turns a small wheel on a terminal until `stop`; elsewhere it shows nothing."""
-
-    def __init__(self, stream=None, pause: float = 0.1) -> None:
-        self.stream, self.pause = stream or sys.stderr, pause
-        self.done = threading.Event()
-        self.thread: threading.Thread | None = None
-
-    def __enter__(self) -> Spinner:
-        if self.stream.isatty():
-            self.thread = threading.Thread(target=self._turn, daemon=True)
-            self.thread.start()
-        return self
-
-    def __exit__(self, *reason) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Wipe the wheel away, so that text can begin in its place; a second call does nothing."""
-        self.done.set()
-        if self.thread is not None:
-            self.thread.join()
-            self.thread = None
-
-    def _turn(self) -> None:
-        for sign in cycle("|/-\\"):
-            self.stream.write(f"{sign}\b")
-            self.stream.flush()
-            if self.done.wait(self.pause):
-                break
-        self.stream.write(" \b")
-        self.stream.flush()
 
 
 def model_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A model and its page as one folder that runs where this course is not: weights, code, pins, how to start it."""
+"""Export for deployment: a model and its page as one folder that runs elsewhere; weights, code, pins, how to start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import torch
 from utils.bpe import GPT2_TOKENIZER
 from utils.errors import CourseError
 from utils.files.places import ROOT
-from utils.files.whole_files import write_whole
 from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_with_tokenizer, save_gpt2
 from utils.model import GPT2
@@ -70,17 +69,14 @@ def export_app(model: str | Path, folder: str | Path) -> Path:
         target = folder / file.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    pins = pinned_packages(modules)
-    title = f"GPT-2 {Path(model).name}"
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    readme = READ_ME.format(title=title, gradio=importlib.metadata.version("gradio"), python=python)
+    title, python = f"GPT-2 {Path(model).name}", f"{sys.version_info[0]}.{sys.version_info[1]}"
     texts = {
         "app.py": START.replace("NAME", repr(Path(model).name)),
-        "requirements.txt": "\n".join(pins) + "\n",
-        "README.md": readme,
+        "requirements.txt": "\n".join(pinned_packages(modules)) + "\n",
+        "README.md": READ_ME.format(title=title, gradio=importlib.metadata.version("gradio"), python=python),
     }
     for name, text in texts.items():
-        write_whole(folder / name, lambda file, text=text: file.write(text.encode()))
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return folder
 
 
@@ -98,16 +94,15 @@ def write_model(model: GPT2, folder: Path) -> None:
 def needed_modules(start: str) -> dict[str, Path]:
     """Return the module `start` and all of ours that it imports, now or later, with their files."""
     found: dict[str, Path] = {}
-    package = start.split(".")[0]
-    names = [package, start]
+    names = [start]
     while names:
         name = names.pop()
         path = ROOT.joinpath(*name.split("."))
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if name not in found and path.is_file():
             found[name] = path
-            names += [one for one in imported_names(path) if one.split(".")[0] == package]
-            names.append(name.rpartition(".")[0] or package)  # the package that it lies in
+            names += [one for one in imported_names(path) if one.startswith("utils")]
+            names.append(name.rpartition(".")[0])  # the package that it lies in
     return found
 
 
@@ -123,9 +118,8 @@ def imported_names(path: Path) -> Iterator[str]:
 
 def pinned_packages(modules: dict[str, Path]) -> list[str]:
     """Return the packages that these modules import, at the versions that run here."""
-    roots = {name.split(".")[0] for path in modules.values() for name in imported_names(path)}
+    roots = {name.split(".")[0] for path in modules.values() for name in imported_names(path)} - sys.stdlib_module_names
     owners = importlib.metadata.packages_distributions()
-    packages = {owners[root][0] for root in roots if root not in sys.stdlib_module_names and root in owners}
-    packages = packages - {"hands-on-gpt2"}
-    versions = {package: importlib.metadata.version(package).partition("+")[0] for package in packages}
-    return [f"{package}=={versions[package]}" for package in sorted(versions, key=str.lower)]
+    packages = {owners[root][0] for root in roots if root in owners} - {"hands-on-gpt2"}
+    pins = {package: importlib.metadata.version(package).partition("+")[0] for package in packages}
+    return [f"{package}=={pins[package]}" for package in sorted(pins, key=str.lower)]

@@ -1,4 +1,8 @@
-"""The web page: a form that continues a text, and a chat; on this machine only, unless sharing is asked for."""
+"""Web page (Gradio): a form that continues a text, and a chat; on this machine only, unless sharing is asked for.
+
+The two tabs are Blocks and no ChatInterface, which shows what a visitor typed as HTML before we could escape it.
+Lesson 14 starts it.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +14,38 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from utils.errors import CourseError
 from utils.run_log import log_chat
-from utils.serve.server import Answer, Choice, Limits, Server, Wish
+from utils.serve.server import Choice, Limits, Request, Response, Server
 
 EXAMPLES = (
     "Once upon a time, there lived a hedgehog named",
     "The old bear found a letter. It said",
     "One morning the duck and the mole",
 )
-
-
 # Fonts that every system has: a theme's own would be asked for at a font server.
-THEME = gr.themes.Default(
-    font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"], font_mono=["ui-monospace", "Consolas", "monospace"]
+FONTS: dict[str, Any] = dict(
+    font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 )
-
-
+LAUNCH: dict[str, Any] = dict(
+    prevent_thread_lock=True,
+    inline=False,
+    quiet=True,
+    ssr_mode=False,
+    mcp_server=False,
+    enable_monitoring=False,
+    run_history=False,
+    footer_links=[],
+    max_file_size="1kb",  # the page takes no files
+    state_session_capacity=100,
+    theme=gr.themes.Default(**FONTS),
+    css="footer {display: none !important}",
+)
 TOUCHED = re.compile(r"^\s+|[\n\r\t]")  # what Gradio would change in a message
-
-
-STYLE = "footer {display: none !important}"
 
 
 @dataclass(frozen=True)
@@ -81,53 +93,28 @@ def start_app(
     chat_log: str | Path | None = None,
 ) -> RunningApp:
     """Start serving in the background and return the page with its address."""
-    settle_drawing()
+    if pyplot := sys.modules.get("matplotlib.pyplot"):  # Gradio changes the backend while it answers: settle it now
+        pyplot.switch_backend(pyplot.get_backend())
     server = Server(choices, limits)
     page = build_page(server, Path(chat_log) if chat_log else None)
     page.queue(max_size=server.limits.waiting, default_concurrency_limit=server.limits.at_once)
     try:
-        _, local, public = page.launch(
-            server_name=address.host,
-            server_port=address.port,
-            share=address.share,
-            prevent_thread_lock=True,
-            inline=False,
-            quiet=True,
-            ssr_mode=False,
-            mcp_server=False,
-            enable_monitoring=False,
-            run_history=False,
-            footer_links=[],
-            max_file_size="1kb",  # the page takes no files
-            state_session_capacity=100,
-            theme=THEME,
-            css=STYLE,
-        )
+        place: dict[str, Any] = dict(server_name=address.host, server_port=address.port, share=address.share)
+        _, local, public = page.launch(**place, **LAUNCH)
     except OSError as error:
         raise CourseError(f"The page could not be served: {error} Choose another port.") from error
     return RunningApp(page, public or local)
 
 
-def settle_drawing() -> None:
-    """Let a notebook load its way of showing figures now: Gradio changes matplotlib's backend while it answers."""
-    if pyplot := sys.modules.get("matplotlib.pyplot"):
-        pyplot.switch_backend(pyplot.get_backend())
-
-
 def build_page(server: Server, chat_log: Path | None) -> gr.Blocks:
     """Return the page with its two tabs; both share the server's limit on answers at once."""
+    names, most = list(server.models.choices), server.limits.new_tokens
     with gr.Blocks(title="Hands-On GPT-2", analytics_enabled=False) as page:
         gr.Markdown("# Hands-On GPT-2\nWrite the beginning of a text; the model goes on.")
         with gr.Row():
-            model = gr.Dropdown(
-                list(server.shelf.choices),
-                value=server.shelf.first,
-                label="Model",
-                info="loaded when first asked",
-                scale=2,
-            )
-            most = f"1 to {server.limits.new_tokens:,}"
-            max_tokens = gr.Number(100, label="Max tokens", info=most)  # the server checks, in its own words
+            model = gr.Dropdown(names, value=names[0], label="Model", info="loaded when first asked", scale=2)
+            # no minimum or maximum: the server checks, in its own words
+            max_tokens = gr.Number(100, label="Max tokens", info=f"1 to {most:,}")
             temperature = gr.Slider(0, 1, value=0.7, step=0.05, label="Temperature", info="0: the likeliest")
             top_n = gr.Number(None, label="Top N", info="0: all tokens")
         settings = [max_tokens, temperature, top_n, model]
@@ -143,8 +130,8 @@ def add_form(server: Server, settings: list) -> None:
 
     def generate(text: str, max_tokens: float, temperature: float, top_n: float | None, model: str) -> Iterator[tuple]:
         """Yield the continuation so far, and a line that says how it went."""
-        for answer in answers(server, Wish(text or "", max_tokens, temperature, top_n, model)):
-            yield answer.text, answer.line()
+        for response in responses(server, Request(text or "", max_tokens, temperature, top_n, model)):
+            yield response.text, response.line()
 
     text = gr.Textbox(label="Seed text", lines=3, placeholder="Once upon a time", elem_id="seed-text")
     with gr.Row():
@@ -153,28 +140,16 @@ def add_form(server: Server, settings: list) -> None:
     output = gr.Textbox(label="Continuation", lines=8, buttons=["copy"], interactive=False, elem_id="continuation")
     line = gr.Textbox(label="How it went", show_label=False, container=False, interactive=False, elem_id="how-it-went")
     gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False)
-    running = go.click(
-        generate,
-        [text, *settings],
-        [output, line],
-        api_name="generate",
-        concurrency_id="model",
-        show_progress="minimal",
-    )
+    how: dict[str, Any] = dict(api_name="generate", concurrency_id="model", show_progress="minimal")
+    running = go.click(generate, [text, *settings], [output, line], **how)
     stop.click(None, cancels=[running], api_visibility="private")
 
 
 def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
     """Add the chat: the model goes on where the conversation ends; what is said is shown as text and kept."""
     kept = f"What is said is kept in {chat_log.name}, beside this server." if chat_log else "Nothing is kept."
-    talk = gr.Chatbot(
-        label="Conversation",
-        height=380,
-        render_markdown=False,
-        feedback_options=None,
-        buttons=[],
-        elem_id="conversation",
-    )
+    plain: dict[str, Any] = dict(render_markdown=False, feedback_options=None, buttons=[])
+    talk = gr.Chatbot(label="Conversation", height=380, elem_id="conversation", **plain)
     query = gr.Textbox(label="You", info=kept, lines=1, submit_btn=True, elem_id="query")
     with gr.Row():
         together = gr.Checkbox(True, label="Write one text together: the model reads the whole conversation")
@@ -191,19 +166,19 @@ def chat_turns(server: Server, chat_log: Path | None) -> Callable[..., Iterator[
 
     def chat(
         query: str,
-        history: list,
+        history: list | None,
         together: bool,
         max_tokens: float,
         temperature: float,
         top_n: float | None,
         model: str,
-    ) -> Iterator[tuple]:
+    ) -> Iterator[tuple[str, list]]:  # these names are those of the page's API
         """Yield the emptied field and the conversation so far."""
         text = read_together(history or [], query, server.limits.prompt) if together else query
         turn, said = [*(history or []), as_message("user", query)], ""
         try:
-            for answer in answers(server, Wish(text, max_tokens, temperature, top_n, model)):
-                said = answer.text
+            for response in responses(server, Request(text, max_tokens, temperature, top_n, model)):
+                said = response.text
                 yield "", [*turn, as_message("assistant", said)]
         finally:  # a stopped answer was said as well
             if said and chat_log:
@@ -213,10 +188,10 @@ def chat_turns(server: Server, chat_log: Path | None) -> Callable[..., Iterator[
     return chat
 
 
-def answers(server: Server, wish: Wish) -> Iterator[Answer]:
-    """Yield the server's answers; a refusal becomes a message on the page."""
+def responses(server: Server, request: Request) -> Iterator[Response]:
+    """Yield the server's responses; a refusal becomes a message on the page."""
     try:
-        yield from server.answer(wish)
+        yield from server.answer(request)
     except CourseError as error:
         raise gr.Error(str(error), title="Not possible", print_exception=False) from error
 

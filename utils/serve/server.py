@@ -1,7 +1,12 @@
-"""Models behind a door: which may be asked for, how much at a time, and an answer that grows word by word."""
+"""Inference server: a model cache, limits on every request, a response that streams.
+
+Models behind a door: which may be asked for, how much at a time, and an answer that grows word by word. Lesson 14
+builds one by hand.
+"""
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -41,18 +46,18 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What somebody typed into the form."""
 
     text: str
-    max_tokens: float = 100
+    max_tokens: float | None = 100
     temperature: float = 0.7
     top_n: float | None = None
     model: str = ""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A text as far as it is written, how many tokens that took, and why it ended (empty while it goes on)."""
 
     text: str = ""
@@ -66,8 +71,8 @@ class Answer:
         return f"{self.tokens} {'token' if self.tokens == 1 else 'tokens'}{speed}{self.ended and '; '}{self.ended}"
 
 
-class Shelf:
-    """The models that may be asked for, by name; each is loaded when somebody first asks, and a few are kept."""
+class ModelCache:
+    """LRU cache of models by name; each is loaded when somebody first asks, and a few are kept."""
 
     def __init__(self, choices: Mapping[str, Choice], keep: int = 2) -> None:
         if not choices:
@@ -80,18 +85,19 @@ class Shelf:
     def first(self) -> str:
         return next(iter(self.choices))
 
-    def take(self, name: str = "") -> tuple[GPT2, Codec]:
-        """Return a model and its tokenizer; nothing but the names on the shelf can be asked for."""
+    def get(self, name: str = "") -> tuple[GPT2, Codec]:
+        """Return a model and its tokenizer; nothing but the names of the choices can be asked for."""
         name = name or self.first
         if name not in self.choices:
             raise CourseError(f"{show(name)} is no model of this server. Take one of {', '.join(self.choices)}.")
-        if isinstance(self.choices[name], tuple):
-            return self.choices[name]
+        choice = self.choices[name]
+        if isinstance(choice, tuple):
+            return choice
         with self._lock:  # two people who ask for the same model load it once
             if name not in self._loaded:
                 while len(self._loaded) >= self.keep:
                     self._loaded.popitem(last=False)
-                self._loaded[name] = load_with_tokenizer(self.choices[name])
+                self._loaded[name] = load_with_tokenizer(choice)
             self._loaded.move_to_end(name)
             return self._loaded[name]
 
@@ -100,10 +106,8 @@ def find_choices(folder: str | Path = ".") -> dict[str, Choice]:
     """Return what can be served without a download: nano, sizes at hand, and folders of weights here and in runs/."""
     folder = Path(folder)
     found: dict[str, Choice] = {size: size for size in SIZES if size == "nano" or is_downloaded(size)}
-    for place in sorted(entry for where in (folder, folder / "runs") for entry in _folders(where)):
-        if any((place / name).is_file() for name in WEIGHT_FILES):
-            found[place.relative_to(folder).as_posix()] = place
-    return found
+    files = (file for name in WEIGHT_FILES for where in ("*", "runs/*") for file in folder.glob(f"{where}/{name}"))
+    return found | {place.relative_to(folder).as_posix(): place for place in sorted({file.parent for file in files})}
 
 
 def name_choices(names: Iterable[str]) -> dict[str, Choice]:
@@ -113,52 +117,46 @@ def name_choices(names: Iterable[str]) -> dict[str, Choice]:
     return {str(name) if name in SIZES else Path(name).as_posix(): name for name in names}
 
 
-def _folders(where: Path) -> list[Path]:
-    return [entry for entry in where.iterdir() if entry.is_dir()] if where.is_dir() else []
-
-
 class Server:
-    """A shelf of models with its limits: whoever asks gets an answer that grows, or a sentence that says why not."""
+    """Models with limits: whoever asks gets a response that grows, or a sentence that says why not."""
 
     def __init__(self, choices: Mapping[str, Choice], limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self.shelf = Shelf(choices, self.limits.models)
+        self.models = ModelCache(choices, self.limits.models)
 
-    def answer(self, wish: Wish, every: float = 0.05) -> Iterator[Answer]:
-        """Yield the growing answer, at most once in `every` seconds; the last one says why it ended."""
-        settings = self.check(wish)
-        model, tokenizer = self.shelf.take(wish.model)
-        settings = Sampling(**settings, seed=secrets.randbelow(2**62), stop=(tokenizer.end_of_text,), window=True)
-        decoder, pieces, tokens = StreamDecoder(tokenizer), [], 0
+    def answer(self, request: Request, every: float = 0.05) -> Iterator[Response]:
+        """Yield the growing response, at most once in `every` seconds; the last one says why it ended."""
+        max_new, top_k = self.check(request)
+        model, tokenizer = self.models.get(request.model)
+        seed, stop = secrets.randbelow(2**62), (tokenizer.end_of_text,)
+        settings = Sampling(max_new, request.temperature, top_k, seed=seed, stop=stop, window=True)
+        decoder, text, tokens = StreamDecoder(tokenizer), "", 0
         began = shown = time.monotonic()
         ended = "the model ended its text"
-        for token in stream(model, tokenizer.encode(wish.text), settings):
-            pieces.append(decoder.feed(token))
+        for token in stream(model, tokenizer.encode(request.text), settings):
+            text += decoder.feed(token)
             tokens, now = tokens + 1, time.monotonic()
             if now - began > self.limits.seconds:
                 ended = f"stopped after {self.limits.seconds:g} seconds"
                 break
-            if tokens == settings.max_new:
+            if tokens == max_new:
                 ended = "as long as you allowed"
             elif now - shown >= every:
                 shown = now
-                yield Answer("".join(pieces), tokens, now - began)
-        pieces.append(decoder.end())
-        yield Answer("".join(pieces), tokens, time.monotonic() - began, ended)
+                yield Response(text, tokens, now - began)
+        yield Response(text + decoder.end(), tokens, time.monotonic() - began, ended)
 
-    def check(self, wish: Wish) -> dict:
-        """Return a wish as settings of `Sampling`, or refuse what is over a limit."""
-        if len(wish.text) > self.limits.prompt:
-            raise CourseError(
-                f"The text has {len(wish.text):,} characters, this server reads {self.limits.prompt:,}. Shorten it."
-            )
-        max_new, top_n = whole(wish.max_tokens or 0, "max tokens"), whole(wish.top_n or 0, "top N")
+    def check(self, request: Request) -> tuple[int, int | None]:
+        """Return how many tokens, and among how many, or refuse what is over a limit."""
+        if len(request.text) > (most := self.limits.prompt):
+            raise CourseError(f"The text has {len(request.text):,} characters, this server reads {most:,}. Shorten it.")
+        # a browser sends 0 for a field that was left empty; for top N that means all tokens
+        max_new, top_n = whole(request.max_tokens or 0, "max tokens"), whole(request.top_n or 0, "top N")
         if not 1 <= max_new <= self.limits.new_tokens:
             raise CourseError(f"max tokens is {max_new:,}, expected 1 to {self.limits.new_tokens:,}.")
         if top_n < 0:
             raise CourseError(f"top N is {top_n}, expected 1 or more, or nothing for all tokens.")
-        # a browser sends 0 for a field that was left empty, and that means all
-        return {"max_new": max_new, "temperature": wish.temperature, "top_k": top_n or None}
+        return max_new, top_n or None
 
 
 def whole(value: float, name: str) -> int:
@@ -167,8 +165,6 @@ def whole(value: float, name: str) -> int:
     >>> whole(40.0, "top N")
     40
     """
-    if not isinstance(value, (int, float)) or value != value or value in (float("inf"), -float("inf")):
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or value != int(value):
         raise CourseError(f"{name} is {show(value)}, expected a whole number.")
-    if value != int(value):
-        raise CourseError(f"{name} is {value:g}, expected a whole number.")
     return int(value)
