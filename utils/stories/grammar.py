@@ -16,12 +16,7 @@ from utils.files.places import DATA
 
 FOLDER = DATA / "stories"
 
-PRONOUNS = {
-    "he": {"she": "she", "he": "he"},
-    "him": {"she": "her", "he": "him"},
-    "his": {"she": "her", "he": "his"},
-    "himself": {"she": "herself", "he": "himself"},
-}
+PRONOUNS = {"he": "she", "him": "her", "his": "her", "himself": "herself"}  # of heroes in group he, and in group she
 
 PRONOUN_OF = {"": "hero", "f": "friend", "e": "elder"}  # [he] is the hero, [fhe] the friend, [ehe] the elder
 
@@ -120,9 +115,8 @@ def read_line(source: Source, section: Section, line: str) -> Section:
     key, _, rest = (part.strip() for part in line.partition(":"))
     if key == "slots":
         return source.slots
-    if key == "order":
-        source.order = rest
     if key in ("about", "order"):
+        source.order = rest if key == "order" else source.order
         return None
     source.domains[key] = Domain(key, tuple(name.strip() for name in rest.split(";")))
     return source.domains[key]
@@ -220,11 +214,9 @@ class Compiler:
     """Turns the lines of one plot into nodes."""
 
     def __init__(self, source: Source) -> None:
-        """Resolve the slots that the source declares."""
         self.source = source
         self.domains = {name: domain.spread() for name, domain in source.domains.items()}
         self.slots = {name: self.slot_kind(text) for name, text in source.slots.items()}
-        self.phrases: dict[str, Pick] = {}
 
     def slot_kind(self, text: str) -> SlotKind:
         """Read "domain" or "domain by slot"."""
@@ -246,7 +238,7 @@ class Compiler:
         pronoun = next((p for p in PRONOUNS for x in PRONOUN_OF if name == x + p), None)
         if pronoun:
             name = PRONOUN_OF[name.removesuffix(pronoun)]
-            texts = [PRONOUNS[pronoun][row.group] for row in self.slots[name].domain.rows]
+            texts = [PRONOUNS[pronoun] if row.group == "she" else pronoun for row in self.slots[name].domain.rows]
         else:
             domain = self.slots[name].domain
             position = domain.columns.index(column) if column else 0
@@ -278,7 +270,7 @@ class Compiler:
                 text = text[1:]
             elif text[0] == "{":
                 name, _, text = text[1:].partition("}")
-                nodes.append(self.phrase(name))
+                nodes.append(Pick(tuple(map(self.sequence, self.source.steps[name]))))
             elif text[0] == "[":
                 reference, _, text = text.partition("]")
                 nodes.append(self.slot(reference + "]"))
@@ -289,12 +281,6 @@ class Compiler:
                 nodes.append(literal[0])
                 text = text[literal.end() :]
         return tuple(nodes), text
-
-    def phrase(self, name: str) -> Pick:
-        """Compile a phrase list once."""
-        if name not in self.phrases:
-            self.phrases[name] = Pick(tuple(self.sequence(line) for line in self.source.steps[name]))
-        return self.phrases[name]
 
     def options(self, names: str) -> tuple[Sequence, ...]:
         """Compile all options of a step; "a|b" first chooses between the steps a and b."""

@@ -10,14 +10,12 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import get_args
 
 from utils.errors import CourseError
 from utils.texts.readers import Source, read_csv, read_json, read_jsonl, read_pdf, read_txt, read_xml
 from utils.texts.records import Document, Errors, ReadReport, Record, text_of, used_columns
 from utils.texts.tfrecord import read_tfrecord
-
-Found = TypeVar("Found")
 
 READERS: dict[str, Callable[[Source, ReadReport], Iterator[Record]]] = {
     ".csv": read_csv,
@@ -37,28 +35,27 @@ def read_records(path: str | Path, report: ReadReport | None = None, errors: Err
 
     Without a report, a warning names what was left out, so that nothing is dropped silently.
     """
-    return _all_of(path, report, lambda report: stream_records(path, report, errors))
+    filled = report or ReadReport()
+    records = list(stream_records(path, filled, errors))
+    if report is None:
+        _warn(path, filled)
+    return records
 
 
 def read_documents(path: str | Path, report: ReadReport | None = None, errors: Errors = "strict") -> list[Document]:
     """Read the same as one text a record."""
+    filled, documents = report or ReadReport(), []
+    for document in stream_documents(path, filled, errors):
+        filled.count(document)
+        documents.append(document)
+    if report is None:
+        _warn(path, filled)
+    return documents
 
-    def counted(report: ReadReport) -> Iterator[Document]:
-        for document in stream_documents(path, report, errors):
-            report.count(document)
-            yield document
 
-    return _all_of(path, report, counted)
-
-
-def _all_of(
-    path: str | Path, report: ReadReport | None, stream: Callable[[ReadReport], Iterator[Found]]
-) -> list[Found]:
-    filled = ReadReport() if report is None else report
-    found = list(stream(filled))
-    if report is None and (filled.skipped or filled.notes):
-        warnings.warn(f"{path}: {filled}", stacklevel=3)
-    return found
+def _warn(path: str | Path, report: ReadReport) -> None:
+    if report.skipped or report.notes:
+        warnings.warn(f"{path}: {report}", stacklevel=3)
 
 
 def stream_records(path: str | Path, report: ReadReport, errors: Errors = "strict") -> Iterator[Record]:

@@ -83,7 +83,7 @@ class ReadReport:
             return
         text = io.StringIO(newline="")
         csv.writer(text).writerows([("Left out", "Reason"), *self.skipped.items()])
-        write_whole(path, lambda file: file.write(text.getvalue().encode("utf-8", "surrogateescape")))
+        write_whole(path, lambda file: file.write(text.getvalue().encode("utf-8", "backslashreplace")))
 
     def __str__(self) -> str:
         lines = [f"{self.documents:,} documents, {self.characters:,} characters"]
