@@ -156,7 +156,7 @@ FORMATS = {"csv": to_csv, "jsonl": to_jsonl, "xml": to_xml, "tfrecord": to_tfrec
 
 def make_records(folder: Path = DATA) -> dict[Path, bytes]:
     """Return each record file that follows from the texts in `folder`, with the bytes it must have."""
-    made = {}
+    made: dict[Path, bytes] = {}
     for name, fields in SETS.items():
         records = read_set(folder / name / f"{name}.txt", fields)
         made |= {folder / name / f"{name}.{suffix}": write(records) for suffix, write in FORMATS.items()}
