@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from benchmarks.measure import (
-    Child,
-    OthersWatch,
-    Report,
-    Rounds,
-    Sample,
-    compare,
-    machine_description,
-    race,
-    timed,
-)
+from benchmarks.measure import Child, OthersWatch, Report, Rounds, Sample, compare, machine_description, race, timed
 from utils.config import SIZES, GPT2Config, flops_per_token
 
 SPEED, FLOPS, SHARE = "tokens/s", "matrix products TFLOP/s", "of the matrix peak share"

@@ -19,13 +19,7 @@ TINY = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=50, context=32)
 
 
 QUICK = TrainConfig(
-    context=16,
-    batch_size=4,
-    max_steps=12,
-    learning_rate=1e-2,
-    warmup_steps=2,
-    evaluate_every=4,
-    dtype="float32",
+    context=16, batch_size=4, max_steps=12, learning_rate=1e-2, warmup_steps=2, evaluate_every=4, dtype="float32"
 )
 
 

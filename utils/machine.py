@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 
 from utils.config import format_bytes
 from utils.errors import CourseError
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 def pick_device(wish: str | None = None) -> torch.device:
@@ -202,14 +205,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, **how) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, **how)
 
 
-def prepare_for_speed(model: nn.Module) -> nn.Module:
+def prepare_for_speed(model: AnyModule) -> AnyModule:
     """Swap the layers of a model for those that this CPU computes fastest, in place; weights and results stay.
 
     Loading, training and `for_generation` call it; on a GPU PyTorch's first way is the fastest, and nothing changes.
     """
     narrow = {torch.float16, torch.bfloat16}
     if next(model.parameters()).device.type == "cpu":
-        for module in model.modules():
+        parts: Iterator[Any] = model.modules()
+        for module in parts:
             if type(module) is nn.Linear and module.weight.dtype in narrow:
                 module.__class__ = Linear16
             elif hasattr(module, "attend"):

@@ -58,10 +58,7 @@ def test_token_files_hold_every_document_once_in_order_with_end_of_text_between(
     texts = [path.read_text(encoding="utf-8") for path in sorted(stories.iterdir())]
     assert sorted(train + validate, key=texts.index) == texts
     assert train == [text for text in texts if text in train] and len(validate) == 2
-    assert (bins.train_tokens, bins.validate_tokens) == (
-        len(load_bin(bins.train)),
-        len(load_bin(bins.validate)),
-    )
+    assert (bins.train_tokens, bins.validate_tokens) == (len(load_bin(bins.train)), len(load_bin(bins.validate)))
     share = sum(map(len, validate)) / sum(map(len, texts))
     assert bins.note == f"split by document: 2 of 20 validate, {share:.1%} of the characters"
     raw = bins.train.read_bytes()  # two bytes a token, the smaller first
@@ -277,13 +274,6 @@ def test_too_few_tokens_are_explained(tokens, advice):
     with pytest.raises(CourseError, match=message):
         Batches(tokens, 2, 4)
     assert largest_context(tokens) == max(len(tokens) - 1, 0)
-
-
-def test_the_largest_context_fits_and_one_more_does_not():
-    tokens = list(range(9))
-    assert token_windows(tokens, largest_context(tokens))[0].shape == (1, 8)
-    with pytest.raises(CourseError):
-        token_windows(tokens, largest_context(tokens) + 1)
 
 
 def test_senseless_batches_are_refused():

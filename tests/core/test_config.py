@@ -30,13 +30,7 @@ from utils.sampling import Sampling, generate
 from utils.training.config import TrainConfig
 from utils.training.optimizers import make_optimizer, parameter_groups
 
-GOLDEN = {
-    "nano": 17_867_008,
-    "small": 124_439_808,
-    "medium": 354_823_168,
-    "large": 774_030_080,
-    "xl": 1_557_611_200,
-}
+GOLDEN = {"nano": 17_867_008, "small": 124_439_808, "medium": 354_823_168, "large": 774_030_080, "xl": 1_557_611_200}
 
 
 def on_meta(config: GPT2Config) -> GPT2:
@@ -194,10 +188,7 @@ def test_reading_a_prompt_makes_no_matrix_of_every_token_with_every_other():
 
 
 def test_what_blocks_keep_for_the_backward_pass_is_what_autograd_saves():
-    shape, tokens = (
-        {"n_head": 4, "n_embd": 128, "vocab_size": 500, "context": 128},
-        random_tokens(4, 128, 500),
-    )
+    shape, tokens = ({"n_head": 4, "n_embd": 128, "vocab_size": 500, "context": 128}, random_tokens(4, 128, 500))
 
     def saved_bytes(n_layer: int) -> int:
         model, saved = GPT2(GPT2Config(n_layer, **shape)), {}

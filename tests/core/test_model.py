@@ -185,10 +185,7 @@ def test_a_cropped_model_gives_the_same_logits_and_refuses_more():
     model, tokens = tiny_model(), random_tokens(2, 10)
     before = model(tokens)
     crop_context(model, 10)
-    assert model.config == GPT2Config(2, 4, 32, 97, context=10) and model.position_embedding.weight.shape == (
-        10,
-        32,
-    )
+    assert model.config == GPT2Config(2, 4, 32, 97, context=10) and model.position_embedding.weight.shape == (10, 32)
     assert model.position_embedding.weight.requires_grad and torch.equal(model(tokens), before)
     with pytest.raises(CourseError, match="knows positions for 10"):
         model(random_tokens(1, 11))

@@ -5,15 +5,7 @@ from __future__ import annotations
 import pytest
 from matplotlib.colors import to_rgba
 
-from utils.config import (
-    SIZES,
-    Cluster,
-    best_split,
-    held_bytes,
-    sent_bytes,
-    step_seconds,
-    total_parameters,
-)
+from utils.config import SIZES, Cluster, best_split, held_bytes, sent_bytes, step_seconds, total_parameters
 from utils.plots.basic import COLORS
 from utils.plots.fit import who_holds_what
 

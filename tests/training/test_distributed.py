@@ -27,7 +27,6 @@ from utils.loaders import load_gpt2
 from utils.lora import add_lora
 from utils.run_log import RunLog
 from utils.training.checkpoints import LAST
-from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
 from utils.training.distributed import World, full_tensor, is_sharded, local_shard, shard
 from utils.training.loop import Trainer, train
@@ -221,11 +220,6 @@ def test_parts_are_gathered_into_the_files_that_one_process_writes(folder):
     model = load_gpt2(folder / "fsdp")  # the best weights, for anybody
     best = load_gpt2(folder / "fsdp_alone")
     check_weights(weights(model), weights(best))
-
-
-def test_an_unknown_way_to_be_parallel_is_refused():
-    with pytest.raises(CourseError, match="parallel is 'zero', expected one of ddp, fsdp"):
-        TrainConfig(parallel="zero")
 
 
 def test_adapters_are_not_sharded():

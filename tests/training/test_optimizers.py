@@ -9,7 +9,6 @@ import torch
 from runs import QUICK, make_trainer, tiny_data, tiny_model, weights
 
 from utils.config import SIZES
-from utils.errors import CourseError
 from utils.model import GPT2
 from utils.training.config import TrainConfig
 from utils.training.loop import train
@@ -77,8 +76,3 @@ def test_training_with_muon_learns_and_resumes_bit_for_bit(tmp_path):
     trainer.checkpoints.save(trainer.state)
     train(parted := tiny_model(seed=5), tiny_data(), replace(config, resume=True))
     assert all(torch.equal(a, b) for a, b in zip(weights(parted), weights(whole), strict=True))
-
-
-def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(CourseError, match="optimizer is 'lion', expected one of adamw, muon"):
-        TrainConfig(optimizer="lion")

@@ -12,7 +12,6 @@ from runs import QUICK, TINY, make_trainer, tiny_data, tiny_model, tiny_tokens, 
 from torch.testing import assert_close
 
 from utils.batches import Batches
-from utils.config import SIZES
 from utils.errors import CourseError
 from utils.loaders import load_gpt2
 from utils.model import GPT2
@@ -86,13 +85,6 @@ def test_weights_follow_pytorch_adamw_step_by_step():
     for (name, ours), theirs in zip(trainer.model.named_parameters(), model.parameters(), strict=True):
         if not name.endswith("qkv.bias"):  # keys' biases have no gradient but rounding, which AdamW blows up
             assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
-
-
-def test_small_decays_50_tensors_and_spares_98():
-    with torch.device("meta"):
-        groups = parameter_groups(GPT2(SIZES["small"]), 0.1)
-    assert [len(group["params"]) for group in groups] == [50, 98]
-    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
 
 
 def test_learning_rate_warms_up_then_follows_a_cosine_to_its_floor():
@@ -282,6 +274,15 @@ def test_the_epoch_log_has_each_epochs_own_figures(tmp_path):
         ({"max_steps": 0}, "max_steps is 0"),
         ({"learning_rate": -1.0}, "learning_rate is -1"),
         ({"clip": math.nan}, "clip"),
+        ({"schedule": "linear"}, "schedule is 'linear', expected one of cosine, plateau"),
+        ({"optimizer": "lion"}, "optimizer is 'lion', expected one of adamw, muon"),
+        ({"parallel": "zero"}, "parallel is 'zero', expected one of ddp, fsdp"),
+        ({"plateau_patience": 0}, "plateau_patience is 0"),
+        ({"plateau_factor": 1.5}, "plateau_factor is 1.5"),
+        ({"train_layers": -1}, "train_layers is -1"),
+        ({"save_minutes": -1.0}, "save_minutes is -1"),
+        ({"beta2": 1.0}, "beta2 is 1.0"),
+        ({"dtype": "float8"}, "'float8'"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong, message):

@@ -177,7 +177,7 @@ class Checkpoints:
 
 def _moments(state: RunState) -> list[tuple[str, Tensor]]:
     """Return the optimizer's moments under the names of their weights."""
-    names = {parameter: name for name, parameter in state.model.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in state.model.named_parameters()}
     moments = ((names[p], key, value) for p, kept in state.optimizer.state.items() for key, value in kept.items())
     return [(f"optimizer.{name}.{key}", value) for name, key, value in moments if key != "step"]
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.batches import Tokens
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.training.data import TrainingData
@@ -101,7 +102,7 @@ class CompactVocabulary:
     def of(cls, data: TrainingData, size: int) -> CompactVocabulary:
         texts = [data.batches.tokens, data.validate, *data.also.values()]
         starts = [] if data.memorization is None else [np.array([data.memorization.start])]
-        return cls(used_tokens(*(text for text in texts if text is not None), *starts), size)
+        return cls(used_tokens(*(np.asarray(text) for text in texts if text is not None), *starts), size)
 
     def shorten(self, data: TrainingData) -> TrainingData:
         """Return the data with every token as its place among the used ones."""
@@ -137,7 +138,7 @@ class CompactVocabulary:
             full = expand(model, self.used, self.size, expansion_sample(data, seed))
         save_gpt2(full, folder)
 
-    def _of(self, tokens: np.ndarray) -> np.ndarray:
+    def _of(self, tokens: Tokens) -> np.ndarray:
         return compact(np.asarray(tokens), self.used)
 
 

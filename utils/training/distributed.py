@@ -11,12 +11,17 @@ import copy
 import os
 from collections.abc import Iterable
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from utils.errors import CourseError
+from utils.model import GPT2
+
+if TYPE_CHECKING:  # its import takes a while, and one process alone needs none of it
+    from torch.distributed.tensor import DTensor
 
 
 class World:
@@ -45,7 +50,7 @@ class World:
             if mine:
                 dist.destroy_process_group()
 
-    def wrap(self, model: nn.Module, parallel: str = "ddp") -> nn.Module:
+    def wrap(self, model: GPT2, parallel: str = "ddp") -> nn.Module:
         """Return the network to call in training, which averages gradients over all processes during backward."""
         if self.world_size == 1:
             return model
@@ -88,12 +93,12 @@ class World:
             dist.barrier()
 
 
-def unwrap(network: nn.Module) -> nn.Module:
+def unwrap(network: nn.Module) -> GPT2:
     """Return the model whose parameters a wrapped network trains."""
-    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+    return cast(GPT2, network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network)
 
 
-def shard(model: nn.Module) -> nn.Module:
+def shard(model: GPT2) -> GPT2:
     """Return a twin of `model` with every weight cut over all processes; `model` is empty until `unshard_into`."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -121,7 +126,7 @@ def unshard_into(twin: nn.Module, model: nn.Module) -> None:
             weight.data = full_tensor(trained.detach())
 
 
-def is_sharded(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor) -> TypeGuard[DTensor]:
     """Say whether this process holds only a part of a tensor."""
     return hasattr(tensor, "full_tensor")
 

@@ -130,10 +130,10 @@ class Trainer:
     def time_to_save(self) -> bool:
         """Say whether a checkpoint is due, by steps or by the clock."""
         minutes = self.config.save_minutes
-        late = minutes and time.monotonic() - self.saved_at >= 60 * minutes
+        late = minutes > 0 and time.monotonic() - self.saved_at >= 60 * minutes
         if minutes:  # all of them save together, and their clocks differ
             late = self.world.agrees(late, self.model.device)
-        return bool(late) or self.progress.step % self.config.save_every == 0
+        return late or self.progress.step % self.config.save_every == 0
 
     def step(self) -> StepRecord:
         """Learn from `accumulate` micro-batches as if they were one large batch."""
@@ -173,7 +173,7 @@ class Trainer:
     def backward(self, parts: list[tuple[Tensor, Tensor]]) -> float:
         """Add up the gradients of all parts, each weighed by its targets, and return the mean loss."""
         device = self.model.device
-        counted = sum((targets != IGNORE).sum() for _, targets in parts).to(device, torch.float32)
+        counted = torch.stack([(targets != IGNORE).sum() for _, targets in parts]).sum().to(device, torch.float32)
         divisor = self.world.mean(counted).clamp(min=1)  # targets of the whole step, per process
         loss = torch.zeros((), device=device)
         for i, (inputs, targets) in enumerate(parts):

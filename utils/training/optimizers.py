@@ -8,12 +8,14 @@ with AdamW's size of steps as in Liu et al. 2025, arXiv:2502.16982.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from utils.errors import CourseError
 from utils.machine import has_real_bf16
+from utils.model import GPT2
 from utils.training.config import TrainConfig
 from utils.training.distributed import full_tensor, shard_like
 
@@ -35,7 +37,7 @@ def learning_rate_at(step: int, config: TrainConfig, cuts: int = 0) -> float:
     return low + (config.learning_rate - low) * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
 
 
-def freeze_all_but_last(model: nn.Module, layers: int) -> list[nn.Parameter]:
+def freeze_all_but_last(model: GPT2, layers: int) -> list[nn.Parameter]:
     """Let only the last so many blocks and the final norm learn, and return what was frozen; 0 freezes nothing."""
     if layers > len(model.blocks):
         raise CourseError(f"train_layers is {layers}, this model has {len(model.blocks)} blocks; 0 trains all of it.")
@@ -61,7 +63,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """Return AdamW in its fused form, which passes over the weights once, or Muon on top of it."""
     groups = parameter_groups(model, config.weight_decay)
     fused = next(model.parameters()).device.type in ("cpu", "cuda")
-    settings = dict(lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused)
+    settings: dict[str, Any] = dict(lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=fused)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, **settings)
     matrices = {p for name, p in model.named_parameters() if ".blocks." in f".{name}" and p.dim() == 2}

@@ -149,7 +149,11 @@ def open_data(recipe: TrainingRecipe, world: World) -> TrainingData:
     tokens = batches.tokens
     held_out = folder / "validate.bin"
     also = open_others(recipe, tokenizer.vocab_size)
-    meter = memorization_meter(tokens, tokenizer, recipe.memorization_samples) if recipe.memorization_samples else None
+    meter = (
+        memorization_meter(np.asarray(tokens), tokenizer, recipe.memorization_samples)
+        if recipe.memorization_samples
+        else None
+    )
     return TrainingData(batches, load_bin(held_out) if held_out.is_file() else None, also, meter)
 
 
