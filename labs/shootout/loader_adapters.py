@@ -160,7 +160,8 @@ def use_linear_layers(model: nn.Module) -> int:
     for name in found:
         parent, _, child = name.rpartition(".")
         old: Any = model.get_submodule(name)
-        new = nn.Linear(*old.weight.shape, device="meta")  # Conv1D stores in × out, Linear takes the sizes so
+        inputs, outputs = old.weight.shape  # Conv1D stores in × out
+        new = nn.Linear(inputs, outputs, device="meta")
         new.weight, new.bias = nn.Parameter(old.weight.detach().T.contiguous()), old.bias
         setattr(model.get_submodule(parent), child, new)
     if not found:
