@@ -31,11 +31,8 @@ from utils.formats.gptq_folder import save_gptq_folder
 from utils.formats.hub_layout import hub_tensors
 from utils.formats.inspect_model import inspect_file
 from utils.formats.open_file import open_weights
-from utils.formats.pickle_machine import Damaged, PickleMachine, Unsafe, pickle_requests
 from utils.formats.safetensors import read_note
-from utils.formats.sstable import read_table, write_table
 from utils.formats.tf_checkpoint import save_tf_checkpoint
-from utils.formats.torch_files import read_zip
 from utils.loaders import load_gpt2, save_gpt2
 
 SMALLEST = GPT2Config(n_layer=1, n_head=1, n_embd=4, vocab_size=5, context=3)
@@ -449,7 +446,7 @@ import torch
 from utils.errors import CourseError
 from utils.formats.inspect_model import inspect_file
 from utils.loaders import load_gpt2
-from utils.formats import gptq_folder, sstable, tf_bundle, tf_checkpoint, torch_files
+from utils.formats import gptq_folder, tf_checkpoint, torch_files
 used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
 for name in sys.argv[1:]:

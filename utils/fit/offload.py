@@ -7,7 +7,6 @@ are the same numbers in the same layout, so the logits are those of the whole mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,29 +16,27 @@ from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.fit.placement import VISITING_ROWS, Plan
 from utils.formats.hub_layout import read_parameter
-from utils.formats.open_file import find_model, find_weights, is_packed, open_weights, open_with_config
-from utils.formats.safetensors import StoredTensor, write_safetensors
+from utils.formats.open_file import ModelFile, open_model_file, open_weights
+from utils.formats.safetensors import LazyTensor, write_safetensors
 from utils.machine import linear, parse_dtype, pick_device, prepare_for_speed
 from utils.model import GPT2, Block, KeyValueCache
 
-Kept = Mapping[str, Tensor | StoredTensor]  # weights by name, in memory or in a file
+Kept = Mapping[str, Tensor | LazyTensor]  # weights by name, in memory or in a file
 
 
 TABLE = "token_embedding.weight"
 
 
-def look(weight: Tensor | StoredTensor) -> Tensor:
+def look(weight: Tensor | LazyTensor) -> Tensor:
     """Return a weight where it lies: as it is, or mapped from its file, of which only what is used is read."""
-    return weight.read() if isinstance(weight, StoredTensor) else weight
+    return weight if isinstance(weight, Tensor) else weight.read()
 
 
-def rows_of(table: Tensor | StoredTensor, start: int, end: int) -> Tensor:
+def rows_of(table: Tensor | LazyTensor, start: int, end: int) -> Tensor:
     """Return some rows of a table; from a file no others are mapped, so that the rest takes no memory."""
     if isinstance(table, Tensor):
         return table[start:end]
-    rows, width = min(end, table.shape[0]) - start, table.shape[1]
-    offset = table.offset + start * width * table.dtype.itemsize
-    return replace(table, shape=(rows, width), offset=offset).read()
+    return table.rows(start, min(end, table.shape[0]) - start)
 
 
 class VisitingBlock(nn.Module):
@@ -62,7 +59,7 @@ class VisitingBlock(nn.Module):
 class VisitingTable(nn.Module):
     """The token table, kept elsewhere: a lookup fetches its rows, the head has all of them visit, part by part."""
 
-    def __init__(self, kept: Tensor | StoredTensor, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, kept: Tensor | LazyTensor, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__()
         self.kept, self.dtype, self.device = kept, dtype, device
 
@@ -101,35 +98,37 @@ class VisitingHead(nn.Module):
 
 
 def load_with_plan(
-    name_or_path: str | Path, plan: Plan, folder: str | Path | None = None, device: str | torch.device | None = None
+    name_or_path: str | Path | ModelFile,
+    plan: Plan,
+    folder: str | Path | None = None,
+    device: str | torch.device | None = None,
 ) -> GPT2:
     """Load a GPT-2 with each part where `plan` puts it; what goes to the disk is written into `folder` first.
 
     `device` is where matmuls are computed: the GPU when the plan has one, unless told otherwise. The model is for
     reading and generating, not for training.
     """
-    path = find_weights(find_model(name_or_path))
-    _check_file(path, plan, folder)
-    stored, config = open_with_config(path)
-    if config != plan.config:
-        raise CourseError(f"{path} holds {config}, the plan is for {plan.config}. Plan for the shape of the file.")
+    file = open_model_file(name_or_path)
+    _check_file(file, plan, folder)
     worker = torch.device(device) if device else pick_device("cpu" if plan.worker == "cpu" else None)
     dtype = parse_dtype(plan.work.dtype)
 
     def fetch(name: str, where: torch.device, target: Tensor | None = None) -> Tensor:
         target = torch.empty(shapes[name], dtype=dtype, device=where) if target is None else target
-        read_parameter(stored, name, target)
+        read_parameter(file.stored, name, target)
         return target
 
     with torch.device("meta"):
-        model = GPT2(config)
+        model = GPT2(file.config)
     shapes = {name: weight.shape for name, weight in model.named_parameters()}
     return _place(model, plan, Places(fetch, worker, Path(folder or ".")))
 
 
-def _check_file(path: Path, plan: Plan, folder: str | Path | None) -> None:
-    if is_packed(path):
-        raise CourseError(f"{path} holds quantized layers, plans are for plain weights. Load it with load_gpt2.")
+def _check_file(file: ModelFile, plan: Plan, folder: str | Path | None) -> None:
+    if file.is_packed:
+        raise CourseError(f"{file.file} holds quantized layers, plans are for plain weights. Load it with load_gpt2.")
+    if file.config != plan.config:
+        raise CourseError(f"{file.file} holds {file.config}, the plan is for {plan.config}. Plan for the file's shape.")
     if folder is None and "disk" in (plan.table, *plan.blocks):
         raise CourseError("This plan keeps parts on the disk. Say in which folder: load_with_plan(…, folder=…).")
 
@@ -155,7 +154,7 @@ class Places:
         return write_part(self.folder, prefix.strip(".") or "table", found)
 
 
-def write_part(folder: Path, name: str, weights: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
+def write_part(folder: Path, name: str, weights: Mapping[str, Tensor]) -> dict[str, LazyTensor]:
     """Write weights into a safetensors file of their own and return where each one lies in it."""
     path = folder / f"{name}.safetensors"
     write_safetensors(path, weights.items(), {})
@@ -197,7 +196,7 @@ def new_room(config: GPT2Config, dtype: torch.dtype, device: torch.device) -> Bl
     return prepare_for_speed(room.eval())
 
 
-def put_table_away(model: GPT2, kept: Tensor | StoredTensor, dtype: torch.dtype, device: torch.device) -> None:
+def put_table_away(model: GPT2, kept: Tensor | LazyTensor, dtype: torch.dtype, device: torch.device) -> None:
     """Let the token table of a model, which is also its head, visit from where it is kept."""
     model.token_embedding = VisitingTable(kept, dtype, device)
     model.head = VisitingHead(model.token_embedding)

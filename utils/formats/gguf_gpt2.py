@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections import defaultdict
+from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 from utils.config import format_bytes
 from utils.errors import CourseError
 from utils.formats.ggml_blocks import FORMATS
-from utils.formats.gguf import GGUFFile, GGUFTensor, open_gguf
+from utils.formats.gguf import GGUFFile
 from utils.formats.gguf_header import ARRAY, STRING, Value
-from utils.tokenizer import Tokenizer
+from utils.formats.safetensors import LazyTensor
+from utils.tokenizer import Tokenizer, choose_bpe
 
 # The hub's names of modules to GGUF's; blocks are h.N there and blk.N here.
 NAMES = {
@@ -26,23 +27,10 @@ NAMES = {
     "mlp.c_fc": "ffn_up",
     "mlp.c_proj": "ffn_down",
 }
-
-
-HUB_NAMES = {theirs: hub for hub, theirs in NAMES.items()}
-
-
+THEIRS = {theirs: hub for hub, theirs in NAMES.items()} | {"output": "lm_head"}
 TURNED = ("attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight")  # out × in, the hub's in × out
-
-
-TABLE, HEAD = "token_embd.weight", "output.weight"
-
-
 PER_BLOCK, BESIDES = 12, 4  # tensors of a GPT-2
-
-
 MOST_TOKENS = 2**20
-
-
 CONFIG_KEYS = {
     "n_layer": "block_count",
     "n_positions": "context_length",
@@ -57,8 +45,11 @@ def gguf_name(hub_name: str) -> str:
     >>> gguf_name("h.3.mlp.c_fc.weight")
     'blk.3.ffn_up.weight'
     """
-    block, module, kind = re.fullmatch(r"(?:h\.(\d+)\.)?(.+)\.(weight|bias)", hub_name).groups()
-    return f"{f'blk.{block}.' if block else ''}{NAMES[module]}.{kind}"
+    module, _, kind = hub_name.rpartition(".")
+    if not module.startswith("h."):
+        return f"{NAMES[module]}.{kind}"
+    _, block, part = module.split(".", 2)
+    return f"blk.{block}.{NAMES[part]}.{kind}"
 
 
 def from_gguf_name(gguf_name: str) -> str:
@@ -68,19 +59,18 @@ def from_gguf_name(gguf_name: str) -> str:
     ('h.3.mlp.c_fc.weight', 'rope_freqs.weight')
     """
     parts = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)", gguf_name)
-    if not parts or parts[2] not in HUB_NAMES:
+    if not parts or parts[2] not in THEIRS:
         return gguf_name
-    return f"{f'h.{parts[1]}.' if parts[1] else ''}{HUB_NAMES[parts[2]]}.{parts[3]}"
+    return f"{f'h.{parts[1]}.' if parts[1] else ''}{THEIRS[parts[2]]}.{parts[3]}"
 
 
-def gpt2_from_gguf(path: Path) -> tuple[dict[str, GGUFTensor], dict]:
+def gpt2_from_gguf(file: GGUFFile) -> tuple[dict[str, LazyTensor], dict]:
     """Return the tensors as the hub's files have them, and the config as the hub's config.json has it."""
-    file = open_gguf(path)
     if problem := gpt2_problem(file):
-        raise CourseError(f"{path} {problem}")
-    stored = {from_gguf_name(name): replace(t, turned=name.endswith(TURNED)) for name, t in file.tensors.items()}
-    if HEAD in file.tensors:
-        stored["wte.weight"] = _one_table(file)
+        raise CourseError(f"{file.path} {problem}")
+    stored: dict[str, LazyTensor] = {
+        from_gguf_name(name): replace(tensor, turned=name.endswith(TURNED)) for name, tensor in file.tensors.items()
+    }
     raw = {name: file.need(f"gpt2.{key}", int) for name, key in CONFIG_KEYS.items()}
     epsilon = file.need("gpt2.attention.layer_norm_epsilon", float)
     return stored, raw | {"layer_norm_epsilon": float(f"{epsilon:.6g}")}  # it was rounded to float32
@@ -106,24 +96,9 @@ def gpt2_problem(file: GGUFFile) -> str | None:
     return None
 
 
-def _one_table(file: GGUFFile) -> GGUFTensor:
-    """Return the better of token table and head: in a GPT-2 both are one matrix, which some writers store twice."""
-    table, head = file.tensors.get(TABLE), file.tensors[HEAD]
-    if table is None or table.shape != head.shape or len(head.shape) != 2:
-        raise CourseError(f"{file.path}: {HEAD} has shape {head.shape}, expected that of {TABLE}. Get the file again.")
-    for row in range(0, len(range(head.shape[0])), max(1, head.shape[0] // 64)):
-        ours, theirs = table.rows(row, 1), head.rows(row, 1)
-        if not (ours - theirs).norm() <= 0.5 * max(ours.norm(), theirs.norm()):  # more than any packing changes
-            raise CourseError(
-                f"{file.path}: row {row:,} of {HEAD} is not that of {TABLE}. This course builds GPT-2 with one matrix "
-                "for both. llama.cpp runs this file."
-            )
-    return head if head.format.bits > table.format.bits else table
-
-
-def read_tokenizer(path: str | Path) -> Tokenizer:
+def read_tokenizer(file: GGUFFile) -> Tokenizer:
     """Return the byte-level BPE tokenizer that a GGUF file holds; GPT-2's own when it is that one."""
-    file = open_gguf(path)
+    path = file.path
     model, split = file.get("tokenizer.ggml.model", str), file.get("tokenizer.ggml.pre", str)
     if model != "gpt2" or split not in (None, "gpt-2"):
         raise CourseError(
@@ -136,8 +111,7 @@ def read_tokenizer(path: str | Path) -> Tokenizer:
         raise CourseError(f"{path}: tokenizer.ggml.tokens holds {len(tokens) - len(vocab)} twice. Get the file again.")
     if bad := [line for line, merge in zip(lines, merges, strict=True) if len(merge) != 2]:
         raise CourseError(f"{path}: tokenizer.ggml.merges holds {bad[0]!r}, expected two symbols. Get the file again.")
-    gpt2 = Tokenizer.gpt2()
-    return gpt2 if (vocab, merges) == (gpt2.vocab, gpt2.merges) else Tokenizer(vocab, merges)
+    return choose_bpe(vocab, merges)
 
 
 def _strings(file: GGUFFile, key: str) -> list[str]:
@@ -150,26 +124,23 @@ def _strings(file: GGUFFile, key: str) -> list[str]:
     return file.need(key, list)
 
 
-def describe_gguf(path: str | Path) -> list[str]:
+def describe_gguf(file: GGUFFile) -> list[str]:
     """Say line by line what a GGUF file is, what opens it and what it holds, without loading it."""
-    file = open_gguf(path)
     total = sum(tensor.nbytes for tensor in file.tensors.values())
     lines = [f"{file.path.name}: {len(file.tensors)} tensors, {format_bytes(total)}"]
     lines += [f"GGUF version {file.version}, {_bits_per_weight(file, total)}", *_loaders(file)]
-    lines += [f"{_shown(key)}: {_summary(file, key)}" for key in file.metadata]
+    lines += [f"{printable(key)}: {_summary(file, key)}" for key in file.metadata]
     for name, tensor in file.tensors.items():
         shape = str(list(tensor.shape))
-        lines.append(f"{_shown(name):32} {tensor.format.name:9} {shape:16} {tensor.nbytes:>12,} bytes")
+        lines.append(f"{printable(name):32} {tensor.format.name:9} {shape:16} {tensor.nbytes:>12,} bytes")
     return lines
 
 
 def _bits_per_weight(file: GGUFFile, total: int) -> str:
     """Say how many bits a weight takes on average, and how many tensors are of which type."""
-    weights = sum(tensor.nbytes // tensor.format.nbytes * tensor.format.values for tensor in file.tensors.values())
-    counts: dict[str, int] = defaultdict(int)
-    for tensor in file.tensors.values():
-        counts[tensor.format.name] += 1
-    types = ", ".join(f"{count} × {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+    weights = sum(math.prod(tensor.shape) for tensor in file.tensors.values())
+    counts = Counter(tensor.format.name for tensor in file.tensors.values())
+    types = ", ".join(f"{count} × {name}" for name, count in counts.most_common())
     return f"{8 * total / max(1, weights):.2f} bits per weight: {types or 'no tensors'}"
 
 
@@ -196,10 +167,10 @@ def _summary(file: GGUFFile, key: str) -> str:
     if place.type == ARRAY:
         return str(place)
     value = file.get(key)
-    shown = _shown(value) if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else str(value)
+    shown = printable(value) if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else str(value)
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
 
 
-def _shown(text: str) -> str:
-    """Escape what could move the cursor of a terminal."""
-    return text if text.isprintable() else ascii(text)
+def printable(text: str) -> str:
+    """Escape what could move the cursor of a terminal, and cut what is too long for a line."""
+    return (text if text.isprintable() else ascii(text))[:100]

@@ -1,8 +1,9 @@
-"""The header of a GGUF file, walked byte by byte and never trusted.
+"""Parser of the GGUF header: walked byte by byte, never trusted, every error with its byte.
 
 The file: the word GGUF, a version and two counts; then keys with typed values; then for each tensor its name,
 sizes, type and place; then the tensors, each at a multiple of the alignment. All numbers are little-endian.
 A file from elsewhere may say anything in any of them, so each is held against what the file can hold first.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Lesson 04 reads a header by hand.
 """
 
 from __future__ import annotations
@@ -19,42 +20,18 @@ from utils.files.whole_files import LONGEST_JSON
 from utils.formats.ggml_blocks import BY_NUMBER, BlockFormat
 
 MAGIC = b"GGUF"
-
-
 ALIGNMENT = 32  # bytes, unless the file says otherwise
-
-
 # Real files stay far below these, and they bound the time and memory that a hostile header can cost.
 MOST = 32_768  # keys, tensors, and arrays
-
-
 LONGEST_KEY = 65_535  # bytes
-
-
 LONGEST_NAME = 64
-
-
 LONGEST_TEXT = 2**24
-
-
 DEEPEST = 4  # arrays within arrays
-
-
 MOST_DIMENSIONS = 4
-
-
 UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
-
-
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 10: "Q", 11: "q", 12: "d"}  # type → struct code
-
-
-TYPE_NAMES = {0: "uint8", 1: "int8", 2: "uint16", 3: "int16", UINT32: "uint32", INT32: "int32", FLOAT32: "float32"}
-
-
-TYPE_NAMES |= {BOOL: "bool", STRING: "string", ARRAY: "array", 10: "uint64", 11: "int64", 12: "float64"}
-
-
+NAMES = "uint8 int8 uint16 int16 uint32 int32 float32 bool string array uint64 int64 float64"
+TYPE_NAMES = dict(enumerate(NAMES.split()))
 SMALLEST = {kind: struct.calcsize(f"<{code}") for kind, code in NUMBERS.items()} | {BOOL: 1, STRING: 8, ARRAY: 12}
 
 

@@ -1,4 +1,8 @@
-"""Write a GPT-2 as one GGUF file, tokenizer and settings inside, which llama.cpp runs as it is."""
+"""GGUF writer: a GPT-2 as one file, tokenizer and settings inside, which llama.cpp runs as it is.
+
+Lesson 04 looks into what it writes. Ours instead of `gguf.GGUFWriter`: weights stream from the model into the file a
+few rows at a time, and what can't be packed is named before anything stands on the disk.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +25,7 @@ from utils.model import GPT2
 from utils.tokenizer import Tokenizer
 
 VERSION = 3
-
-
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "BF16": 32}  # llama.cpp's numbers for whole files
-
-
 NORMAL, CONTROL = 1, 3  # kinds of tokens
 
 

@@ -1,4 +1,7 @@
-"""Folders of GPTQ weights as gptqmodel writes them: read into plain matrices, and written for gptqmodel.
+"""GPTQ checkpoints in gptqmodel's layout: read into plain matrices, and written for gptqmodel.
+
+Frantar et al. 2022, arXiv:2210.17323; lesson 07 computes such codes by hand, lesson 05 looks at the folder. Ours,
+because gptqmodel wants a C compiler.
 
 A linear layer is four tensors. `qweight` holds the codes, `qzeros` the codes that stand for 0, both packed into
 words of 32 bits; `scales` holds one step width per group and output; `g_idx` says in which group an input is.
@@ -20,18 +23,12 @@ from torch import Tensor
 from utils.errors import CourseError, show
 from utils.files.whole_files import read_json, write_whole
 from utils.formats.hub_layout import LINEAR, hub_name, hub_tensors, write_config
-from utils.formats.safetensors import StoredTensor, write_safetensors
+from utils.formats.safetensors import LazyTensor, write_safetensors
 from utils.model import GPT2
 
 BITS = (2, 3, 4, 8)
-
-
 PARTS = ("qweight", "qzeros", "scales", "g_idx")
-
-
 CONFIGS = ("config.json", "quantize_config.json")
-
-
 OTHERS = {
     "awq": "AWQ; its kernels want CUDA: open it with gptqmodel on a GPU",
     "bitsandbytes": "bitsandbytes; open it with transformers",
@@ -87,7 +84,7 @@ class PackedMatrix:
     """A linear layer's weight (inputs, outputs) that unpacks itself when it is read."""
 
     name: str
-    parts: Mapping[str, StoredTensor]
+    parts: Mapping[str, LazyTensor]
     bits: int
     zeros_less_one: bool
     dtype: torch.dtype = torch.float32
@@ -126,7 +123,7 @@ class PackedMatrix:
         target.copy_(self.read())
 
 
-def unpack_layers(stored: Mapping[str, StoredTensor], folder: Path) -> dict:
+def unpack_layers(stored: Mapping[str, LazyTensor], folder: Path) -> dict:
     """Replace the four tensors of each GPTQ layer by one matrix under the hub's name."""
     less_one = read_quantization(folder)["format"] == "gptq"
     found = {name: tensor for name, tensor in stored.items() if name.rpartition(".")[2] not in PARTS}
@@ -161,7 +158,7 @@ def read_quantization(folder: Path) -> dict:
     )
 
 
-def _bits_of(name: str, parts: Mapping[str, StoredTensor]) -> int:
+def _bits_of(name: str, parts: Mapping[str, LazyTensor]) -> int:
     """Return the bits per code that the shapes tell, and refuse shapes that don't belong together."""
     shapes = {part: tensor.shape for part, tensor in parts.items()}
     if [len(shapes[part]) for part in PARTS] == [2, 2, 2, 1] and 0 not in sum(shapes.values(), ()):
@@ -177,7 +174,7 @@ def _bits_of(name: str, parts: Mapping[str, StoredTensor]) -> int:
     )
 
 
-def _have_dtypes(parts: Mapping[str, StoredTensor]) -> bool:
+def _have_dtypes(parts: Mapping[str, LazyTensor]) -> bool:
     words = all(parts[part].dtype == torch.int32 for part in ("qweight", "qzeros", "g_idx"))
     return words and parts["scales"].dtype.is_floating_point
 

@@ -1,9 +1,13 @@
-"""GPT-2 as the hub lays it out: names and shapes of tensors, config.json. Lessons 04 and 05 read it."""
+"""GPT-2's state dict as the hub's files have it: names, shapes (Conv1D, in × out), config.json, and checks of them.
+
+Lesson 04 reads the names and turns the matrices by hand.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 
 from torch import Tensor
@@ -11,7 +15,7 @@ from torch import Tensor
 from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError, show
 from utils.files.whole_files import write_whole
-from utils.formats.safetensors import StoredTensor
+from utils.formats.safetensors import LazyTensor
 from utils.model import GPT2
 from utils.tokenizer import Tokenizer
 
@@ -27,12 +31,9 @@ HUB_NAMES = {
     "mlp.up": "mlp.c_fc",
     "mlp.down": "mlp.c_proj",
 }
-
-
 # Weights of linear layers, which those files store in × out.
 LINEAR = ("attention.qkv.weight", "attention.out.weight", "mlp.up.weight", "mlp.down.weight")
-
-
+TABLE, HEAD = "wte.weight", "lm_head.weight"
 # Settings of `transformers` that would change the logits without changing a single tensor.
 SAME_NETWORK = {
     "layer_norm_epsilon": 1e-5,
@@ -40,12 +41,9 @@ SAME_NETWORK = {
     "scale_attn_by_inverse_layer_idx": False,
     "tie_word_embeddings": True,
 }
-
-
 CONFIG_NAMES = ("n_layer", "n_embd", "vocab_size", "n_positions")
-
-
 MOST_LAYERS = 1000  # the largest GPT-2 has 48; a header may claim millions
+Tensors = Mapping[str, LazyTensor]
 
 
 def hub_name(name: str) -> str:
@@ -61,19 +59,17 @@ def hub_name(name: str) -> str:
     return f"{HUB_NAMES[module]}.{kind}"
 
 
-def found_shape(stored: dict[str, StoredTensor], path: Path) -> tuple[int, int, int, int]:
+def found_shape(stored: Tensors, path: Path) -> tuple[int, int, int, int]:
     """Return layers, width, vocabulary and context as the tensors tell them."""
-    for name in ("wte.weight", "wpe.weight"):
+    for name in (TABLE, "wpe.weight"):
         if name not in stored or len(stored[name].shape) != 2:
             raise CourseError(
                 f"{path} holds no GPT-2: the matrix {name} is missing. Its tensors start with "
                 f"{', '.join(show(name) for name in sorted(stored)[:3]) or 'nothing'}."
             )
-    vocab, width = stored["wte.weight"].shape
+    vocab, width = stored[TABLE].shape
     context = stored["wpe.weight"].shape[0]
     layers = len({name.split(".")[1] for name in stored if name.startswith("h.") and name.endswith("ln_1.weight")})
-    if layers > MOST_LAYERS:
-        raise CourseError(f"{path} holds tensors of {layers:,} layers, expected at most {MOST_LAYERS:,}.")
     return layers, width, vocab, context
 
 
@@ -97,13 +93,16 @@ def parse_config(raw: dict, path: Path, found: tuple[int, int, int, int], names:
                 "The config belongs to other weights: fetch both again from one place."
             )
     layers, width, vocab, context = found
-    return GPT2Config(layers, raw.get("n_head", max(1, width // 64)), width, vocab, context)
+    if isinstance(layers, int) and layers > MOST_LAYERS:
+        raise CourseError(f"{path} holds or promises {layers:,} layers, expected at most {MOST_LAYERS:,}.")
+    heads = raw.get("n_head", max(1, width // 64) if isinstance(width, int) else 1)  # 64 wide, as all published ones
+    return GPT2Config(layers, heads, width, vocab, context)
 
 
 def hub_shapes(config: GPT2Config) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield the name and shape of every tensor that a GPT-2 of this shape needs, as the hub's files store it."""
     width = config.n_embd
-    yield "wte.weight", (config.vocab_size, width)
+    yield TABLE, (config.vocab_size, width)
     yield "wpe.weight", (config.context, width)
     linear = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
     linear |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
@@ -116,7 +115,7 @@ def hub_shapes(config: GPT2Config) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield from ((f"ln_f.{kind}", (width,)) for kind in ("weight", "bias"))
 
 
-def check_tensors(config: GPT2Config, stored: dict[str, StoredTensor], path: Path) -> None:
+def check_tensors(config: GPT2Config, stored: Tensors, path: Path) -> None:
     """Refuse tensors that are missing or have another shape, before anything is made."""
     shapes = dict(hub_shapes(config))
     if missing := [name for name in shapes if name not in stored]:
@@ -134,7 +133,26 @@ def check_tensors(config: GPT2Config, stored: dict[str, StoredTensor], path: Pat
             )
 
 
-def read_parameter(stored: dict[str, StoredTensor], name: str, target: Tensor) -> None:
+def tie_tables(stored: dict[str, LazyTensor], path: Path) -> None:
+    """Weight tying: keep the better copy where a file stores the head beside the token table, refuse another matrix."""
+    if HEAD not in stored or TABLE not in stored:
+        return
+    table, head = stored[TABLE], stored.pop(HEAD)
+    if table.shape != head.shape or len(head.shape) != 2:
+        raise CourseError(f"{path}: {HEAD} has shape {head.shape}, {TABLE} {table.shape}. Get the file again.")
+    bits = [8 * tensor.nbytes / max(1, prod(tensor.shape)) for tensor in (table, head)]
+    most = 0.01 if min(bits) >= 16 else 0.5  # relative difference: more than rounding or packing changes
+    for row in range(0, head.shape[0], max(1, head.shape[0] // 64)):
+        ours, theirs = table.rows(row, 1).float(), head.rows(row, 1).float()
+        if not (ours - theirs).norm() <= most * max(ours.norm(), theirs.norm()):
+            raise CourseError(
+                f"{path}: row {row:,} of {HEAD} is not that of {TABLE}. This course builds GPT-2 with one matrix "
+                "for both. transformers, or llama.cpp if it is GGUF, runs this file."
+            )
+    stored[TABLE] = head if bits[1] > bits[0] else table
+
+
+def read_parameter(stored: Tensors, name: str, target: Tensor) -> None:
     """Fill `target` with the parameter that we call `name`, whichever way round its file holds it."""
     stored[hub_name(name)].read_into(target.T if name.endswith(LINEAR) else target)
 
@@ -157,6 +175,7 @@ def hub_tensors(model: GPT2) -> list[tuple[str, Tensor]]:
 
 def hub_config(config: GPT2Config) -> dict:
     """Return the config.json that `transformers` expects for this shape."""
+    last = config.vocab_size - 1
     return {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
@@ -167,8 +186,8 @@ def hub_config(config: GPT2Config) -> dict:
         "n_layer": config.n_layer,
         "n_head": config.n_head,
         "layer_norm_epsilon": 1e-5,
-        "bos_token_id": min(50256, config.vocab_size - 1),
-        "eos_token_id": min(50256, config.vocab_size - 1),
+        "bos_token_id": min(50256, last),
+        "eos_token_id": min(50256, last),
         "tie_word_embeddings": True,
     }
 

@@ -1,55 +1,170 @@
-"""Find the weights behind a name, a folder or a file, and open them in whatever format they are."""
+"""Open any file or folder of GPT-2 weights: find it, recognize the format by its first bytes, parse its header once.
+
+Lesson 05 walks through the formats; each has a module of its own in this room.
+"""
 
 from __future__ import annotations
 
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from utils.config import SIZES, GPT2Config
+from utils.config import SIZES, GPT2Config, format_bytes, total_parameters
 from utils.errors import CourseError, show
 from utils.files.places import DATA
 from utils.files.whole_files import read_json
-from utils.formats.gguf import is_gguf
+from utils.formats.gguf import GGUFFile, open_gguf
 from utils.formats.gguf_gpt2 import gpt2_from_gguf
-from utils.formats.hub_layout import check_tensors, found_shape, parse_config
-from utils.formats.safetensors import StoredTensor, _open_safetensors
-from utils.formats.tf_checkpoint import latest_checkpoint
+from utils.formats.gguf_header import MAGIC
+from utils.formats.gptq_folder import unpack_layers
+from utils.formats.hub_layout import check_tensors, found_shape, parse_config, tie_tables
+from utils.formats.safetensors import LazyTensor, open_safetensors
+from utils.formats.tf_checkpoint import gpt2_variables, latest_checkpoint, open_tf_checkpoint
+from utils.formats.torch_files import open_torch_file
+
+SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+WEIGHT_FILES = (SAFE, f"{SAFE}.index.json", PICKLED, f"{PICKLED}.index.json", "quantized.safetensors")
+WRAPPED = re.compile(r"(_orig_mod\.|module\.|transformer\.)+")  # torch.compile, DDP and transformers put these before
+HPARAMS = ("n_layer", "n_embd", "n_vocab", "n_ctx")
 
 
-def open_weights(path: Path) -> dict[str, StoredTensor]:
-    """Return the tensors of a .safetensors or .bin file, or of an index of shards, by name."""
-    if path.name.endswith(".index.json"):
-        return _open_shards(path)
-    if path.suffix == ".index":
-        from utils.formats.tf_checkpoint import open_tf_checkpoint
+@dataclass(frozen=True)
+class ModelFile:
+    """An opened model file: its header is parsed, its weights stay on the disk.
 
-        return open_tf_checkpoint(path)
-    if not path.is_file():
-        raise CourseError(f"{path} is not there. Give a file or folder of weights, or a size such as small.")
-    with path.open("rb") as file:
-        start = file.read(16)
-    if start[8:9] == b"{":  # asked first: the length before it may begin with any byte, those below too
-        return _open_safetensors(path)
-    if start[:2] == b"PK":
-        from utils.formats.torch_files import open_torch_file
+    `kind` is safetensors, torch, shards, tensorflow or gguf; `tensors` have the names of the file itself.
+    """
 
-        return open_torch_file(path)
-    if start[:1] == b"\x80":
-        raise CourseError(f"{path} is in PyTorch's format of before 2020. Load it with torch once and save it again.")
-    raise CourseError(f"{path} is no file of weights: {_describe_start(start)}. Fetch or save it again.")
+    name: str  # what was asked for: a size, a folder or a file
+    place: Path  # the folder or file that it stands for
+    file: Path  # the file of weights
+    kind: str
+    tensors: Mapping[str, LazyTensor]
+    note: dict[str, str] = field(default_factory=dict)  # what a .safetensors file says about itself
+    gguf: GGUFFile | None = None
+
+    @property
+    def tokenizer_place(self) -> Path:
+        """Where the tokenizer of these weights lies: in the same GGUF file, or in the folder."""
+        return self.place if self.place.is_dir() or self.gguf else self.place.parent
+
+    @property
+    def folder(self) -> Path:
+        return self.file.parent
+
+    @cached_property
+    def parts(self) -> set[str]:
+        """The last parts of the tensors' names, which tell packed weights: weight, qweight, absmax …"""
+        return {name.rpartition(".")[2] for name in self.tensors}
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it holds packed layers, as `save_quantized` writes them."""
+        return "packed" in self.parts and self.kind == "safetensors"
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it holds LoRA matrices and no model."""
+        return any(".lora_A." in name for name in self.tensors)
+
+    @cached_property
+    def stored(self) -> dict[str, LazyTensor]:
+        """The tensors under the hub's names and in its layout; what GPTQ packed unpacks itself when it is read."""
+        if self.gguf:
+            stored = gpt2_from_gguf(self.gguf)[0]
+        elif self.kind == "tensorflow":
+            stored = gpt2_variables(self.file, self.tensors)
+        else:
+            stored = _unwrapped(self.tensors, self.file)
+        if any(name.endswith(".qweight") for name in stored):
+            stored = unpack_layers(stored, self.folder)
+        tie_tables(stored, self.file)
+        return stored
+
+    @cached_property
+    def config(self) -> GPT2Config:
+        """The shape that config.json, hparams.json, a GGUF header or the tensors tell, held against the tensors."""
+        found = found_shape(self.stored, self.file)
+        if self.gguf:
+            config = parse_config(gpt2_from_gguf(self.gguf)[1], self.file, found)
+        elif (path := self.folder / "config.json").is_file():
+            config = parse_config(read_json(path), path, found)
+        elif (path := self.folder / "hparams.json").is_file():
+            config = parse_config(read_json(path), path, found, HPARAMS)
+        else:
+            config = parse_config({}, self.file, found)
+        check_tensors(config, self.stored, self.file)
+        return config
+
+    @cached_property
+    def problem(self) -> str | None:
+        """Why load_gpt2 would refuse it, or None; its own checks answer, up to where weights are read."""
+        from utils.formats.quantized_files import open_quantized  # it stands on this module
+
+        try:
+            if self.is_packed:
+                open_quantized(self)
+            elif not self.is_adapter:
+                self.config  # noqa: B018
+        except CourseError as error:
+            return str(error)
+        return None
+
+    @property
+    def loaded_bytes(self) -> int:
+        """The bytes that it takes in memory as float32, at most."""
+        if self.is_packed or self.is_adapter:
+            return 2 * sum(tensor.nbytes for tensor in self.tensors.values())  # 16 bits become 32, packed ones stay
+        return 4 * total_parameters(self.config)
 
 
-def _describe_start(start: bytes) -> str:
-    if not start:
-        return "it is empty"
-    if start.lstrip()[:1] == b"<":
-        return "it is a web page, most likely an error page that was saved as weights"
-    if start.startswith(b"version https://"):
-        return "it is a pointer of Git LFS, the weights themselves were not fetched"
-    return f"it begins with {start[:8]!r}, and not like safetensors or .bin"
+def open_model_file(name: str | Path | ModelFile, values: bool = True) -> ModelFile:
+    """Open a size (nano, small …), a folder or a file, and parse its header, once; no weights are read.
+
+    Without `values` TensorFlow's checkpoints are only listed, for `inspect`.
+    """
+    if isinstance(name, ModelFile):
+        return name
+    place = find_model(name)
+    file = find_weights(place)
+    if file.suffix == ".index":
+        return ModelFile(str(name), place, file, "tensorflow", open_tf_checkpoint(file, values))
+    if file.name.endswith(".index.json"):
+        return ModelFile(str(name), place, file, "shards", _open_shards(file))
+    if (start := first_bytes(file)).startswith(MAGIC):
+        gguf = open_gguf(file)
+        return ModelFile(str(name), place, file, "gguf", gguf.tensors, gguf=gguf)
+    kind, tensors, note = _open_single(file, start)
+    return ModelFile(str(name), place, file, kind, tensors, note)
 
 
-def _open_shards(index: Path) -> dict[str, StoredTensor]:
-    found: dict[str, StoredTensor] = {}
+def open_weights(path: Path) -> Mapping[str, LazyTensor]:
+    """Return the tensors of one file, or of an index of shards, under the file's own names."""
+    return open_model_file(path).tensors
+
+
+def first_bytes(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(1024)
+    except OSError as error:
+        raise CourseError(f"{file} can't be read: {error.strerror}. Fetch it again, or give another file.") from error
+
+
+def _open_single(file: Path, start: bytes) -> tuple[str, Mapping[str, LazyTensor], dict[str, str]]:
+    """Open one file of safetensors or of torch.save."""
+    if (other := describe_other(file, start)) is not None:
+        raise CourseError(f"{file} is no file of weights: it is {other}. Fetch or save it again.")
+    if start[8:9] == b"{":
+        return "safetensors", *open_safetensors(file)
+    return "torch", open_torch_file(file), {}
+
+
+def _open_shards(index: Path) -> dict[str, LazyTensor]:
+    found: dict[str, LazyTensor] = {}
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise CourseError(f"{index} has no weight_map from tensor names to file names. Fetch it again.")
@@ -58,7 +173,7 @@ def _open_shards(index: Path) -> dict[str, StoredTensor]:
             raise CourseError(
                 f"{index} names the shard {show(shard)}, expected a plain file name beside the index. Fetch it again."
             )
-        tensors = open_weights(index.parent / shard)
+        tensors = _open_single(index.parent / shard, first_bytes(index.parent / shard))[1]
         if twice := found.keys() & tensors.keys():
             raise CourseError(f"{index}: {show(min(twice))} is in {shard} and in a shard before it. Fetch it again.")
         found |= tensors
@@ -69,42 +184,17 @@ def _open_shards(index: Path) -> dict[str, StoredTensor]:
     return found
 
 
-SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
-
-
-WEIGHT_FILES = (SAFE, f"{SAFE}.index.json", PICKLED, f"{PICKLED}.index.json", "quantized.safetensors")
-
-
-def is_packed(weights_file: Path) -> bool:
-    """Say whether a file holds packed layers, as `save_quantized` writes them."""
-    plain = weights_file.suffix == ".safetensors" and not is_gguf(weights_file)
-    return plain and any(name.endswith(".packed") for name in open_weights(weights_file))
-
-
-def open_with_config(weights_file: Path) -> tuple[dict, GPT2Config]:
-    """Find tensors and config, under the hub's names and in its layout, and check that they agree."""
-    if is_gguf(weights_file):
-        stored, raw = gpt2_from_gguf(weights_file)
-        config = parse_config(raw, weights_file, found_shape(stored, weights_file))
-    else:
-        stored = open_model(weights_file)
-        config = read_config(weights_file.parent, stored)
-    check_tensors(config, stored, weights_file)
-    return stored, config
-
-
-def open_model(weights_file: Path) -> dict[str, StoredTensor]:
-    """Return the tensors of a file under the hub's names, those that GPTQ packed as matrices that unpack themselves."""
-    opened = open_weights(weights_file)
-    stored = {name.removeprefix("transformer."): tensor for name, tensor in opened.items()}
-    if len(stored) < len(opened):
-        twice = next(name for name in opened if f"transformer.{name}" in opened)
-        raise CourseError(f"{weights_file} holds {show(twice)} with and without the prefix transformer. Save it again.")
-    if any(name.endswith(".qweight") for name in stored):
-        from utils.formats.gptq_folder import unpack_layers
-
-        return unpack_layers(stored, weights_file.parent)
-    return stored
+def _unwrapped(tensors: Mapping[str, LazyTensor], file: Path) -> dict[str, LazyTensor]:
+    """Strip what wrappers put before the names."""
+    found: dict[str, LazyTensor] = {}
+    for name, tensor in tensors.items():
+        short = WRAPPED.sub("", name, count=1) if WRAPPED.match(name) else name
+        if short in found:
+            raise CourseError(
+                f"{file} holds {show(short)} with and without a prefix such as transformer. Save it again."
+            )
+        found[short] = tensor
+    return found
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -127,6 +217,8 @@ def find_weights(path: Path) -> Path:
     if path.is_file():
         index = path.name.partition(".data-")[0] + ".index"  # a TensorFlow checkpoint has two files
         return path.with_name(index) if ".data-" in path.name else path
+    if not path.is_dir():
+        raise CourseError(f"{path} is a device, a pipe or a socket, expected a file or a folder of weights.")
     for name in WEIGHT_FILES:
         if (path / name).is_file():
             return path / name
@@ -142,13 +234,52 @@ def find_weights(path: Path) -> Path:
     )
 
 
-def read_config(folder: Path, stored: dict[str, StoredTensor]) -> GPT2Config:
-    """Read config.json or hparams.json, or recognize the shape without them, and check that the tensors agree."""
-    found = layers, width, vocab, context = found_shape(stored, folder)
-    if (folder / "config.json").is_file():
-        return parse_config(read_json(folder / "config.json"), folder / "config.json", found)
-    if (folder / "hparams.json").is_file():
-        raw = read_json(folder / "hparams.json")
-        return parse_config(raw, folder / "hparams.json", found, ("n_layer", "n_embd", "n_vocab", "n_ctx"))
-    heads = max(1, width // 64)  # every published GPT-2 has heads of width 64
-    return GPT2Config(layers, heads, width, vocab, context)
+LFS = re.compile(rb"version https://\S+\noid sha256:([0-9a-f]{1,64})\nsize (\d{1,20})\n")
+# Files that hold no weights which anything here opens, by how they begin
+STARTS = (
+    (b"\x93NUMPY", "one array of NumPy"),
+    (b"\x89HDF\r\n", "HDF5, in which Keras saved weights (tf_model.h5); the same model is published as safetensors"),
+    (b"\x7fELF", "a program for Linux"),
+    (b"\x89PNG", "a picture"),
+    (b"%PDF", "a PDF document"),
+    (b"\x1f\x8b", "compressed by gzip: unpack it first"),
+    (b"lmgg", "GGML, the format before GGUF: convert the original weights with save_gguf"),
+    (b"tjgg", "GGML, the format before GGUF: convert the original weights with save_gguf"),
+)
+
+
+def describe_other(file: Path, start: bytes) -> str | None:
+    """Say what a file is that is none of weights; None for safetensors, GGUF, and what may be of torch.save."""
+    if start[8:9] == b"{" or start.startswith(MAGIC):  # asked first: safetensors may begin with any byte
+        return None
+    if pointer := LFS.match(start):
+        size, digest = format_bytes(int(pointer[2])), pointer[1].decode()
+        return f"a pointer of Git LFS to {size} with SHA-256 {digest}: run `git lfs pull` to fetch them"
+    for mark, what in STARTS:
+        if start.startswith(mark):
+            return what
+    if not start.strip():
+        return "empty"
+    if start.lstrip()[:1] == b"<":
+        return "a web page, most likely an error page that was saved as weights"
+    if re.match(rb"\x08[\x01-\x20][\x12\x3a]", start):
+        return "ONNX, a graph for onnxruntime: take the weights that it was exported from"
+    if start[:2] == b"PK":
+        return _describe_zip(file)
+    if start[:1] != b"\x80":
+        return f"no format known here, it begins with {start[:8]!r}"
+    return None
+
+
+def _describe_zip(file: Path) -> str | None:
+    """Tell .npz and .keras from what torch.save wrote; what can't be read as a zip is left to torch."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+        return None
+    if names and all(name.endswith(".npy") for name in names):
+        return f"a zip of {len(names)} arrays of NumPy (.npz)"
+    if "model.weights.h5" in names:
+        return "a model of Keras (.keras): load it with Keras and save its weights anew"
+    return None if any(name.endswith("data.pkl") for name in names) else f"a zip of {show(names[:3])}"

@@ -1,9 +1,12 @@
-"""Adapters as files: a few hundred kilobytes, under the names and in the layout that `peft` writes and reads."""
+"""LoRA adapters as files, under the names and in the layout that `peft` writes and reads: a few hundred kilobytes.
+
+Hu et al. 2021, arXiv:2106.09685; lesson 12 builds adapters by hand and saves them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,34 +17,22 @@ from utils.errors import CourseError, show
 from utils.files.whole_files import read_json, write_whole
 from utils.formats.hub_layout import HUB_NAMES, hub_name
 from utils.formats.open_file import open_weights
-from utils.formats.safetensors import StoredTensor, write_safetensors
+from utils.formats.safetensors import LazyTensor, write_safetensors
 from utils.lora import add_lora, chosen_layers, lora_settings, need_adapters, remove_lora
 from utils.model import GPT2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import QuantizedLinear, layer_names
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-
-
 GRIDS = "grids"  # how the weights under the adapters were packed while they were trained
-
-
 PREFIX = "base_model.model.transformer."
-
-
 # Settings of peft that don't change what the tensors mean; any other one must be off.
-HARMLESS = {"task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "r"}
-
-
-HARMLESS |= {"target_modules", "exclude_modules", "lora_alpha", "lora_dropout", "fan_in_fan_out", "layers_to_transform"}
-
-
-HARMLESS |= {"layers_pattern", "megatron_core", "qalora_group_size", "loftq_config", "eva_config"}
-
-
+HARMLESS = {
+    *("task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "r"),
+    *("target_modules", "exclude_modules", "lora_alpha", "lora_dropout", "fan_in_fan_out", "layers_to_transform"),
+    *("layers_pattern", "megatron_core", "qalora_group_size", "loftq_config", "eva_config"),
+}
 PLAIN = {"peft_type": ("LORA",), "init_lora_weights": (True, False, "gaussian", "orthogonal", "eva")}
-
-
 OFF = (None, False, "none", {}, [])
 
 
@@ -97,6 +88,11 @@ def load_lora(model: GPT2, folder: str | Path) -> GPT2:
     folder = Path(folder)
     raw, stored = read_adapter_config(folder), open_weights(folder / WEIGHTS)
     layers = adapted_layers(model, stored, folder)
+    if odd := [name for name in stored if raw["r"] not in stored[name].shape]:
+        raise CourseError(
+            f"{folder / CONFIG} says r is {raw['r']}, {show(odd[0], 90)} has shape {stored[odd[0]].shape}. "
+            "The config belongs to another adapter."
+        )
     add_lora(model, raw["r"], raw["lora_alpha"], layers)
     try:
         fill_adapters(model, stored, folder / WEIGHTS)
@@ -119,6 +115,9 @@ def read_adapter_config(folder: Path) -> dict:
                 f"{path} says {name} is {show(value)}, expected {show(expected[0])}: this course loads plain LoRA. "
                 "Merge the adapter with peft and load the whole model."
             )
+    base = raw.get("base_model_name_or_path")
+    if not isinstance(base, str | None):
+        raise CourseError(f"{path} names the model {show(base)}, expected a name. Save the adapter again.")
     if type(raw.get("r")) is not int or not isinstance(raw.get("lora_alpha"), int | float):
         raise CourseError(
             f"{path} has r {show(raw.get('r'))} and lora_alpha {show(raw.get('lora_alpha'))}, "
@@ -127,7 +126,7 @@ def read_adapter_config(folder: Path) -> dict:
     return raw
 
 
-def adapted_layers(model: GPT2, stored: dict[str, StoredTensor], folder: Path) -> list[str]:
+def adapted_layers(model: GPT2, stored: Mapping[str, LazyTensor], folder: Path) -> list[str]:
     """Return which of our layers the tensors of a file belong to; refuse a tensor that belongs to none."""
     ours = {f"{PREFIX}{hub_layer(name)}": name for name in layer_names(model)}
     found = {}
@@ -143,7 +142,7 @@ def adapted_layers(model: GPT2, stored: dict[str, StoredTensor], folder: Path) -
 
 
 @torch.no_grad()
-def fill_adapters(model: GPT2, stored: dict[str, StoredTensor], source: Path | str) -> None:
+def fill_adapters(model: GPT2, stored: Mapping[str, LazyTensor], source: Path | str) -> None:
     """Copy stored matrices into a model's adapters; all must be there and fit."""
     wanted = dict(adapter_tensors(model))
     for name, tensor in wanted.items():

@@ -1,4 +1,7 @@
-"""A quantized model as a folder: quantized.safetensors, which holds the packed bytes as they are, and config.json."""
+"""Packed checkpoint of a quantized model: quantized.safetensors, with the packed bytes as they are, and config.json.
+
+Lesson 07 saves one.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from utils.config import GPT2Config
-from utils.errors import CourseError
+from utils.errors import CourseError, show
 from utils.files.whole_files import read_json
-from utils.formats.hub_layout import parse_config, write_config
-from utils.formats.open_file import open_weights
-from utils.formats.safetensors import StoredTensor, read_note, write_safetensors
+from utils.formats.hub_layout import CONFIG_NAMES, parse_config, write_config
+from utils.formats.open_file import ModelFile, open_model_file
+from utils.formats.safetensors import LazyTensor, write_safetensors
 from utils.model import GPT2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import HEAD, QuantizedLinear, plain_layer, plan_of, put_layer
 
 FILE = "quantized.safetensors"
-
-
+MOST_VALUES = 10_000_000  # in one dimension: a config may claim anything
 NOTE = "grids"  # where the file says on which grid each layer lies
 
 
@@ -51,24 +53,25 @@ def _as_stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() and dtype else tensor
 
 
-def open_quantized(path: str | Path) -> tuple[GPT2, dict[str, StoredTensor]]:
-    """Return the model that a folder or file describes, on the meta device, and its checked tensors, not yet read."""
-    file = Path(path) / FILE if Path(path).is_dir() else Path(path)
-    stored, grids = open_weights(file), _read_grids(file)
+def open_quantized(file: ModelFile) -> GPT2:
+    """Return the model that an opened file describes, on the meta device; its tensors are checked and not yet read."""
     with torch.device("meta"):
-        model = GPT2(_read_config(file.parent / "config.json"))
-        for name, grid in grids.items():
+        model = GPT2(_read_config(file.folder / "config.json"))
+        for name, grid in _read_grids(file).items():
             plain = plain_layer(model, name)
             put_layer(model, name, QuantizedLinear(grid, plain.in_features, plain.out_features, plain.bias is not None))
-    _check(file, stored, _own_tensors(model))
-    return model, stored
+    _check(file.file, file.tensors, _own_tensors(model))
+    return model
 
 
-def load_quantized(path: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> GPT2:
+def load_quantized(
+    path: str | Path | ModelFile, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+) -> GPT2:
     """Load a folder or file that `save_quantized` wrote; the packed bytes stay packed, all else takes `dtype`."""
-    model, stored = open_quantized(path)
+    file = open_model_file(Path(path) / FILE if not isinstance(path, ModelFile) and Path(path).is_dir() else path)
+    model = open_quantized(file)
     for name in _own_tensors(model):
-        _assign(model, name, stored[name].read(), dtype, device)
+        _assign(model, name, file.tensors[name].read(), dtype, device)
     if HEAD in plan_of(model):
         model.token_embedding.to(dtype)
     else:
@@ -76,24 +79,27 @@ def load_quantized(path: str | Path, dtype: torch.dtype = torch.float32, device:
     return model.eval()
 
 
-def _read_grids(file: Path) -> dict[str, Grid]:
+def _read_grids(file: ModelFile) -> dict[str, Grid]:
     try:
-        return {name: Grid(**fields) for name, fields in json.loads(read_note(file)[NOTE]).items()}
+        return {name: Grid(**fields) for name, fields in json.loads(file.note[NOTE]).items()}
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CourseError(
-            f"{file} doesn't say on which grids its layers lie ({error!r}). Write it again with save_quantized."
+            f"{file.file} doesn't say on which grids its layers lie ({error!r}). Write it again with save_quantized."
         ) from error
 
 
 def _read_config(path: Path) -> GPT2Config:
     raw = read_json(path)
-    names = ("n_layer", "n_embd", "vocab_size", "n_positions")
-    if missing := [name for name in names if name not in raw]:
-        raise CourseError(f"{path} lacks {missing[0]}. Copy the config.json that was written beside the weights.")
-    return parse_config(raw, path, tuple(raw[name] for name in names))
+    for name in CONFIG_NAMES:
+        if type(size := raw.get(name)) is not int or not 1 <= size <= MOST_VALUES:
+            raise CourseError(
+                f"{path} says {name} is {show(size)}, expected a whole number from 1 to {MOST_VALUES:,}. "
+                "Copy the config.json that was written beside the weights."
+            )
+    return parse_config(raw, path, tuple(raw[name] for name in CONFIG_NAMES))
 
 
-def _check(file: Path, stored: Mapping[str, StoredTensor], wanted: Mapping[str, Tensor]) -> None:
+def _check(file: Path, stored: Mapping[str, LazyTensor], wanted: Mapping[str, Tensor]) -> None:
     """Every tensor must be there, in its shape, and nothing else."""
     if odd := sorted(set(wanted) ^ set(stored)):
         found = "holds" if odd[0] in stored else "lacks"

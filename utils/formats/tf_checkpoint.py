@@ -1,28 +1,57 @@
-"""Checkpoints of gpt-2-simple to tensors under the hub's names, and back."""
+"""Checkpoints of gpt-2-simple (TensorFlow's .index and .data files) to tensors under the hub's names, and back.
+
+TensorFlow itself reads and writes them (`utils.formats.tf_child`). Lessons 05 and 15 meet them; exercise 00 makes them.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+import shutil
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from utils.config import GPT2Config
-from utils.errors import CourseError
+from utils.errors import CourseError, show
+from utils.files.places import ROOT
 from utils.files.whole_files import write_whole
-from utils.formats.safetensors import StoredTensor
-from utils.formats.tf_bundle import read_bundle, write_bundle
+from utils.formats.hub_layout import hub_tensors
+from utils.formats.safetensors import DTYPES, LazyTensor, StoredTensor
+from utils.formats.tf_child import answer_request
+from utils.model import GPT2
+from utils.tokenizer import Tokenizer
 
 # GPT-2's variables; all others belong to an optimizer
-VARIABLE = re.compile(
-    r"model/(?:wte|wpe|(?:ln_f|h\d+/ln_[12])/[gb]|h\d+/(?:attn/c_attn|attn/c_proj|mlp/c_fc|mlp/c_proj)/[wb])"
-)
-
-
+VARIABLE = r"model/(?:wte|wpe|(?:ln_f|h\d+/ln_[12])/[gb]|h\d+/(?:attn/c_attn|attn/c_proj|mlp/c_fc|mlp/c_proj)/[wb])"
 KINDS = {"g": "weight", "w": "weight", "b": "bias"}
-
-
 LATEST = re.compile(r'^model_checkpoint_path:\s*"([^"\n]+)"', re.MULTILINE)
+TORCH_DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES.values()}
+LONGEST = 600  # seconds for TensorFlow to start and to do its work
+
+
+@dataclass(frozen=True)
+class Variable(StoredTensor):
+    """A variable whose value TensorFlow unpacked into a temporary file; that goes when the last one is forgotten."""
+
+    keeper: object = None
+
+
+class _Folder:
+    """A temporary folder that is gone when nobody refers to it any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="course-tf-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)  # Windows keeps what is still mapped
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -42,16 +71,50 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def open_tf_checkpoint(index: Path) -> dict[str, StoredTensor]:
-    """Return GPT-2's tensors in a TensorFlow checkpoint under the hub's names; optimizer slots are left out."""
-    found = {hub_name_of(name): _without_leading_one(tensor) for name, tensor in read_bundle(index).items()}
-    found.pop(None, None)
-    if not found:
+def open_tf_checkpoint(index: Path, values: bool = True) -> dict[str, StoredTensor]:
+    """Return all variables of a checkpoint by name; only those of GPT-2 can be read, and without `values` none."""
+    if not index.is_file() or not list(index.parent.glob(f"{index.stem}.data-*-of-*")):
+        raise CourseError(f"{index} needs {index.stem}.data-00000-of-00001 beside it, one of the two is missing.")
+    keeper = _Folder()
+    flat, wanted = keeper.path / "values", VARIABLE if values else "none"
+    found = _ask_tensorflow(index, "read", prefix=_prefix(index), wanted=wanted, target=str(flat))
+    return {
+        each["name"]: Variable(flat, TORCH_DTYPES[each["dtype"]], tuple(each["shape"]), each["offset"] or 0, keeper)
+        for each in found
+        if each["dtype"] in TORCH_DTYPES  # strings, such as the graph of objects, are left out
+    }
+
+
+def _prefix(index: Path) -> str:
+    return str(index.resolve().with_suffix(""))
+
+
+def _ask_tensorflow(index: Path, work: str, **words: Any) -> list[dict[str, Any]]:
+    """Let TensorFlow read or write, here if it is imported already, else in a process of its own."""
+    if find_spec("tensorflow") is None:
+        raise CourseError(f"{index} needs TensorFlow, which is not installed. Get it by: pip install tensorflow")
+    if "tensorflow" in sys.modules:
+        answer = answer_request({"work": work, **words})
+    else:
+        command, asked = [sys.executable, "-m", "utils.formats.tf_child"], json.dumps({"work": work, **words})
+        done = subprocess.run(command, input=asked, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST)
+        last = (done.stderr if done.returncode else done.stdout).strip().rpartition("\n")[2]
+        answer = {"error": last or f"it ended with {done.returncode}"} if done.returncode else json.loads(last)
+    if "error" in answer:
+        raise CourseError(f"TensorFlow can't use {index}: {show(answer['error'], 300)}. Fetch or save it again.")
+    return answer["found"] or []
+
+
+def gpt2_variables(index: Path, variables: Mapping[str, StoredTensor]) -> dict[str, LazyTensor]:
+    """Return GPT-2's own variables under the hub's names; linear weights of shape (1, in, out) become (in, out)."""
+    named = {hub: tensor for name, tensor in variables.items() if (hub := hub_name_of(name)) is not None}
+    if not named:
         raise CourseError(
             f"{index} holds no GPT-2: none of its variables has a name such as model/wte. "
             "Give a checkpoint that gpt-2-simple wrote."
         )
-    return found
+    # gpt-2-simple convolves over a width of 1
+    return {n: replace(t, shape=t.shape[1:]) if len(t.shape) == 3 and t.shape[0] == 1 else t for n, t in named.items()}
 
 
 def hub_name_of(variable: str) -> str | None:
@@ -60,7 +123,7 @@ def hub_name_of(variable: str) -> str | None:
     >>> hub_name_of("model/h3/attn/c_attn/w"), hub_name_of("model/wte/Adam")
     ('h.3.attn.c_attn.weight', None)
     """
-    if VARIABLE.fullmatch(variable) is None:
+    if re.fullmatch(VARIABLE, variable) is None:
         return None
     name = re.sub(r"^h(\d+)/", r"h.\1.", variable.removeprefix("model/"))
     module, _, kind = name.rpartition("/")
@@ -80,21 +143,14 @@ def variable_name_of(name: str) -> str:
     return f"model/{module.replace('.', '/')}/{letter}"
 
 
-def _without_leading_one(tensor: StoredTensor) -> StoredTensor:
-    """Let linear weights of shape (1, in, out) be (in, out): gpt-2-simple convolves over a width of 1."""
-    if len(tensor.shape) != 3 or tensor.shape[0] != 1:
-        return tensor
-    return replace(tensor, shape=tensor.shape[1:])
-
-
-def save_tf_checkpoint(model, folder: str | Path, name: str = "model-0", tokenizer=None) -> Path:
+def save_tf_checkpoint(
+    model: GPT2, folder: str | Path, name: str = "model-0", tokenizer: Tokenizer | None = None
+) -> Path:
     """Write a folder that gpt-2-simple loads: weights, hparams.json, encoder.json, vocab.bpe and `checkpoint`."""
-    from utils.formats.hub_layout import hub_tensors
-    from utils.tokenizer import Tokenizer
-
     folder, tokenizer = Path(folder), tokenizer or Tokenizer.gpt2()
     tensors = [(variable_name_of(hub), tensor) for hub, tensor in hub_tensors(model)]
-    write_bundle(folder / name, [(n, tensor[None] if n.endswith("/w") else tensor) for n, tensor in tensors])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_variables(folder / f"{name}.index", [(n, t[None] if n.endswith("/w") else t) for n, t in tensors])
     merges = "".join(f"{a} {b}\n" for a, b in tokenizer.merges)
     texts = {
         "hparams.json": json.dumps(hparams(model.config)),
@@ -105,6 +161,17 @@ def save_tf_checkpoint(model, folder: str | Path, name: str = "model-0", tokeniz
     for file_name, text in texts.items():
         write_whole(folder / file_name, lambda file, text=text: file.write(text.encode()))
     return folder
+
+
+def write_variables(index: Path, variables: Iterable[tuple[str, Tensor]]) -> None:
+    """Write variables as float32 into a checkpoint; their values go to TensorFlow by way of a flat file."""
+    keeper, places = _Folder(), []
+    flat = keeper.path / "values"
+    with flat.open("wb") as file:
+        for name, tensor in variables:
+            places.append({"name": name, "shape": list(tensor.shape), "offset": file.tell()})
+            file.write(tensor.detach().to("cpu", torch.float32).contiguous().numpy())
+    _ask_tensorflow(index, "write", prefix=_prefix(index), variables=places, source=str(flat))
 
 
 def hparams(config: GPT2Config) -> dict[str, int]:

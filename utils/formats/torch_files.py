@@ -1,58 +1,86 @@
-"""Files that `torch.save` wrote (.bin, .pt, .pth): where each tensor lies in them.
+"""Checkpoints of `torch.save` (.bin, .pt, .pth), opened by torch.load: weights only and memory-mapped.
 
-Such a file is a zip: `NAME/data.pkl` is a pickle that builds tensors (`utils.formats.pickle_machine`), and
-`NAME/data/0`, `NAME/data/1`, … are their bytes.
+A pickle is a program, and weights_only lets it build tensors and nothing else; lesson 04 shows what it keeps out.
 """
 
 from __future__ import annotations
 
+import io
+import pickletools
+import re
 import struct
+import warnings
 import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from utils.errors import CourseError, show
-from utils.formats.pickle_machine import Damaged, Other, PickleMachine, Record, Unsafe, View
-from utils.formats.safetensors import StoredTensor
+from utils.formats.safetensors import copy_rows
 
-LONGEST_PICKLE = 2_000_000  # bytes; that of the largest GPT-2 takes 100,000
-
-
-LONGEST_DIRECTORY = 8_000_000  # bytes of the zip's table of contents
-
-
-def open_torch_file(path: Path) -> dict[str, StoredTensor]:
-    """Return the tensors of a file of `torch.save` by name."""
-    try:
-        records = read_zip(path)
-        content = PickleMachine(*_read_pickle(path, records)).run()
-    except Unsafe as error:
-        raise CourseError(
-            f"{path} is refused: its pickle asks for more than weights, and loading it could run code. {error}. "
-            "Get a .safetensors file from its author."
-        ) from error
-    except (ValueError, OSError, struct.error) as error:
-        raise CourseError(f"{path} is damaged: {str(error)[:300]}. Fetch or save it again.") from error
-    if not isinstance(content, dict):
-        raise CourseError(f"{path} holds a {type(content).__name__}, expected tensors by name.")
-    return _tensors(path, content, sum(record.size for record in records.values()))
+MOST_TIMES = 4  # tensors may share bytes (tied weights), but not to fill the memory from a small file
+LONGEST_PICKLE = 2_000_000  # bytes of it that are looked through for what it imports
+SAFE = re.compile(
+    r"collections\.OrderedDict|_codecs\.encode|torch\._utils\._rebuild_\w+|torch\.(\w+Storage|Size|device)"
+)
+PARTS = 20  # mapped pages stay in memory, so a file is mapped anew after each twentieth of it
 
 
-def _tensors(path: Path, content: dict, size: int) -> dict[str, StoredTensor]:
-    found = {}
-    for name, value in content.items():
-        if isinstance(value, Other):
-            raise CourseError(f"{path}: {show(name)} is made by {value}, expected plain tensors. Save it as those.")
-        if isinstance(value, View):
-            dense = value.stride == _dense(value.shape)
-            start = value.storage.place.start + value.offset * value.storage.dtype.itemsize
-            stride = None if dense else value.stride
-            found[str(name)] = StoredTensor(path, value.storage.dtype, value.shape, start, stride)
-    if not found and any(isinstance(value, dict) for value in content.values()):
-        raise CourseError(
-            f"{path} holds {', '.join(show(name) for name in list(content)[:5])}, expected a plain state dict. "
-            "Load it with torch where it was made, and save model.state_dict() alone."
-        )
-    if (claimed := sum(tensor.nbytes for tensor in found.values())) > 4 * size:
+class TorchFile:
+    """A state dict that is memory-mapped anew now and then, so that what was read takes no memory any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.is_zip = path, zipfile.is_zipfile(path)
+        self.state: dict[str, Any] | None = None
+        self.read_bytes = 0
+
+    def load(self, name: str) -> Tensor:
+        """Return one tensor by name."""
+        if self.is_zip and self.read_bytes > self.path.stat().st_size // PARTS:
+            self.state, self.read_bytes = None, 0
+        if self.state is None:
+            self.state = load_state(self.path, self.is_zip, "cpu")
+        self.read_bytes += self.state[name].nbytes
+        return self.state[name]
+
+
+@dataclass(frozen=True)
+class TorchTensor:
+    """One tensor of a state dict."""
+
+    source: TorchFile
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    nbytes: int
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+    def read(self) -> Tensor:
+        return self.source.load(self.name)
+
+    def read_into(self, target: Tensor) -> None:
+        copy_rows(self.read(), target)
+
+    def rows(self, first: int, count: int) -> Tensor:
+        return self.read()[first : first + count]
+
+
+def open_torch_file(path: Path) -> dict[str, TorchTensor]:
+    """Return the tensors of a checkpoint by name, none of them read; what could run code is refused."""
+    source = TorchFile(path)
+    # The format of before 2020 can't be mapped; on the meta device its tensors have a shape and no bytes.
+    state = load_state(path, source.is_zip, "cpu" if source.is_zip else "meta")
+    found = {n: TorchTensor(source, n, t.dtype, tuple(t.shape), t.nbytes) for n, t in state.items()}
+    size, claimed = path.stat().st_size, sum(tensor.nbytes for tensor in found.values())
+    if claimed > MOST_TIMES * size:
         raise CourseError(
             f"{path} is refused: its {len(found)} tensors share their bytes and would take {claimed:,} in memory, "
             f"the file holds {size:,}. Save model.state_dict() alone."
@@ -60,79 +88,84 @@ def _tensors(path: Path, content: dict, size: int) -> dict[str, StoredTensor]:
     return found
 
 
-def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the stride of a tensor whose rows follow each other."""
-    stride, step = [], 1
-    for size in reversed(shape):
-        stride.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(stride))
+def load_state(path: Path, is_zip: bool, device: str) -> dict[str, Tensor]:
+    """Let torch build the state dict, weights only, and return its tensors by name."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of pickles that others than torch wrote
+            content = torch.load(path, weights_only=True, mmap=is_zip, map_location=device)
+    except Exception as error:  # whatever torch meets in a damaged file, it raises
+        raise _refusal(path, error) from error
+    state = _state_dict(path, content)
+    for name, value in state.items():
+        if value.layout is not torch.strided or value.is_quantized or value.is_complex() or value.is_nested:
+            raise CourseError(
+                f"{path}: {show(name)} is a {value.layout} tensor of {value.dtype}, expected plain numbers."
+            )
+    return state
 
 
-def read_zip(path: Path) -> dict[str, Record]:
-    """Return where each entry of a zip without compression lies, or say which byte is wrong."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        directory = _directory_size(file, size)
-        if directory > min(size, LONGEST_DIRECTORY):
-            raise Damaged(f"byte {size - 10:,} says that the table of contents takes {directory:,} bytes")
-        try:
-            with zipfile.ZipFile(file) as archive:
-                entries, end = archive.infolist(), archive.start_dir
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error) as error:
-            raise Damaged(f"the table of contents before byte {size:,} can't be read ({error})") from error
-        found: dict[str, Record] = {}
-        free = 0  # entries may neither overlap nor share a name
-        for entry in sorted(entries, key=lambda entry: entry.header_offset):
-            record = _read_entry(file, entry, end)
-            if entry.header_offset < free or entry.filename in found:
-                raise Damaged(f"byte {entry.header_offset:,} begins {show(entry.filename)} a second time or too early")
-            found[entry.filename], free = record, record.start + record.size
-    return found
+def _state_dict(path: Path, content: object) -> dict[str, Tensor]:
+    """Return the tensors by name, those of the only dictionary within that has some if the outer one has none."""
+    if not isinstance(content, dict):
+        raise CourseError(f"{path} holds a {type(content).__name__}, expected tensors by name.")
+    if found := _tensors(content):
+        return found
+    inner = {name: _tensors(value) for name, value in content.items() if isinstance(value, dict)}
+    inner = {name: tensors for name, tensors in inner.items() if tensors}
+    if len(inner) > 1 or (not inner and any(isinstance(value, dict) for value in content.values())):
+        raise CourseError(
+            f"{path} holds {', '.join(show(name) for name in list(content)[:5])}, expected one state dict. "
+            "Load it with torch where it was made, and save model.state_dict() alone."
+        )
+    return next(iter(inner.values()), {})
 
 
-def _directory_size(file, size: int) -> int:
-    """Return the bytes of the table of contents as the end of the file tells them."""
-    file.seek(max(0, size - 98))
-    tail = file.read(98).rjust(98, b"\0")
-    if tail[76:80] != b"PK\5\6":
-        raise Damaged(f"byte {max(0, size - 22):,} does not begin the end of a zip, so the file may be truncated")
-    if tail[56:60] == b"PK\6\7":  # files of more than 4 GB tell it in a longer record
-        return struct.unpack_from("<Q", tail, 40)[0]
-    return struct.unpack_from("<I", tail, 76 + 12)[0]
+def _tensors(content: dict) -> dict[str, Tensor]:
+    return {str(name): value.detach() for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def _read_entry(file, entry: zipfile.ZipInfo, end: int) -> Record:
-    """Return where the bytes of an entry lie: behind a header of 30 bytes, a name and an extra field."""
-    name, at = show(entry.filename), entry.header_offset
-    if not 0 <= at <= end:
-        raise Damaged(f"{name} would begin at byte {at:,}, the entries end at {end:,}")
-    if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
-        raise Damaged(f"{name} at byte {at:,} is compressed, which PyTorch never does")
-    file.seek(at)
-    header = file.read(30)
-    if len(header) < 30 or header[:4] != b"PK\3\4":
-        raise Damaged(f"byte {at:,} does not begin the entry {name}")
-    start = at + 30 + sum(struct.unpack_from("<HH", header, 26))
-    if start + entry.file_size > end:
-        raise Damaged(f"{name} would end at byte {start + entry.file_size:,}, the entries end at {end:,}")
-    return Record(start, entry.file_size)
+def _refusal(path: Path, error: Exception) -> CourseError:
+    """Say whether a file asks for more than weights, or is damaged."""
+    if wanted := [name for name in pickle_requests(path) if not SAFE.fullmatch(name)]:
+        return CourseError(
+            f"{path} is refused: its pickle asks for more than weights, and loading it could run code. It asks for "
+            f"{', '.join(show(name) for name in wanted[:5])}. Get a .safetensors file from its author."
+        )
+    reason = str(error).partition("WeightsUnpickler error: ")[2] or str(error) or repr(error)
+    reason = re.split(r"\n|\. This is an internal", reason.strip())[0]  # the first sentence is about the file
+    return CourseError(f"{path} is damaged: {show(reason, 300)}. Fetch or save it again.")
 
 
-def _read_pickle(path: Path, records: dict[str, Record]) -> tuple[bytes, int, dict[str, Record]]:
-    """Return the pickle, the byte at which it starts, and the records of tensors by their key."""
-    names = [name for name in records if name.endswith("/data.pkl")]
-    if len(names) != 1:
-        raise Damaged(f"it holds {len(names)} entries named data.pkl, expected one, as torch.save writes it")
-    prefix, place = names[0].removesuffix("data.pkl"), records[names[0]]
-    if place.size > LONGEST_PICKLE:
-        raise Damaged(f"the pickle at byte {place.start:,} takes {place.size:,} bytes, expected {LONGEST_PICKLE:,}")
-    with path.open("rb") as file:
-        file.seek(place.start)
-        data = file.read(place.size)
-        order = records.get(f"{prefix}byteorder", Record(0, 0))
-        file.seek(order.start)
-        if file.read(min(order.size, 10)) not in (b"", b"little"):
-            raise Damaged(f"byte {order.start:,} says that its numbers are not little-endian")
-    start = f"{prefix}data/"
-    return data, place.start, {name.removeprefix(start): r for name, r in records.items() if name.startswith(start)}
+def pickle_requests(path: Path) -> list[str]:
+    """List what a pickle, alone or in a zip, would import, as module.name, without running it."""
+    try:
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                return list(dict.fromkeys(_imports(file.read(LONGEST_PICKLE))))
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            with archive.open(name) as entry:
+                return list(dict.fromkeys(_imports(entry.read(LONGEST_PICKLE))))
+    except (zipfile.BadZipFile, StopIteration, RuntimeError, ValueError, OSError, EOFError, zlib.error):
+        return []  # no zip of torch.save, or a damaged one
+
+
+def _imports(data: bytes) -> Iterator[str]:
+    stream = io.BytesIO(data)
+    try:
+        while stream.tell() < len(data):
+            texts: list[str] = []
+            memo: list[str] = []  # what was put there in the order of MEMOIZE, the last text or nothing
+            for code, argument, _ in pickletools.genops(stream):
+                if code.name in ("GLOBAL", "INST"):
+                    yield argument.replace(" ", ".", 1)
+                elif code.name == "STACK_GLOBAL":
+                    yield ".".join(texts[-2:])
+                elif isinstance(argument, str):
+                    texts = [*texts[-1:], argument]
+                elif code.name == "MEMOIZE":
+                    memo.append(texts[-1] if texts else "")
+                elif code.name in ("BINGET", "LONG_BINGET") and argument < len(memo):
+                    texts = [*texts[-1:], memo[argument]]
+    except (ValueError, struct.error):
+        return  # cut off, or no pickle any more
