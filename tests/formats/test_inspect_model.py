@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import json
 import pickle
-import shutil
 import tracemalloc
+import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,12 +18,10 @@ from shapes import TINY, Hostile, tiny_model
 
 from tools.__main__ import main
 from utils.config import total_parameters
-from utils.errors import CourseError
 from utils.formats.gptq_folder import save_gptq_folder
 from utils.formats.hub_layout import hub_tensors
 from utils.formats.inspect_model import LOADERS, inspect_file
 from utils.formats.quantized_files import save_quantized
-from utils.formats.tf_checkpoint import save_tf_checkpoint
 from utils.loaders import save_gpt2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import computed_bytes, plan_for, plan_of, quantize_model
@@ -97,18 +94,6 @@ def test_shards_are_told_as_one_model(folder):
     assert answers(lines) == opened_by("load_gpt2", "transformers")
 
 
-def test_a_checkpoint_of_gpt_2_simple_is_told_by_its_variables(tmp_path):
-    save_tf_checkpoint(tiny_model(), tmp_path)
-    lines = inspect_file(tmp_path)
-    assert lines == inspect_file(tmp_path / "model-0.data-00000-of-00001")
-    assert lines[0].startswith("model-0.index: 28 tensors") and lines[1] == "TensorFlow checkpoint, 28 × float32"
-    assert lines[2] == f"{COUNT:,} parameters, 32.00 bits per weight"
-    assert answers(lines) == opened_by("load_gpt2", "gpt-2-simple")
-    assert any(line.split()[:4] == ["model/h1/mlp/c_fc/w", "float32", "[1,", "32,"] for line in lines)
-    (tmp_path / "vocab.bpe").unlink()
-    assert "gpt-2-simple: no, vocab.bpe is missing beside it" in inspect_file(tmp_path)
-
-
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 def test_a_gptq_folder_is_told_with_its_bits_and_groups(tmp_path, bits):
     save_gptq_folder(tiny_model(CONFIG), quantize_all(tiny_model(CONFIG), bits, 32, True), tmp_path)
@@ -175,9 +160,7 @@ def test_what_load_gpt2_would_refuse_is_told_with_its_reason(folder):
     tensors = load_file(folder / "model.safetensors")
     del tensors["h.1.ln_2.bias"]
     save_file(tensors, folder / "model.safetensors")
-    assert any(line.startswith("load_gpt2: no, ") and "lacks h.1.ln_2.bias" in line for line in inspect_file(folder))
-    save_file({"conv.weight": torch.zeros(2, 2)}, folder / "model.safetensors")
-    assert any("holds no GPT-2: the matrix wte.weight is missing" in line for line in inspect_file(folder))
+    assert any(line.startswith("load_gpt2: no, ") and "h.1.ln_2.bias" in line for line in inspect_file(folder))
 
 
 # Other files
@@ -186,16 +169,29 @@ def test_what_load_gpt2_would_refuse_is_told_with_its_reason(folder):
 def test_a_pickle_is_told_by_what_it_asks_for_and_does_not_run(tmp_path):
     (tmp_path / "model.pkl").write_bytes(pickle.dumps({"a": 1, "bad": Hostile(tmp_path / "it_ran")}))
     lines = inspect_file(tmp_path / "model.pkl")
-    assert "a pickle; it asks for " in lines[1] and "pathlib.Path" in lines[1]
-    assert lines[2].startswith("load_gpt2: no, unpickling it could run any code")
-    torch.save({"x": torch.ones(2)}, tmp_path / "old.bin", _use_new_zipfile_serialization=False)
-    assert "a pickle; it asks for " in inspect_file(tmp_path / "old.bin")[1]
+    assert "pathlib.Path" in lines[1] and lines[2].startswith("load_gpt2: no, ")
     assert not (tmp_path / "it_ran").exists()
+
+
+def test_the_format_of_before_2020_is_told_like_the_new_one(folder, tmp_path):
+    state = load_file(folder / "model.safetensors")
+    torch.save(state, tmp_path / "new.bin")
+    torch.save(state, tmp_path / "old.bin", _use_new_zipfile_serialization=False)
+    old, new = inspect_file(tmp_path / "old.bin"), inspect_file(tmp_path / "new.bin")
+    assert old[1:] == new[1:] and f"{COUNT:,} parameters, 32.00 bits per weight" in old
 
 
 def npz() -> bytes:
     file = io.BytesIO()
     np.savez(file, a=np.ones(3), b=np.zeros(2))
+    return file.getvalue()
+
+
+def keras() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("metadata.json", "config.json", "model.weights.h5"):
+            archive.writestr(name, b"{}")
     return file.getvalue()
 
 
@@ -209,6 +205,8 @@ OTHER = [
     (b"\x1f\x8b\x08" + bytes(40), "compressed by gzip"),
     (b"\x89PNG\r\n\x1a\n", "a picture"),
     (b"%PDF-1.7", "a PDF document"),
+    (b"\x08\x08\x12\x07pytorch", "ONNX"),
+    (keras(), "a model of Keras"),
 ]
 
 
@@ -217,20 +215,6 @@ def test_a_file_that_is_something_else_is_called_what_it_is(tmp_path, content, m
     (tmp_path / "model.safetensors").write_bytes(content)
     lines = inspect_file(tmp_path)
     assert lines[0] == f"model.safetensors: {len(content):,} bytes" and lines[1].startswith(message)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "it is empty"),
-        (b"\n <!DOCTYPE html><title>Too many requests</title>", "it is a web page"),
-        (b"hello, this is a text", "it begins with b'hello, t'"),
-    ],
-)
-def test_a_file_that_is_nothing_is_refused(tmp_path, content, message):
-    (tmp_path / "pytorch_model.bin").write_bytes(content)
-    with pytest.raises(CourseError, match=message):
-        inspect_file(tmp_path)
 
 
 def test_names_can_not_move_the_cursor_of_a_terminal(tmp_path):
@@ -248,35 +232,16 @@ def test_the_command_prints_the_description_or_what_is_wrong(folder, capsys):
     assert capsys.readouterr().out.splitlines() == inspect_file(folder)
     (folder / "model.safetensors").write_bytes(b"")
     assert main(["inspect", str(folder)]) == 1
-    assert "it is empty" in capsys.readouterr().err
+    assert "empty" in capsys.readouterr().err
 
 
-def large(path: Path, kind: str) -> None:
-    """Write a file whose header promises 64 GB and whose tensors are holes that take no room on the disk."""
-    size = 64 * 10**9
-    if kind == "safetensors":
-        header = json.dumps({"wte.weight": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
-        path.write_bytes(len(header).to_bytes(8, "little") + header)
-    else:
-        from test_tf_checkpoint import make_bundle
-
-        from utils.formats.sstable import write_varint
-
-        number = write_varint(size // 4)
-        shape = b"\x12" + bytes([len(number) + 1]) + b"\x08" + number
-        entry = b"\x08\x01\x12" + bytes([len(shape)]) + shape + b"\x28" + write_varint(size)
-        make_bundle(path.parent, {b"": b"\x08\x01\x1a\x02\x08\x01", b"model/wte": entry})
-        shutil.move(path.parent / "x.index", path)
-        path = (path.parent / "x.data-00000-of-00001").rename(path.with_name(f"{path.stem}.data-00000-of-00001"))
-    with path.open("r+b") as file:
-        file.truncate(size + (8 + len(header) if kind == "safetensors" else 0))
-
-
-@pytest.mark.parametrize("kind", ["safetensors", "index"])
-def test_64_gigabytes_are_inspected_in_a_megabyte(tmp_path, kind):
-    path = tmp_path / f"huge.{kind}"
+def test_64_gigabytes_are_inspected_in_a_megabyte(tmp_path):
+    size, path = 64 * 10**9, tmp_path / "huge.safetensors"
+    header = json.dumps({"wte.weight": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
     try:
-        large(path, kind)
+        with path.open("r+b") as file:
+            file.truncate(size + 8 + len(header))
     except OSError as error:
         pytest.skip(f"this disk holds no file with holes: {error}")
     inspect_file(path)  # imports what it needs

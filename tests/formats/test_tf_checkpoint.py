@@ -20,8 +20,6 @@ from utils.bpe import GPT2_FILES
 from utils.errors import CourseError
 from utils.files.crc32c import crc32c, mask
 from utils.formats.hub_layout import hub_shapes, hub_tensors
-from utils.formats.sstable import read_table, write_table
-from utils.formats.tf_bundle import read_bundle, write_bundle
 from utils.formats.tf_checkpoint import hub_name_of, save_tf_checkpoint, variable_name_of
 from utils.loaders import load_gpt2
 

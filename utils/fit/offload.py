@@ -158,7 +158,7 @@ def write_part(folder: Path, name: str, weights: Mapping[str, Tensor]) -> dict[s
     """Write weights into a safetensors file of their own and return where each one lies in it."""
     path = folder / f"{name}.safetensors"
     write_safetensors(path, weights.items(), {})
-    return open_weights(path)
+    return dict(open_weights(path))
 
 
 def _place(model: GPT2, plan: Plan, places: Places) -> GPT2:

@@ -41,8 +41,8 @@ class Value:
 
     type: int
     start: int
-    item: int | None = None
-    count: int | None = None
+    item: int = -1
+    count: int = 0
 
     def __str__(self) -> str:
         return f"{self.count:,} × {TYPE_NAMES[self.item]}" if self.type == ARRAY else TYPE_NAMES[self.type]
@@ -108,7 +108,7 @@ class Walk:
         if kind == BOOL:
             return self.bools(1)[0]
         if kind == STRING:
-            return self.text("a string") if keep else self.skip_strings(1)
+            return self.text("a string") if keep else self.skip(1)
         if kind == ARRAY:
             return self.array(keep, depth + 1)
         raise self.wrong(f"the value has type {kind}, expected 0 to 12")
@@ -122,7 +122,7 @@ class Walk:
         if item == BOOL:
             return self.bools(count)
         if item == STRING and not keep:
-            return self.skip_strings(count)
+            return self.skip(count)
         if item in (STRING, ARRAY):
             return [self.value(item, keep, depth) for _ in range(count)]
         start, self.at = self.at, self.at + count * SMALLEST[item]
@@ -137,7 +137,7 @@ class Walk:
         self.check(count * SMALLEST[item], f"an array of {count:,} {TYPE_NAMES[item]}")
         return item, count
 
-    def skip_strings(self, count: int) -> None:
+    def skip(self, count: int) -> list | None:
         """Step over strings one by one; their lengths are all that is looked at."""
         length_at, data, at, last = struct.Struct("<Q").unpack_from, self.data, self.at, self.end - 8
         for i in range(count):
@@ -148,6 +148,7 @@ class Walk:
         if at > self.end:
             raise self.wrong(f"the last of {count:,} strings reaches beyond the end of the header or the file")
         self.at = at
+        return None
 
     def bools(self, count: int) -> list[bool]:
         self.check(count, "a bool")
@@ -197,7 +198,7 @@ def _read_key(walk: Walk, metadata: dict[str, Value]) -> None:
         raise walk.wrong(f"the key {key!r} stands there a second time", start)
     try:
         kind, place = walk.number("I", "its type"), walk.at
-        item, count = walk.array_start() if kind == ARRAY else (None, None)
+        item, count = walk.array_start() if kind == ARRAY else (-1, 0)
         walk.at = place
         walk.value(kind, keep=False)
     except CourseError as error:

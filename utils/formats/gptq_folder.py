@@ -90,6 +90,10 @@ class PackedMatrix:
     dtype: torch.dtype = torch.float32
 
     @property
+    def path(self) -> Path:
+        return self.parts["qweight"].path
+
+    @property
     def shape(self) -> tuple[int, int]:
         return self.parts["g_idx"].shape[0], self.parts["scales"].shape[1]
 
@@ -119,11 +123,13 @@ class PackedMatrix:
         return (codes.float() - zeros.float()[groups]) * self.parts["scales"].read().float()[groups]
 
     def read_into(self, target: Tensor) -> None:
-        """Fill `target`, which has this shape."""
         target.copy_(self.read())
 
+    def rows(self, first: int, count: int) -> Tensor:
+        return self.read()[first : first + count]
 
-def unpack_layers(stored: Mapping[str, LazyTensor], folder: Path) -> dict:
+
+def unpack_layers(stored: Mapping[str, LazyTensor], folder: Path) -> dict[str, LazyTensor]:
     """Replace the four tensors of each GPTQ layer by one matrix under the hub's name."""
     less_one = read_quantization(folder)["format"] == "gptq"
     found = {name: tensor for name, tensor in stored.items() if name.rpartition(".")[2] not in PARTS}
@@ -277,7 +283,7 @@ def describe_codes(layers: Mapping[str, LayerCodes], kind: str, plain: Iterable[
         "pack_dtype": "int32",
         "meta": {"quantizer": ["hands-on-gpt2:0.1"]},
     }
-    rules = {f"-:{_pattern(name)}": {} for name in sorted(plain)}
+    rules: dict[str, dict] = {f"-:{_pattern(name)}": {} for name in sorted(plain)}
     for name, codes in layers.items():
         if (codes.bits, codes.group) != (first.bits, first.group):
             rules[f"+:{_pattern(name)}"] = {"bits": codes.bits, "group_size": codes.group}

@@ -33,7 +33,7 @@ HARMLESS = {
     *("layers_pattern", "megatron_core", "qalora_group_size", "loftq_config", "eva_config"),
 }
 PLAIN = {"peft_type": ("LORA",), "init_lora_weights": (True, False, "gaussian", "orthogonal", "eva")}
-OFF = (None, False, "none", {}, [])
+OFF: tuple = (None, False, "none", {}, [])
 
 
 def save_lora(model: GPT2, folder: str | Path) -> Path:
@@ -50,7 +50,7 @@ def adapter_tensors(model: GPT2) -> Iterator[tuple[str, Tensor]]:
     """Yield the matrices of all adapters under peft's names: A (rank, in) and B (out, rank)."""
     for name, layer in need_adapters(model).items():
         for kind in ("lora_A", "lora_B"):
-            yield f"{PREFIX}{hub_layer(name)}.{kind}.weight", layer.get_submodule(kind).weight.detach()
+            yield f"{PREFIX}{hub_layer(name)}.{kind}.weight", layer.get_parameter(f"{kind}.weight").detach()
 
 
 def hub_layer(name: str) -> str:
@@ -129,7 +129,7 @@ def read_adapter_config(folder: Path) -> dict:
 def adapted_layers(model: GPT2, stored: Mapping[str, LazyTensor], folder: Path) -> list[str]:
     """Return which of our layers the tensors of a file belong to; refuse a tensor that belongs to none."""
     ours = {f"{PREFIX}{hub_layer(name)}": name for name in layer_names(model)}
-    found = {}
+    found: dict[str, None] = {}
     for tensor in stored:
         layer, _, kind = tensor.removesuffix(".weight").rpartition(".")
         if layer not in ours or kind not in ("lora_A", "lora_B"):

@@ -42,6 +42,8 @@ class LazyTensor(Protocol):
     """A tensor that stays in its file until it is read; each format has its own."""
 
     @property
+    def path(self) -> Path: ...
+    @property
     def dtype(self) -> torch.dtype: ...
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -181,6 +183,6 @@ def write_safetensors(path: Path, tensors: Iterable[tuple[str, Tensor]], note: d
     def write(file: BinaryIO) -> None:
         file.write(struct.pack("<Q", len(text)) + text)
         for _, tensor in items:
-            file.write(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            file.write(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
 
     write_whole(path, write)

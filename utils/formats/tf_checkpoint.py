@@ -105,7 +105,7 @@ def _ask_tensorflow(index: Path, work: str, **words: Any) -> list[dict[str, Any]
     return answer["found"] or []
 
 
-def gpt2_variables(index: Path, variables: Mapping[str, StoredTensor]) -> dict[str, LazyTensor]:
+def gpt2_variables(index: Path, variables: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
     """Return GPT-2's own variables under the hub's names; linear weights of shape (1, in, out) become (in, out)."""
     named = {hub: tensor for name, tensor in variables.items() if (hub := hub_name_of(name)) is not None}
     if not named:
@@ -114,7 +114,12 @@ def gpt2_variables(index: Path, variables: Mapping[str, StoredTensor]) -> dict[s
             "Give a checkpoint that gpt-2-simple wrote."
         )
     # gpt-2-simple convolves over a width of 1
-    return {n: replace(t, shape=t.shape[1:]) if len(t.shape) == 3 and t.shape[0] == 1 else t for n, t in named.items()}
+    return {
+        hub: replace(tensor, shape=tensor.shape[1:])
+        if isinstance(tensor, Variable) and tensor.shape[:-2] == (1,)
+        else tensor
+        for hub, tensor in named.items()
+    }
 
 
 def hub_name_of(variable: str) -> str | None:
@@ -170,7 +175,7 @@ def write_variables(index: Path, variables: Iterable[tuple[str, Tensor]]) -> Non
     with flat.open("wb") as file:
         for name, tensor in variables:
             places.append({"name": name, "shape": list(tensor.shape), "offset": file.tell()})
-            file.write(tensor.detach().to("cpu", torch.float32).contiguous().numpy())
+            file.write(tensor.detach().to("cpu", torch.float32).contiguous().numpy().data)
     _ask_tensorflow(index, "write", prefix=_prefix(index), variables=places, source=str(flat))
 
 

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -75,6 +75,8 @@ class TorchTensor:
 
 def open_torch_file(path: Path) -> dict[str, TorchTensor]:
     """Return the tensors of a checkpoint by name, none of them read; what could run code is refused."""
+    if packed := _compressed(path):
+        raise CourseError(f"{path}: {show(packed[0])} is compressed, as torch.save never does it. Save it with torch.")
     source = TorchFile(path)
     # The format of before 2020 can't be mapped; on the meta device its tensors have a shape and no bytes.
     state = load_state(path, source.is_zip, "cpu" if source.is_zip else "meta")
@@ -86,6 +88,15 @@ def open_torch_file(path: Path) -> dict[str, TorchTensor]:
             f"the file holds {size:,}. Save model.state_dict() alone."
         )
     return found
+
+
+def _compressed(path: Path) -> list[str]:
+    """Name the compressed entries of a zip, which could unpack to any size; what is damaged is left to torch."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return []
 
 
 def load_state(path: Path, is_zip: bool, device: str) -> dict[str, Tensor]:
@@ -141,31 +152,34 @@ def pickle_requests(path: Path) -> list[str]:
     try:
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
-                return list(dict.fromkeys(_imports(file.read(LONGEST_PICKLE))))
+                return list(dict.fromkeys(_imports(file)))
         with zipfile.ZipFile(path) as archive:
             name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
             with archive.open(name) as entry:
-                return list(dict.fromkeys(_imports(entry.read(LONGEST_PICKLE))))
+                return list(dict.fromkeys(_imports(entry)))
     except (zipfile.BadZipFile, StopIteration, RuntimeError, ValueError, OSError, EOFError, zlib.error):
         return []  # no zip of torch.save, or a damaged one
 
 
-def _imports(data: bytes) -> Iterator[str]:
-    stream = io.BytesIO(data)
+def _imports(file: IO[bytes]) -> Iterator[str]:
+    """Yield what the pickles at the start of a file import; names may come from the memo of strings."""
+    stream = io.BytesIO(file.read(LONGEST_PICKLE))
+    texts: list[str] = []
+    memo: list[str] = []  # what was put there in the order of MEMOIZE, the last string or nothing
     try:
-        while stream.tell() < len(data):
-            texts: list[str] = []
-            memo: list[str] = []  # what was put there in the order of MEMOIZE, the last text or nothing
+        while stream.tell() < stream.getbuffer().nbytes:
             for code, argument, _ in pickletools.genops(stream):
-                if code.name in ("GLOBAL", "INST"):
-                    yield argument.replace(" ", ".", 1)
-                elif code.name == "STACK_GLOBAL":
+                if code.name == "STACK_GLOBAL":
                     yield ".".join(texts[-2:])
-                elif isinstance(argument, str):
-                    texts = [*texts[-1:], argument]
+                elif code.name == "PROTO":
+                    texts, memo = [], []
                 elif code.name == "MEMOIZE":
-                    memo.append(texts[-1] if texts else "")
-                elif code.name in ("BINGET", "LONG_BINGET") and argument < len(memo):
-                    texts = [*texts[-1:], memo[argument]]
+                    memo.append("".join(texts[-1:]))
+                elif isinstance(argument, str) and code.name in ("GLOBAL", "INST"):
+                    yield argument.replace(" ", ".", 1)
+                elif isinstance(argument, str):
+                    texts.append(argument)
+                elif isinstance(argument, int) and code.name in ("BINGET", "LONG_BINGET") and argument < len(memo):
+                    texts.append(memo[argument])
     except (ValueError, struct.error):
         return  # cut off, or no pickle any more
