@@ -150,60 +150,6 @@ def test_codes_that_the_format_can_not_hold_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def folder(tmp_path):
-    model = tiny_model(CONFIG)
-    return save_gptq_folder(model, quantize_all(model, 4, 32, True), tmp_path / "gptq")
-
-
-NAME = "transformer.h.1.mlp.c_fc"
-DAMAGE = [
-    (lambda t: t.pop(f"{NAME}.g_idx"), r"lacks 'h\.1\.mlp\.c_fc\.g_idx', a part of a GPTQ layer"),
-    (lambda t: t.update({f"{NAME}.weight": torch.zeros(64, 256)}), "both packed and as a plain weight"),
-    (lambda t: t.update({f"{NAME}.qweight": t[f"{NAME}.qweight"][:-1]}), "fit no layer of 2, 3, 4, 8 bits"),
-    (lambda t: t.update({f"{NAME}.qzeros": t[f"{NAME}.qzeros"].float()}), "fit no layer of 2, 3, 4, 8 bits"),
-    (lambda t: t.update({f"{NAME}.scales": t[f"{NAME}.scales"].int()}), "fit no layer of 2, 3, 4, 8 bits"),
-    (lambda t: t.update({f"{NAME}.g_idx": torch.zeros(2, 32, dtype=torch.int32)}), "fit no layer of 2, 3, 4, 8"),
-    (lambda t: t[f"{NAME}.g_idx"].fill_(2), r"g_idx names groups from 2 to 2, expected 0 to 1"),
-    (lambda t: t[f"{NAME}.g_idx"].fill_(-1), r"g_idx names groups from -1 to -1, expected 0 to 1"),
-]
-
-
-@pytest.mark.parametrize(("change", "message"), DAMAGE)
-def test_a_layer_whose_parts_do_not_belong_together_is_refused(folder, change, message):
-    tensors = load_file(folder / "model.safetensors")
-    change(tensors)
-    save_file(tensors, folder / "model.safetensors")
-    with pytest.raises(CourseError, match=message):
-        load_gpt2(folder)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"quant_method": "awq"}, "quantized by AWQ; its kernels want CUDA"),
-        ({"quant_method": "spqr"}, "quantized by 'spqr'"),
-        ({"quant_method": ["gptq"]}, r"quantized by \['gptq'\]"),
-        ({"checkpoint_format": "marlin"}, "says format 'marlin', expected gptq or gptq_v2"),
-    ],
-)
-def test_another_way_of_packing_is_named(folder, change, message):
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["quantization_config"] |= change
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(CourseError, match=message):
-        load_gpt2(folder)
-
-
-def test_packed_tensors_that_nobody_describes_are_refused(folder):
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    del config["quantization_config"]
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    (folder / "quantize_config.json").unlink()
-    with pytest.raises(CourseError, match="packed tensors but no quantization_config"):
-        load_gpt2(folder)
-
-
 # gptqmodel, in a process of its own; GPTQMODEL_PYTHON may name another environment that has it
 
 PYTHON = os.environ.get("GPTQMODEL_PYTHON") or (sys.executable if find_spec("gptqmodel") else None)

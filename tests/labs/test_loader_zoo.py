@@ -34,7 +34,7 @@ from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.formats.gptq_folder import PackedMatrix
 from utils.formats.inspect_model import inspect_file
-from utils.formats.open_file import open_model
+from utils.formats.open_file import open_model_file
 from utils.sampling import Sampling, generate
 
 SHAPE = GPT2Config(n_layer=2, n_head=2, n_embd=64)  # GPT-2's vocabulary, which llama.cpp gets a tokenizer for
@@ -123,7 +123,7 @@ def test_llama_cpp_counts_the_bytes_of_the_packed_weights(files, model):
 
 
 def test_the_gptq_folder_holds_codes_of_four_bits_in_every_linear_layer(files):
-    parts = open_model(files["GPTQ folder"] / "model.safetensors").values()
+    parts = open_model_file(files["GPTQ folder"]).stored.values()
     packed = [part for part in parts if isinstance(part, PackedMatrix)]
     assert len(packed) == 8 and {part.bits for part in packed} == {4}
 
