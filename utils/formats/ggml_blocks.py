@@ -141,38 +141,22 @@ def _unpack_by_library(name: str, raw: Tensor) -> Tensor:
     return torch.from_numpy(quants.dequantize(raw.numpy(), GGMLQuantizationType[name]))
 
 
-# name: (ggml's number, values in a block, bytes of a block)
-BY_LIBRARY = {
-    "Q5_0": (6, 32, 22),
-    "Q5_1": (7, 32, 24),
-    "Q2_K": (10, 256, 84),
-    "Q3_K": (11, 256, 110),
-    "Q4_K": (12, 256, 144),
-    "Q5_K": (13, 256, 176),
-    "Q6_K": (14, 256, 210),
-    "IQ2_XXS": (16, 256, 66),
-    "IQ2_XS": (17, 256, 74),
-    "IQ3_XXS": (18, 256, 98),
-    "IQ1_S": (19, 256, 50),
-    "IQ4_NL": (20, 32, 18),
-    "IQ3_S": (21, 256, 110),
-    "IQ2_S": (22, 256, 82),
-    "IQ4_XS": (23, 256, 136),
-    "IQ1_M": (29, 256, 56),
-    "TQ1_0": (34, 256, 54),
-    "TQ2_0": (35, 256, 66),
-    "MXFP4": (39, 32, 17),
-}
-# Known by size only, so that a file which holds them can be inspected.
-SIZE_ONLY = {
-    "Q8_1": (9, 32, 40),
-    "Q8_K": (15, 256, 292),
-    "I8": (24, 1, 1),
-    "I16": (25, 1, 2),
-    "I32": (26, 1, 4),
-    "I64": (27, 1, 8),
-    "F64": (28, 1, 8),
-}
+# Name, ggml's number, values in a block, bytes of a block; the second ones are known by size only, for `inspect`.
+BY_LIBRARY = """
+    Q5_0 6 32 22, Q5_1 7 32 24, Q2_K 10 256 84, Q3_K 11 256 110, Q4_K 12 256 144, Q5_K 13 256 176, Q6_K 14 256 210,
+    IQ2_XXS 16 256 66, IQ2_XS 17 256 74, IQ3_XXS 18 256 98, IQ1_S 19 256 50, IQ4_NL 20 32 18, IQ3_S 21 256 110,
+    IQ2_S 22 256 82, IQ4_XS 23 256 136, IQ1_M 29 256 56, TQ1_0 34 256 54, TQ2_0 35 256 66, MXFP4 39 32 17
+"""
+SIZE_ONLY = "Q8_1 9 32 40, Q8_K 15 256 292, I8 24 1 1, I16 25 1 2, I32 26 1 4, I64 27 1 8, F64 28 1 8"
+
+
+def _listed(table: str, readable: bool) -> list[BlockFormat]:
+    rows = [row.split() for row in table.split(",")]
+    return [
+        BlockFormat(n, *map(int, sizes), partial(_unpack_by_library, n) if readable else None) for n, *sizes in rows
+    ]
+
+
 _TABLE = [
     _plain("F32", 0, torch.float32, math.inf),
     _plain("F16", 1, torch.float16, HALF_MAX),
@@ -180,8 +164,8 @@ _TABLE = [
     BlockFormat("Q4_0", 2, 32, 18, _q4_0, _to_q4_0, 8 * HALF_MAX),
     BlockFormat("Q4_1", 3, 32, 20, _q4_1, _to_q4_1, HALF_MAX),
     BlockFormat("Q8_0", 8, 32, 34, _q8_0, _to_q8_0, 127 * HALF_MAX),
-    *(BlockFormat(name, *sizes, partial(_unpack_by_library, name)) for name, sizes in BY_LIBRARY.items()),
-    *(BlockFormat(name, *sizes) for name, sizes in SIZE_ONLY.items()),
+    *_listed(BY_LIBRARY, readable=True),
+    *_listed(SIZE_ONLY, readable=False),
 ]
 FORMATS = {entry.name: entry for entry in _TABLE}
 BY_NUMBER = {entry.number: entry for entry in _TABLE}

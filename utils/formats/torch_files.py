@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from utils.errors import CourseError, show
 from utils.formats.safetensors import copy_rows
 
 MOST_TIMES = 4  # tensors may share bytes (tied weights), but not to fill the memory from a small file
-LONGEST_PICKLE = 2_000_000  # bytes of it that are looked through for what it imports
+LONGEST_PICKLE = 2_000_000  # bytes of one alone that are looked through for what it imports
 SAFE = re.compile(
     r"collections\.OrderedDict|_codecs\.encode|torch\._utils\._rebuild_\w+|torch\.(\w+Storage|Size|device)"
 )
@@ -152,22 +152,21 @@ def pickle_requests(path: Path) -> list[str]:
     try:
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
-                return list(dict.fromkeys(_imports(file)))
-        with zipfile.ZipFile(path) as archive:
+                return list(dict.fromkeys(_imports(file.read(LONGEST_PICKLE))))
+        with zipfile.ZipFile(path) as archive:  # nothing in it is compressed, as open_torch_file made sure
             name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            with archive.open(name) as entry:
-                return list(dict.fromkeys(_imports(entry)))
+            return list(dict.fromkeys(_imports(archive.read(name))))
     except (zipfile.BadZipFile, StopIteration, RuntimeError, ValueError, OSError, EOFError, zlib.error):
         return []  # no zip of torch.save, or a damaged one
 
 
-def _imports(file: IO[bytes]) -> Iterator[str]:
+def _imports(data: bytes) -> Iterator[str]:
     """Yield what the pickles at the start of a file import; names may come from the memo of strings."""
-    stream = io.BytesIO(file.read(LONGEST_PICKLE))
+    stream = io.BytesIO(data)
     texts: list[str] = []
     memo: list[str] = []  # what was put there in the order of MEMOIZE, the last string or nothing
     try:
-        while stream.tell() < stream.getbuffer().nbytes:
+        while stream.tell() < len(data):
             for code, argument, _ in pickletools.genops(stream):
                 if code.name == "STACK_GLOBAL":
                     yield ".".join(texts[-2:])
