@@ -412,7 +412,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(originals, tmp_path, kind):
     for name in FILES[kind]:
         shutil.copytree(originals / kind, tmp_path / name)
         data = (originals / kind / name).read_bytes()
-        for left in (4, 9, 100, len(data) // 2, len(data) - 1):
+        for left in (4, 9, 100, len(data) // 2, len(data) - 2):
             (tmp_path / name / name).write_bytes(data[:left])
             assert refusals(tmp_path / name), (name, left)
 
