@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 from utils.model import GPT2, Block
 from utils.quantize.calibration import Calibration, Seen, energy
@@ -155,7 +156,7 @@ def awq_model(model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, sett
     """Quantize the layers of a plan in place by AWQ, with calibration tokens (rows, time); the head is rounded."""
     plan = plan_for(model, plan) if isinstance(plan, Grid) else plan
     calibration = Calibration(model, tokens)
-    for number, block in enumerate(model.blocks):
+    for number, block in enumerate(tqdm(model.blocks, "AWQ", disable=None, leave=False)):
         assert isinstance(block, Block), "blocks that are kept elsewhere can't be folded"
         grids = {layer: plan[name] for layer in LAYERS if (name := f"blocks.{number}.{layer}") in plan}
         for layer in grids:

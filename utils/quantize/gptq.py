@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from utils.errors import CourseError
 from utils.model import GPT2
@@ -101,7 +102,7 @@ def gptq_model(model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, set
     """Quantize the layers of a plan in place by GPTQ, with calibration tokens (rows, time); the head is rounded."""
     plan = plan_for(model, plan) if isinstance(plan, Grid) else plan
     calibration = Calibration(model, tokens)
-    for number, block in enumerate(model.blocks):
+    for number, block in enumerate(tqdm(model.blocks, "GPTQ", disable=None, leave=False)):
         seen = calibration.observe(block)
         for layer in LAYERS:
             if (name := f"blocks.{number}.{layer}") in plan:
