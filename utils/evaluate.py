@@ -15,6 +15,7 @@ from statistics import fmean
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from utils.batches import padded
 from utils.errors import CourseError
@@ -80,7 +81,7 @@ def measure_loss(model: GPT2, tokens, protocol: Protocol | None = None) -> Score
 def _mean_loss(model: GPT2, batches: Iterable[tuple[Tensor, ...]]) -> tuple[float, int]:
     """Return the mean over all targets of batches of inputs and targets (batch, time), and how many they are."""
     total, count = 0.0, 0
-    for inputs, targets in batches:
+    for inputs, targets in tqdm(batches, "loss", disable=None, leave=False):  # a bar on terminals only
         scored = int((targets != IGNORE).sum())
         total += float(model(inputs.to(model.device), targets.to(model.device))) * scored
         count += scored
@@ -265,7 +266,7 @@ def judge(
     loss, best = document_loss(model, fresh)
     told = tell_stories(model, stories, seed)
     readings = [read_story(text) for text in told]
-    phrases = Phrases(corpus(*training))
+    phrases = Phrases(tqdm(corpus(*training), "training text", training[0], disable=None, leave=False))
     verdict = Verdict(
         loss,
         best,
@@ -285,7 +286,7 @@ def judge(
 def tell_stories(model: GPT2, count: int, seed: int = 0, temperature: float = 0.8, batch: int = 50) -> list[str]:
     """Return stories as they come from the model, each begun from nothing."""
     tokenizer, told = Tokenizer.gpt2(), []
-    for first in range(0, count, batch):
+    for first in tqdm(range(0, count, batch), "stories", disable=None, leave=False):
         prompts = [[END_OF_TEXT_ID]] * min(batch, count - first)
         settings = Sampling(max_new=400, temperature=temperature, seed=seed + first)
         told += [tokenizer.decode(row) for row in generate(model, prompts, settings)]
