@@ -111,7 +111,8 @@ class CompactVocabulary:
         meter = data.memorization
         if meter is not None:
             (start,) = self._of(np.array([meter.start])).tolist()
-            meter = replace(meter, start=start, decode=lambda ids, full=meter.decode: full(self.used[ids].tolist()))
+            full = meter.decode
+            meter = replace(meter, start=start, decode=lambda ids: full(self.used[ids].tolist()))
         held_out = None if data.validate is None else self._of(data.validate)
         return TrainingData(data.batches, held_out, also, meter)
 
