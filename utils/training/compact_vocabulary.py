@@ -82,7 +82,9 @@ def unlikely_row(model: GPT2, sample: Tensor, count: int, steps: int = 300) -> T
     for _ in range(steps):
         odds = states @ row + math.log(count) - total  # log of unused to used probability
         # What their presence adds to the loss; its log, so that the last thousandth is fought for like the first.
-        loss = torch.nn.functional.softplus(odds).mean().log() + 1e-2 * row.square().sum()
+        # Far below zero softplus is e^odds, and would be 0 in float32, whose log is no number to learn from.
+        added = torch.where(odds < -20, odds, torch.nn.functional.softplus(odds.clamp(min=-20)).log())
+        loss = added.logsumexp(0) - math.log(len(added)) + 1e-2 * row.square().sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
