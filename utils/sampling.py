@@ -1,7 +1,8 @@
 """Sampling, from logits to text: greedy, temperature, top-k, top-p, repetition penalty; one text or a batch.
 
-Lesson 03 builds this by hand. Top-k: Fan et al. 2018, arXiv:1805.04833; top-p, or nucleus sampling: Holtzman et
-al. 2020, arXiv:1904.09751; repetition penalty: Keskar et al. 2019 (CTRL), arXiv:1909.05858.
+Lesson 03 builds this by hand. A token is drawn by inverse transform sampling, and each is read once (KV cache).
+Top-k: Fan et al. 2018, arXiv:1805.04833; top-p, or nucleus sampling: Holtzman et al. 2020, arXiv:1904.09751;
+repetition penalty: Keskar et al. 2019 (CTRL), arXiv:1909.05858.
 """
 
 from __future__ import annotations
