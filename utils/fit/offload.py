@@ -1,12 +1,15 @@
-"""A model whose weights lie in several places: what isn't at hand visits when its turn comes.
+"""CPU and disk offload: blocks whose weights lie elsewhere are copied in for each forward pass (lesson 08 builds it).
 
-All visiting blocks share one block's room, into which each one's weights are copied before it computes. Copies
-are the same numbers in the same layout, so the logits are those of the whole model, to the last bit.
+What isn't at hand visits when its turn comes. All visiting blocks share one block's room, into which each one's weights
+are copied before it computes. Copies are the same numbers in the same layout, so the logits are those of the whole
+model, to the last bit. accelerate's `disk_offload` gives the same logits, but writes the tied table twice (123 MB for
+nano's 71), leaves `model.device` at meta, so that generation stops, and does not count activations and KV cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -22,8 +25,6 @@ from utils.machine import linear, parse_dtype, pick_device, prepare_for_speed
 from utils.model import GPT2, Block, KeyValueCache
 
 Kept = Mapping[str, Tensor | LazyTensor]  # weights by name, in memory or in a file
-
-
 TABLE = "token_embedding.weight"
 
 
@@ -88,11 +89,11 @@ class VisitingHead(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:  # (..., width) → (..., vocab)
-        table = self._table[0]
-        vocab = table.kept.shape[0]
+        kept = self._table[0].kept
+        vocab = kept.shape[0]
         logits = x.new_empty(*x.shape[:-1], vocab)
         for start in range(0, vocab, VISITING_ROWS):
-            rows = rows_of(table.kept, start, start + VISITING_ROWS)
+            rows = rows_of(kept, start, start + VISITING_ROWS)
             logits[..., start : start + len(rows)] = linear(x, self._room[: len(rows)].copy_(rows))
         return logits
 
@@ -105,43 +106,62 @@ def load_with_plan(
 ) -> GPT2:
     """Load a GPT-2 with each part where `plan` puts it; what goes to the disk is written into `folder` first.
 
-    `device` is where matmuls are computed: the GPU when the plan has one, unless told otherwise. The model is for
+    `device` is where products are computed: the GPU when the plan has one, unless told otherwise. The model is for
     reading and generating, not for training.
     """
     file = open_model_file(name_or_path)
-    _check_file(file, plan, folder)
-    worker = torch.device(device) if device else pick_device("cpu" if plan.worker == "cpu" else None)
-    dtype = parse_dtype(plan.work.dtype)
-
-    def fetch(name: str, where: torch.device, target: Tensor | None = None) -> Tensor:
-        target = torch.empty(shapes[name], dtype=dtype, device=where) if target is None else target
-        read_parameter(file.stored, name, target)
-        return target
-
-    with torch.device("meta"):
-        model = GPT2(file.config)
-    shapes = {name: weight.shape for name, weight in model.named_parameters()}
-    return _place(model, plan, Places(fetch, worker, Path(folder or ".")))
-
-
-def _check_file(file: ModelFile, plan: Plan, folder: str | Path | None) -> None:
     if file.is_packed:
         raise CourseError(f"{file.file} holds quantized layers, plans are for plain weights. Load it with load_gpt2.")
     if file.config != plan.config:
         raise CourseError(f"{file.file} holds {file.config}, the plan is for {plan.config}. Plan for the file's shape.")
     if folder is None and "disk" in (plan.table, *plan.blocks):
         raise CourseError("This plan keeps parts on the disk. Say in which folder: load_with_plan(…, folder=…).")
+    with torch.device("meta"):
+        model = GPT2(file.config)
+    worker = torch.device(device) if device else pick_device("cpu" if plan.worker == "cpu" else None)
+    shapes, dtype = {name: weight.shape for name, weight in model.named_parameters()}, parse_dtype(plan.work.dtype)
+
+    def fetch(name: str, where: torch.device, target: Tensor | None = None) -> Tensor:
+        target = torch.empty(shapes[name], dtype=dtype, device=where) if target is None else target
+        read_parameter(file.stored, name, target)
+        return target
+
+    return _Places(fetch, plan, worker, Path(folder or ".")).fill(model)
 
 
-class Places:
-    """Brings weights to the place where they are kept."""
+class _Places:
+    """Brings the weights of a model on the meta device to the places where they are kept."""
 
-    def __init__(self, fetch: Callable[..., Tensor], worker: torch.device, folder: Path) -> None:
-        self.fetch, self.worker, self.folder = fetch, worker, folder
+    def __init__(self, fetch: Callable[..., Tensor], plan: Plan, worker: torch.device, folder: Path) -> None:
+        self.fetch, self.plan, self.worker, self.folder = fetch, plan, worker, folder
         self.passing: dict[str, Tensor] = {}  # room for a part on its way to the disk, since glibc frees it too late
 
-    def here(self, name: str) -> nn.Parameter:
-        return nn.Parameter(self.fetch(name, self.worker), requires_grad=False)
+    @cached_property
+    def room(self) -> Block:
+        return new_room(self.plan.config, parse_dtype(self.plan.work.dtype), self.worker)
+
+    def fill(self, model: GPT2) -> GPT2:
+        """Give a model its weights, each part in its place."""
+        plan, names = self.plan, [name for name, _ in model.blocks[0].named_parameters()]
+        here = [name for name, _ in model.named_parameters() if name.startswith(("position_embedding", "final_norm"))]
+        if plan.table == plan.worker:
+            put(model, TABLE, self.fetch(TABLE, self.worker))
+            model.tie_head()
+        else:
+            kept_table = self.keep(plan.table, "", [TABLE])[TABLE]
+            table = VisitingTable(kept_table, parse_dtype(plan.work.dtype), self.worker)
+            model.set_submodule("token_embedding", table)
+            model.set_submodule("head", VisitingHead(table))
+        for layer, place in enumerate(plan.blocks):
+            if place == plan.worker:
+                here += [f"blocks.{layer}.{name}" for name in names]
+            else:
+                kept = self.keep(place, f"blocks.{layer}.", names)
+                model.set_submodule(f"blocks.{layer}", VisitingBlock(layer, kept, self.room))
+        for name in here:
+            put(model, name, self.fetch(name, self.worker))
+        prepare_for_speed(model.eval())
+        return model
 
     def keep(self, place: str, prefix: str, names: list[str]) -> Kept:
         """Fetch what is called prefix + name into CPU memory or into a file of its own."""
@@ -154,35 +174,17 @@ class Places:
         return write_part(self.folder, prefix.strip(".") or "table", found)
 
 
-def write_part(folder: Path, name: str, weights: Mapping[str, Tensor]) -> dict[str, LazyTensor]:
+def write_part(folder: Path, name: str, weights: Mapping[str, Tensor]) -> Kept:
     """Write weights into a safetensors file of their own and return where each one lies in it."""
     path = folder / f"{name}.safetensors"
     write_safetensors(path, weights.items(), {})
     return dict(open_weights(path))
 
 
-def _place(model: GPT2, plan: Plan, places: Places) -> GPT2:
-    """Give a model on the meta device its weights, each part in its place."""
-    dtype = parse_dtype(plan.work.dtype)
-    names = [name for name, _ in model.blocks[0].named_parameters()]
-    room = new_room(plan.config, dtype, places.worker) if set(plan.blocks) - {plan.worker} else None
-    if plan.table == plan.worker:
-        model.token_embedding.weight = places.here(TABLE)
-        model.tie_head()
-    else:
-        kept = places.keep(plan.table, "", [TABLE])[TABLE]
-        put_table_away(model, kept, dtype, places.worker)
-    for module in ("position_embedding", "final_norm"):
-        for name, _ in list(model.get_submodule(module).named_parameters()):
-            setattr(model.get_submodule(module), name, places.here(f"{module}.{name}"))
-    for layer, place in enumerate(plan.blocks):
-        if place == plan.worker:
-            for name in names:
-                parent, _, child = name.rpartition(".")
-                setattr(model.blocks[layer].get_submodule(parent), child, places.here(f"blocks.{layer}.{name}"))
-        else:
-            model.blocks[layer] = VisitingBlock(layer, places.keep(place, f"blocks.{layer}.", names), room)
-    return prepare_for_speed(model.eval())
+def put(module: nn.Module, name: str, weight: Tensor) -> None:
+    """Set a parameter by its dotted name; it is for use, not for training."""
+    parent, _, child = name.rpartition(".")
+    setattr(module.get_submodule(parent), child, nn.Parameter(weight, requires_grad=False))
 
 
 def new_room(config: GPT2Config, dtype: torch.dtype, device: torch.device) -> Block:
@@ -190,16 +192,9 @@ def new_room(config: GPT2Config, dtype: torch.dtype, device: torch.device) -> Bl
     with torch.device("meta"):
         room = Block(config, 0)
     for name, weight in list(room.named_parameters()):  # `to_empty` would import 25 MB of PyTorch
-        parent, _, child = name.rpartition(".")
-        empty = torch.empty(weight.shape, dtype=dtype, device=device)
-        setattr(room.get_submodule(parent), child, nn.Parameter(empty, requires_grad=False))
-    return prepare_for_speed(room.eval())
-
-
-def put_table_away(model: GPT2, kept: Tensor | LazyTensor, dtype: torch.dtype, device: torch.device) -> None:
-    """Let the token table of a model, which is also its head, visit from where it is kept."""
-    model.token_embedding = VisitingTable(kept, dtype, device)
-    model.head = VisitingHead(model.token_embedding)
+        put(room, name, torch.empty(weight.shape, dtype=dtype, device=device))
+    prepare_for_speed(room.eval())
+    return room
 
 
 def keep_blocks(model: GPT2, count: int, folder: str | Path) -> GPT2:
@@ -207,16 +202,16 @@ def keep_blocks(model: GPT2, count: int, folder: str | Path) -> GPT2:
 
     They go from a GPU to CPU memory, and from CPU memory to files in `folder`.
     """
-    away = [layer for layer, block in enumerate(model.blocks) if layer >= count and isinstance(block, Block)]
-    visitors = [block for block in model.blocks if isinstance(block, VisitingBlock)]
-    weight = model.final_norm.weight
-    if away:
-        room = visitors[0]._room[0] if visitors else new_room(model.config, weight.dtype, weight.device)
-    for layer in away:
-        kept = {name: weight.detach() for name, weight in model.blocks[layer].named_parameters()}
-        if weight.device.type == "cpu":
-            kept = write_part(Path(folder), f"blocks.{layer}", kept)
+    like = model.final_norm.weight
+    rooms = [block._room[0] for block in model.blocks if isinstance(block, VisitingBlock)]
+    for layer, block in list(enumerate(model.blocks))[count:]:
+        if isinstance(block, VisitingBlock):
+            continue
+        rooms = rooms or [new_room(model.config, like.dtype, like.device)]
+        weights = {name: weight.detach() for name, weight in block.named_parameters()}
+        if like.device.type == "cpu":
+            kept = write_part(Path(folder), f"blocks.{layer}", weights)
         else:
-            kept = {name: tensor.cpu() for name, tensor in kept.items()}
-        model.blocks[layer] = VisitingBlock(layer, kept, room)
+            kept = {name: tensor.cpu() for name, tensor in weights.items()}
+        model.set_submodule(f"blocks.{layer}", VisitingBlock(layer, kept, rooms[0]))
     return model.eval()
