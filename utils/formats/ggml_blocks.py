@@ -151,10 +151,12 @@ SIZE_ONLY = "Q8_1 9 32 40, Q8_K 15 256 292, I8 24 1 1, I16 25 1 2, I32 26 1 4, I
 
 
 def _listed(table: str, readable: bool) -> list[BlockFormat]:
-    rows = [row.split() for row in table.split(",")]
-    return [
-        BlockFormat(n, *map(int, sizes), partial(_unpack_by_library, n) if readable else None) for n, *sizes in rows
-    ]
+    found = []
+    for name, *sizes in (row.split() for row in table.split(",")):
+        number, values, nbytes = map(int, sizes)
+        unpack = partial(_unpack_by_library, name) if readable else None
+        found.append(BlockFormat(name, number, values, nbytes, unpack))
+    return found
 
 
 _TABLE = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -205,7 +206,7 @@ def _weights(model: GPT2) -> list[tuple[str, Tensor]]:
 
 
 @torch.no_grad()
-def copy_weights(model: GPT2, stored: dict) -> None:
+def copy_weights(model: GPT2, stored: Mapping) -> None:
     """Set a model's parameters, or its adapters, to stored tensors with the hub's names and layout."""
     if adapters(model):
         return fill_adapters(model, stored, "the checkpoint")
@@ -214,7 +215,7 @@ def copy_weights(model: GPT2, stored: dict) -> None:
         parameter.copy_(shard_like(value.T if name.endswith(LINEAR) else value, parameter))
 
 
-def _restore_parameters(state: RunState, stored: dict, step: float) -> None:
+def _restore_parameters(state: RunState, stored: Mapping, step: float) -> None:
     copy_weights(state.model, stored)
     for name, parameter in state.model.named_parameters():
         start = f"optimizer.{name}."
