@@ -219,7 +219,7 @@ def find_weights(path: Path) -> Path:
         return path.with_name(index) if ".data-" in path.name else path
     if not path.is_dir():
         raise CourseError(f"{path} is a device, a pipe or a socket, expected a file or a folder of weights.")
-    for name in WEIGHT_FILES:
+    for name in (*WEIGHT_FILES, "adapter_model.safetensors"):  # a run of adapters keeps its checkpoint beside it
         if (path / name).is_file():
             return path / name
     if (checkpoint := latest_checkpoint(path)) is not None:
