@@ -241,8 +241,6 @@ def test_the_readme_gets_the_table_of_the_csv_and_keeps_all_else(tmp_path):
     ("words", "datum"),
     [
         ("model --method gptq", "--calibration"),
-        ("model --method best", "'best'"),
-        ("model --bits 1", "bits is 1"),
         ("nowhere", "nowhere"),
     ],
 )

@@ -141,7 +141,8 @@ def read_csv(path: str | Path) -> list[Row]:
         "group": lambda cell: int(cell) if cell.isdigit() else cell,
         "coherence": lambda cell: float(cell) if cell else None,
     }
-    table = pd.read_csv(path, converters=parse, dtype={"bits": float}, float_precision="round_trip")
+    exact = dict.fromkeys(("bits", "bits_per_weight", "perplexity", "tokens_per_second"), float)
+    table = pd.read_csv(path, converters=parse | exact)
     table["coherence"] = table["coherence"].astype(object)
     return [Row(*line) for line in table.itertuples(index=False, name=None)]
 
