@@ -198,6 +198,7 @@ def test_a_process_of_its_own_measures_and_says_the_logits(files, model, tmp_pat
 
 SIMPLE = """
 import sys
+from pathlib import Path
 import torch
 from labs.alone import run_alone
 from labs.shootout.loader_adapters import Simple
