@@ -209,7 +209,7 @@ def main() -> None:
     elif command == "test" and not find_spec("xdist"):
         sys.exit("The tests need more: run `python -m pip install --no-deps -r requirements/dev.txt`, then this again.")
     if command == "test" and rest[:1] == ["quick"]:
-        rest[:1] = ["-m", "quick"]
+        rest[:1] = ["-m", "quick", "tests"]
     python = sys.executable if options.here else str(PYTHON)
     modules = {"lab": ["tools.jupyter"], "run": ["tools.repo.notebooks", "--no-store"], "help": ["tools", "-h"]}
     modules["test"] = ["pytest", "-n2", "--dist=loadscope"]

@@ -23,6 +23,27 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("course")
 
 
+# What a change to the core needs most: `python course.py test quick`, a minute on two cores.
+QUICK = {
+    "core": "batches checks config document_batches evaluate model run_log sampling scale_plan session",
+    "files": "settings",
+    "fit": "placement",
+    "formats": "gptq_folder inspect_model",
+    "house": "house terms",
+    "quantize": "awq gptq mixed_bits quantize quantized_linear",
+    "texts": "cleaning memorization reading",
+    "training": "advice optimizers training",
+}
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Mark the tests of the core."""
+    quick = {(folder, f"test_{name}") for folder, names in QUICK.items() for name in names.split()}
+    for item in items:
+        if (item.path.parent.name, item.path.stem) in quick:
+            item.add_marker("quick")
+
+
 @pytest.fixture(autouse=True)
 def same_seeds():
     """Start every test from the same random numbers."""

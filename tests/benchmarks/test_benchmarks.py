@@ -107,7 +107,7 @@ def vanish():
 
 
 def test_a_child_keeps_its_state_in_a_process_of_its_own_and_reports_its_peak():
-    with Child(hold, 200, imports=("numpy", "tests.test_benchmarks")) as child:
+    with Child(hold, 200, imports=("numpy", __name__)) as child:
         first, second = child.turn(), child.turn()
     assert first["process"] == second["process"] != os.getpid()
     assert (first["held"], second["held"]) == (200e6, 0.0)

@@ -81,7 +81,7 @@ print(f"{rounds} kills, {half_written} with a file half written; every checkpoin
 
 
 def run_child(code: str, *words: str, seconds: float = 400) -> subprocess.CompletedProcess:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     command = [sys.executable, "-c", code, *words]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds)
 
@@ -182,7 +182,7 @@ train(tiny_model(), tiny_data(), replace(QUICK, out=sys.argv[1] + "/run", max_st
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_second_run_in_a_folder_is_refused_and_leaves_the_first_alone(tmp_path, resume):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     words = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout.readline().startswith("step 1 |")
