@@ -34,7 +34,8 @@ from runs import QUICK, tiny_data, tiny_model
 from utils.training.checkpoints import LAST
 from utils.run_log import RunLog
 from utils.training.loop import train
-from utils.formats.safetensors import open_weights, read_note
+from utils.formats.open_file import open_weights
+from utils.formats.safetensors import read_note
 
 folder, rounds, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(0)
 last, half_written = folder / "run" / LAST, 0
