@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -112,14 +113,15 @@ def open_safetensors(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str
 
 
 def read_note(path: Path) -> dict[str, str]:
-    """Return what a file says about itself, its __metadata__."""
-    return open_safetensors(path)[1]
+    """Return what a file says about itself, its __metadata__; from the header alone, since a run may replace the file."""
+    note = _read_header(path)[1].get("__metadata__", {})
+    return note if isinstance(note, dict) else {}
 
 
 def _read_header(path: Path) -> tuple[int, dict]:
     """Return the byte at which the tensors begin, and the JSON before it."""
     with path.open("rb") as file:
-        size, head = path.stat().st_size, file.read(8)
+        size, head = os.fstat(file.fileno()).st_size, file.read(8)
         length = int.from_bytes(head, "little")
         if len(head) < 8 or length > min(size - 8, LONGEST_JSON):
             raise CourseError(
