@@ -113,7 +113,7 @@ def open_safetensors(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str
 
 
 def read_note(path: Path) -> dict[str, str]:
-    """Return what a file says about itself, its __metadata__; from the header alone, since a run may replace the file."""
+    """Return what a file says about itself, its __metadata__: from the header alone, as a run may replace the file."""
     note = _read_header(path)[1].get("__metadata__", {})
     return note if isinstance(note, dict) else {}
 
