@@ -39,7 +39,7 @@ GENERATED = {
     "name": "the corpus of gpt2-nano: utils.stories.generator.corpus(120_000, 1)",
     "command": "python -m tools stories",
     "bytes": 130_614_971,
-    "sha256": "2eccd3333829137b5f986800a1bffdaa45194a461cc65b9eed8275bc998915f7",  # corpus_sha256(120_000, 1)
+    "sha256": "2eccd3333829137b5f986800a1bffdaa45194a461cc65b9eed8275bc998915f7",  # with a mark behind each
 }
 
 

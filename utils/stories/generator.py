@@ -7,49 +7,26 @@ choices, k being the number of options, and the entropy is the mean surprise of 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator
 from functools import cache
+from statistics import fmean
 from typing import NamedTuple
 
 from utils.errors import CourseError
-from utils.stories.grammar import Pick, Plot, Sequence, Slot, load_world
+from utils.stories.grammar import Pick, Sequence, Slot, Step, load_world
 from utils.stories.parser import parse, read_story
 
 LOG = [0.0, *map(math.log, range(1, 257))]  # LOG[k] is the surprise, in nats, of one choice among k
 
-SEPARATOR = "<|endoftext|>"
 
-
-class Story(NamedTuple):
-    """One story with the question and the summary that may follow it, its plot and its log-probability in nats."""
-
-    document: str
-    plot: str
-    log_probability: float
-
-
-class Dice:
-    """Draws uniform choices and keeps account of them."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.random = rng.random  # of which only this is used: it repeats on every platform
-        self.surprise = 0.0
-
-    def __call__(self, options: int) -> int:
-        """Choose one of so many options."""
-        self.surprise += LOG[options]
-        return int(self.random() * options)
-
-
-def generate_story(rng: random.Random) -> Story:
-    """Draw one story."""
-    dice, world = Dice(rng), load_world()
+def draw_story(dice: Callable[[int], int]) -> list[str]:
+    """Draw one document, piece by piece; `dice(k)` chooses one of k options."""
+    world = load_world()
     plot = world[dice(len(world))]
     rows: dict[str, int] = {}
-    text: list[str] = []
+    pieces: list[str] = []
     for step in plot.steps:
         if step.optional and dice(2) == 0:
             continue
@@ -57,43 +34,29 @@ def generate_story(rng: random.Random) -> Story:
         for slot in step.new_slots[choice]:
             allowed = plot.allowed(slot, rows)
             rows[slot] = allowed[dice(len(allowed))]
-        text.append(step.lead)
-        render(step.options[choice], rows, dice, text)
-    return Story("".join(text), plot.name, -dice.surprise)
+        pieces.append(step.lead)
+        render(step.options[choice], rows, dice, pieces)
+    return pieces
 
 
-def render(nodes: Sequence, rows: dict[str, int], dice: Dice, text: list[str]) -> None:
+def render(nodes: Sequence, rows: dict[str, int], dice: Callable[[int], int], pieces: list[str]) -> None:
     """Append the words of a sequence, choosing on the way."""
     for node in nodes:
         if isinstance(node, str):
-            text.append(node)
+            pieces.append(node)
         elif isinstance(node, Slot):
-            text.append(node.texts[rows[node.name]])
+            pieces.append(node.texts[rows[node.name]])
         else:
-            render(node.options[dice(len(node.options))], rows, dice, text)
-
-
-def generate_stories(count: int, seed: int) -> Iterator[Story]:
-    """Draw stories one after another from one seed."""
-    if count < 0 or seed < 0:
-        raise CourseError(f"{count} stories from seed {seed} can't be drawn, expected two numbers from 0 on.")
-    rng = random.Random(seed)
-    for _ in range(count):
-        yield generate_story(rng)
+            render(node.options[dice(len(node.options))], rows, dice, pieces)
 
 
 def corpus(count: int, seed: int) -> Iterator[str]:
     """Yield documents: stories with the questions and summaries that follow some of them."""
-    for story in generate_stories(count, seed):
-        yield story.document
-
-
-def corpus_sha256(count: int, seed: int) -> str:
-    """Return the SHA-256 of the corpus, each document followed by the separator and a line end."""
-    digest = hashlib.sha256()
-    for document in corpus(count, seed):
-        digest.update(f"{document}\n{SEPARATOR}\n".encode())
-    return digest.hexdigest()
+    if count < 0 or seed < 0:
+        raise CourseError(f"{count} stories from seed {seed} can't be drawn, expected two numbers from 0 on.")
+    number = random.Random(seed).random  # of which only this is used: it repeats on every platform
+    for _ in range(count):
+        yield "".join(draw_story(lambda options: int(number() * options)))
 
 
 def log_probability(document: str) -> float:
@@ -119,22 +82,19 @@ def exact_entropy() -> Entropy:
     """Sum surprise and tokens over the whole grammar, weighted by probability: exact, no sampling."""
     from utils.tokenizer import Tokenizer
 
-    encode = Tokenizer.gpt2().encode
+    encode, world = Tokenizer.gpt2().encode, load_world()
     count = cache(lambda text: len(encode(text)))
-    world = load_world()
-    nats = LOG[len(world)] + sum(expected_nats(plot) for plot in world) / len(world)
-    tokens = 1 + sum(expected_tokens(plot, count) for plot in world) / len(world)
+    steps = [step for plot in world for step in plot.steps]
+    nats = LOG[len(world)] + sum(map(nats_of_step, steps)) / len(world)
+    tokens = 1 + sum(tokens_of_step(step, count) for step in steps) / len(world)
     return Entropy(nats, tokens, nats / tokens)
 
 
-def expected_nats(plot: Plot) -> float:
-    """Return the entropy of a plot's documents in nats: each choice among k adds log k."""
-    total = 0.0
-    for step, sizes in zip(plot.steps, plot.sizes, strict=True):
-        rows = sum(LOG[k] for ks in sizes for k in ks)
-        here = LOG[len(sizes)] + (sum(map(nats_of, step.options)) + rows) / len(sizes)
-        total += LOG[2] + here / 2 if step.optional else here
-    return total
+def nats_of_step(step: Step) -> float:
+    """Return the entropy of a step in nats: each choice among k adds log k."""
+    rows = sum(LOG[k] for sizes in step.sizes for k in sizes)
+    told = LOG[len(step.options)] + (sum(map(nats_of, step.options)) + rows) / len(step.options)
+    return LOG[2] + told / 2 if step.optional else told
 
 
 def nats_of(nodes: Sequence) -> float:
@@ -143,13 +103,10 @@ def nats_of(nodes: Sequence) -> float:
     return sum(LOG[len(options)] + sum(map(nats_of, options)) / len(options) for options in picks)
 
 
-def expected_tokens(plot: Plot, count: Callable[[str], int]) -> float:
-    """Return the expected number of tokens of a plot's documents."""
-    total = 0.0
-    for step in plot.steps:
-        here = sum(tokens_of(option, step.lead, count)[0] for option in step.options) / len(step.options)
-        total += here / 2 if step.optional else here
-    return total
+def tokens_of_step(step: Step, count: Callable[[str], int]) -> float:
+    """Return the expected number of tokens of a step."""
+    told = fmean(tokens_of(option, step.lead, count)[0] for option in step.options)
+    return told / 2 if step.optional else told
 
 
 def tokens_of(nodes: Sequence, space: str, count: Callable[[str], int]) -> tuple[float, str]:

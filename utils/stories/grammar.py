@@ -7,122 +7,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from utils.errors import CourseError
 from utils.files.places import DATA
 
 FOLDER = DATA / "stories"
 
-PRONOUNS = {"he": "she", "him": "her", "his": "her", "himself": "herself"}  # of heroes in group he, and in group she
-
-PRONOUN_OF = {"": "hero", "f": "friend", "e": "elder"}  # [he] is the hero, [fhe] the friend, [ehe] the elder
-
+TOKEN = re.compile(r"\[[^]]*\]|\{\w+\}|[^][(){}|]+|.")  # of a line: a reference, a phrase list, text, or a bracket
 REFERENCE = re.compile(r"\[(?P<article>[Aa] )?(?P<name>\w+)(?:\.(?P<column>\w+))?\]")
+HERS = {"he": "she", "him": "her", "his": "her", "himself": "herself"}  # pronouns in group he, and in group she
+WHO = {"": "hero", "f": "friend", "e": "elder"}  # [he] is the hero, [fhe] the friend, [ehe] the elder
+PRONOUNS = {who + his: (slot, his, her) for who, slot in WHO.items() for his, her in HERS.items()}
 
 
-# The files
-
-
-@dataclass(frozen=True)
-class Row:
-    """One value of a domain: its group, its place within the group and its columns."""
+class Row(NamedTuple):
+    """One value that a slot may take: its group, its place within the group, and its text in each column."""
 
     group: str
-    index: int
-    columns: tuple[str, ...]
-
-
-@dataclass
-class Domain:
-    """A list of rows from which slots are drawn, each with equal probability."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: list[Row] = field(default_factory=list)
-
-    @cached_property
-    def groups(self) -> dict[str, list[int]]:
-        """For each group, its rows."""
-        found: dict[str, list[int]] = {}
-        for index, row in enumerate(self.rows):
-            found.setdefault(row.group, []).append(index)
-        return found
-
-    def add(self, group: str, texts: list[str]) -> None:
-        """Append rows to a group; columns within a row are separated by semicolons."""
-        for text in texts:
-            cells = tuple(cell.strip() for cell in text.split(";"))
-            if len(cells) != len(self.columns):
-                raise CourseError(f"{self.name}: {text!r} has {len(cells)} columns, expected {self.columns}.")
-            self.rows.append(Row(group, sum(row.group == group for row in self.rows), cells))
-
-    def spread(self) -> Domain:
-        """Copy the rows of group * into every other group."""
-        common = [row for row in self.rows if row.group == "*"]
-        groups = list(dict.fromkeys(row.group for row in self.rows if row.group != "*"))
-        if not common or not groups:
-            return self
-        full = Domain(self.name, self.columns)
-        for group in groups:
-            own = [row for row in self.rows if row.group == group]
-            full.rows += [Row(group, index, row.columns) for index, row in enumerate(common + own)]
-        return full
-
-
-@dataclass
-class Source:
-    """What one file of the grammar declares, before it is compiled."""
-
-    domains: dict[str, Domain] = field(default_factory=dict)
-    slots: dict[str, str] = field(default_factory=dict)
-    steps: dict[str, list[str]] = field(default_factory=dict)
-    order: str = ""
-
-
-Section = Domain | list[str] | dict[str, str] | None  # what the lines below a heading belong to
-
-
-def read_source(path: Path, base: Source | None = None) -> Source:
-    """Read one grammar file, on top of what an earlier file declared."""
-    source = Source(dict(base.domains), dict(base.slots), dict(base.steps)) if base else Source()
-    if not path.exists():
-        raise CourseError(f"{path} is missing; the story world is read from data/stories. Fetch the course again.")
-    section: Section = None
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.strip() and not line.startswith("#"):
-            section = read_line(source, section, line)
-    return source
-
-
-def read_line(source: Source, section: Section, line: str) -> Section:
-    """Take one line into the source and return the section that the next line belongs to."""
-    if line.startswith("= "):
-        source.steps[line[2:].strip()] = section = []
-        return section
-    if line.startswith("  "):
-        key, _, rest = line.strip().partition(" = ")
-        if isinstance(section, Domain):
-            section.add(key, [text.strip() for text in rest.split(" | ")])
-        elif isinstance(section, dict):
-            section[key] = rest.strip()
-        return section
-    if isinstance(section, list):
-        section.append(line.strip())
-        return section
-    key, _, rest = (part.strip() for part in line.partition(":"))
-    if key == "slots":
-        return source.slots
-    if key in ("about", "order"):
-        source.order = rest if key == "order" else source.order
-        return None
-    source.domains[key] = Domain(key, tuple(name.strip() for name in rest.split(";")))
-    return source.domains[key]
-
-
-# The grammar
+    place: int
+    columns: dict[str, str]  # the first is the one that a bare [slot] means
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +38,7 @@ class Slot:
     """A place in a sentence that a drawn value fills, in one form (with an article, as a pronoun, …)."""
 
     name: str
-    texts: tuple[str, ...]  # the form of every row of the slot's domain
+    texts: tuple[str, ...]  # the form of every row of the slot's list
     values: dict[str, frozenset[int]]  # text -> rows that give it
 
 
@@ -147,86 +55,75 @@ Sequence = tuple[Node, ...]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step of a plot: its options, the slots it introduces and the space or line end before it."""
+    """One step of a plot: its options, the slots that each introduces and the space or line end before it."""
 
     name: str
     options: tuple[Sequence, ...]
-    new_slots: tuple[tuple[str, ...], ...]  # for each option
+    new_slots: list[list[str]]  # for each option
+    sizes: list[list[int]]  # among how many rows each of these is drawn
     optional: bool
     lead: str
 
 
-@dataclass(frozen=True)
-class SlotKind:
-    """Where a slot's values come from: a domain and, if the group depends on another slot, that slot."""
+class SlotKind(NamedTuple):
+    """Where a slot's values come from: a list of rows and, if their group depends on another slot, that slot."""
 
-    domain: Domain
-    parent: str | None
+    rows: tuple[Row, ...]
+    parent: str
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Plot:
-    """A plot: its steps in order and the slots they fill."""
+    """A plot: the slots that it fills and its steps in order."""
 
     name: str
     slots: dict[str, SlotKind]
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step, ...]
 
-    def allowed(self, slot: str, rows: dict[str, int]) -> list[int]:
+    def allowed(self, slot: str, drawn: dict[str, int]) -> list[int]:
         """List the rows that a slot may take: those of its group, but none that a like slot has taken."""
-        kind = self.slots[slot]
-        domain = kind.domain
-        taken = [domain.rows[rows[name]] for name in self.alike[slot] if name in rows]
-        if kind.parent is None:
-            return [i for i, row in enumerate(domain.rows) if row not in taken]
-        group = self.slots[kind.parent].domain.rows[rows[kind.parent]].group
-        used = {row.index for row in taken}
-        return [i for i in domain.groups[group] if domain.rows[i].index not in used]
+        rows, parent = self.slots[slot]
+        taken = [row for name, row in drawn.items() if name != slot and self.slots[name].rows is rows]
+        if not parent:
+            return [i for i in range(len(rows)) if i not in taken]
+        group, used = self.slots[parent].rows[drawn[parent]].group, [rows[i].place for i in taken]
+        return [i for i, row in enumerate(rows) if row.group == group and row.place not in used]
 
-    @cached_property
-    def alike(self) -> dict[str, list[str]]:
-        """For each slot, the other slots that are drawn from the same domain."""
-        return {
-            slot: [name for name, other in self.slots.items() if name != slot and other.domain is kind.domain]
-            for slot, kind in self.slots.items()
-        }
 
-    @cached_property
-    def sizes(self) -> list[list[list[int]]]:
-        """For each step and option, among how many rows each of its new slots is drawn: the same in every story."""
-        found, bound = [], set[str]()
-        for step in self.steps:
-            found.append([self._sizes(slots, bound) for slots in step.new_slots])
-            bound |= set.intersection(*map(set, step.new_slots))
-        return found
+def read_grammar(path: Path) -> dict[str, Any]:
+    """Read one file of the grammar: `lists` of rows, `slots` drawn from them and `steps`, a line for each option."""
+    import yaml
 
-    def _sizes(self, slots: tuple[str, ...], bound: set[str]) -> list[int]:
-        sizes, taken = [], set(bound)
-        for slot in slots:
-            kind = self.slots[slot]
-            rows = len(kind.domain.rows) // (len(kind.domain.groups) if kind.parent else 1)
-            sizes.append(rows - len(taken.intersection(self.alike[slot])))
-            taken.add(slot)
-        return sizes
+    if not path.exists():
+        raise CourseError(f"{path} is missing; the story world is read from data/stories. Fetch the course again.")
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {**found, "steps": {name: text.splitlines() for name, text in found["steps"].items()}}
+
+
+def rows_of(groups: dict[str, list] | list) -> tuple[Row, ...]:
+    """Return the rows of a list: groups of them or one, each row a text, or one for each column."""
+    named = groups if isinstance(groups, dict) else {"": groups}
+    listed = [(group, i, row) for group, rows in named.items() for i, row in enumerate(rows)]
+    return tuple(Row(group, i, row if isinstance(row, dict) else {"": row}) for group, i, row in listed)
 
 
 class Compiler:
-    """Turns the lines of one plot into nodes."""
+    """Turns the lines of one plot into nodes, and its steps, in their order, into what a story is drawn from."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.domains = {name: domain.spread() for name, domain in source.domains.items()}
-        self.slots = {name: self.slot_kind(text) for name, text in source.slots.items()}
+    def __init__(self, lists: dict, slots: dict[str, str], steps: dict[str, list[str]]) -> None:
+        self.written = steps
+        self.lists = {name: rows_of(groups) for name, groups in lists.items()}
+        self.slots = {name: self.slot_kind(text) for name, text in slots.items()}
+        self.bound: set[str] = set()  # slots that every story has introduced by now
+        self.loose: set[str] = set()  # slots that only some have
 
     def slot_kind(self, text: str) -> SlotKind:
-        """Read "domain" or "domain by slot"."""
+        """Read "list" or "list by slot"."""
         name, _, parent = text.partition(" by ")
-        if name not in self.domains:
-            raise CourseError(f"A slot is drawn from {name!r}, which no domain is called.")
-        sizes = {len(rows) for rows in self.domains[name].groups.values()}
-        if parent and len(sizes) > 1:
-            raise CourseError(f"The groups of {name} have the sizes {sorted(sizes)}; they should be equal.")
-        return SlotKind(self.domains[name], parent or None)
+        groups = [row.group for row in self.lists[name]]
+        if parent and len({groups.count(group) for group in groups}) > 1:
+            raise CourseError(f"The groups of {name} differ in size, expected as many rows in each.")
+        return SlotKind(self.lists[name], parent)
 
     def slot(self, reference: str) -> Slot:
         """Compile a reference such as [hero], [a kind], [place.at] or [He]."""
@@ -234,61 +131,79 @@ class Compiler:
         if found is None:
             raise CourseError(f"{reference!r} is no reference to a slot.")
         article, name, column = found["article"], found["name"].lower(), found["column"]
-        capital = (article or found["name"])[0].isupper()
-        pronoun = next((p for p in PRONOUNS for x in PRONOUN_OF if name == x + p), None)
-        if pronoun:
-            name = PRONOUN_OF[name.removesuffix(pronoun)]
-            texts = [PRONOUNS[pronoun] if row.group == "she" else pronoun for row in self.slots[name].domain.rows]
+        if name in PRONOUNS:
+            name, his, her = PRONOUNS[name]
+            texts = [her if row.group == "she" else his for row in self.slots[name].rows]
         else:
-            domain = self.slots[name].domain
-            position = domain.columns.index(column) if column else 0
-            texts = [row.columns[position] for row in domain.rows]
+            texts = [row.columns[column or next(iter(row.columns))] for row in self.slots[name].rows]
         if article:
             texts = [with_article(text) for text in texts]
-        if capital:
+        if (article or found["name"])[0].isupper():
             texts = [text[0].upper() + text[1:] for text in texts]
         values = {text: frozenset(i for i, other in enumerate(texts) if other == text) for text in texts}
         return Slot(name, tuple(texts), values)
 
-    def sequence(self, text: str) -> Sequence:
-        """Compile one option: literal text, [references], (choices|of|words) and {phrase lists}."""
-        nodes, rest = self.parse(text, "")
-        if rest:
-            raise CourseError(f"Unbalanced brackets in {text!r} at {rest!r}.")
-        return nodes
+    def sequence(self, line: str) -> Sequence:
+        """Compile one line: literal text, [references], (choices|of|words) and {phrase lists}."""
+        stack: list[list[list[Node]]] = [[[]]]  # the line, and the options so far of each bracket that is open
+        for token in TOKEN.findall(line):
+            match token[0]:
+                case "(":
+                    stack.append([[]])
+                case "|" if len(stack) > 1:
+                    stack[-1].append([])
+                case ")" if len(stack) > 1:
+                    pick = Pick(tuple(map(tuple, stack.pop())))
+                    stack[-1][-1].append(pick)
+                case "[":
+                    stack[-1][-1].append(self.slot(token))
+                case "{":
+                    stack[-1][-1].append(Pick(self.lines(token[1:-1])))
+                case "|" | ")" | "]" | "}":
+                    raise CourseError(f"Unexpected {token!r} in {line!r}.")
+                case _:
+                    stack[-1][-1].append(token)
+        if len(stack) > 1:
+            raise CourseError(f"A bracket of {line!r} is not closed.")
+        return tuple(stack[0][0])
 
-    def parse(self, text: str, stop: str) -> tuple[Sequence, str]:
-        """Compile up to a stop character and return the nodes and the rest of the text."""
-        nodes: list[Node] = []
-        while text and text[0] not in (stop or "\0"):
-            if text[0] == "(":
-                options, text = [], "|" + text[1:]
-                while text[:1] == "|":
-                    option, text = self.parse(text[1:], "|)")
-                    options.append(option)
-                nodes.append(Pick(tuple(options)))
-                text = text[1:]
-            elif text[0] == "{":
-                name, _, text = text[1:].partition("}")
-                nodes.append(Pick(tuple(map(self.sequence, self.source.steps[name]))))
-            elif text[0] == "[":
-                reference, _, text = text.partition("]")
-                nodes.append(self.slot(reference + "]"))
-            else:
-                literal = re.match(r"[^()\[\]{}|]+", text)
-                if literal is None:
-                    raise CourseError(f"Unexpected {text[0]!r} at {text!r}.")
-                nodes.append(literal[0])
-                text = text[literal.end() :]
-        return tuple(nodes), text
+    def lines(self, name: str) -> tuple[Sequence, ...]:
+        """Compile all lines of a step."""
+        return tuple(map(self.sequence, self.written[name]))
 
-    def options(self, names: str) -> tuple[Sequence, ...]:
-        """Compile all options of a step; "a|b" first chooses between the steps a and b."""
-        unknown = [name for name in names.split("|") if name not in self.source.steps]
-        if unknown:
-            raise CourseError(f"The order names the step {unknown[0]!r}, which is not written.")
-        lines = [tuple(map(self.sequence, self.source.steps[name])) for name in names.split("|")]
-        return lines[0] if len(lines) == 1 else tuple((Pick(options),) for options in lines)
+    def tail(self) -> tuple[Sequence, ...]:
+        """Compile the ends of a document: nothing, a question, a summary, or both."""
+        questions = [line.partition(" => ") for line in self.written["questions"]]
+        asked = Pick(tuple(self.sequence(f"\nQuestion: {question}\nAnswer: {it}") for question, _, it in questions))
+        summary = Pick(tuple(self.sequence(f"\nSummary: {line}") for line in self.written["summary"]))
+        return (), (asked,), (summary,), (asked, summary)
+
+    def step(self, name: str, lead: str) -> Step:
+        """Compile "name" or "name?", and note the slots that it introduces; later steps may use what all options do.
+
+        "a|b" first chooses between the steps a and b.
+        """
+        name, optional = name.removesuffix("?"), name.endswith("?")
+        either = [self.tail() if name == "tail" else self.lines(each) for each in name.split("|")]
+        options = either[0] if len(either) == 1 else tuple((Pick(lines),) for lines in either)
+        used = [set(slots_of(option)) - self.bound for option in options]
+        if bad := [new for new in used if new & self.loose or (new and name == "tail")]:
+            raise CourseError(f"The step {name} mentions {bad[0]}, which the story may not have introduced.")
+        new_slots = [[slot for slot in self.slots if slot in new] for new in used]
+        sizes = list(map(self.count_rows, new_slots))
+        self.bound |= set() if optional else set.intersection(*used)
+        self.loose |= set.union(*used) - self.bound
+        return Step(name, options, new_slots, sizes, optional, lead)
+
+    def count_rows(self, slots: list[str]) -> list[int]:
+        """Return among how many rows each of the slots that an option introduces is drawn: the same in every story."""
+        sizes = []
+        for number, slot in enumerate(slots):
+            rows, parent = self.slots[slot]
+            groups = len({row.group for row in rows}) if parent else 1
+            taken = sum(self.slots[name].rows is rows for name in self.bound.union(slots[:number]))
+            sizes.append(len(rows) // groups - taken)
+        return sizes
 
 
 def with_article(text: str) -> str:
@@ -301,59 +216,28 @@ def with_article(text: str) -> str:
 
 
 def slots_of(nodes: Sequence) -> Iterator[str]:
-    """Name every slot that a sequence may mention, in reading order."""
+    """Name every slot that a sequence may mention."""
     for node in nodes:
         if isinstance(node, Slot):
             yield node.name
         elif isinstance(node, Pick):
-            for option in node.options:
-                yield from slots_of(option)
+            yield from slots_of(tuple(chain.from_iterable(node.options)))
 
 
-def tail_options(compiler: Compiler) -> tuple[Sequence, ...]:
-    """Options for the end of a document: nothing, a question, a summary, or both."""
-    questions = [line.partition(" => ") for line in compiler.source.steps["questions"]]
-    asked = Pick(tuple(compiler.sequence(f"\nQuestion: {q}\nAnswer: {a}") for q, _, a in questions))
-    lines = compiler.source.steps["summary"]
-    summary = Pick(tuple(compiler.sequence(f"\nSummary: {line}") for line in lines))
-    return (), (asked,), (summary,), (asked, summary)
-
-
-def compile_plot(path: Path, base: Source) -> Plot:
-    """Compile one plot file on top of the shared world."""
-    source = read_source(path, base)
-    source.steps["questions"] = base.steps["questions"] + source.steps["questions"]
-    compiler = Compiler(source)
-    steps, lead = [], ""
-    known = (compiler.slots, set[str](), set[str]())
-    for word in source.order.split():
-        if word == "/":
-            lead = "\n"
-            continue
-        name = word.removesuffix("?")
-        options = compiler.options(name)
-        steps.append(make_step(name, options, known, lead, word.endswith("?")))
-        lead = " "
-    steps.append(make_step("tail", tail_options(compiler), known, "", False))
-    return Plot(path.stem.partition("_")[2], compiler.slots, tuple(steps))
-
-
-def make_step(name: str, options: tuple[Sequence, ...], known: tuple, lead: str, optional: bool) -> Step:
-    """Build a step and note the slots that each option introduces; later steps may use what all do."""
-    slots, bound, loose = known
-    used = [set(slots_of(option)) - bound for option in options]
-    for new in used:
-        if new & loose or (name == "tail" and new):
-            raise CourseError(f"The step {name} mentions {new}, which the story may not have introduced.")
-    if not optional:
-        bound |= set.intersection(*used)
-    loose |= set.union(*used) - bound
-    new_slots = tuple(tuple(slot for slot in slots if slot in new) for new in used)
-    return Step(name, options, new_slots, optional, lead)
+def compile_plot(path: Path, world: dict[str, Any]) -> Plot:
+    """Compile one plot on top of what all plots share; in its order, "/" begins a paragraph."""
+    own = read_grammar(path)
+    steps = {**world["steps"], **own["steps"], "questions": world["steps"]["questions"] + own["steps"]["questions"]}
+    compiler = Compiler({**world["lists"], **own["lists"]}, {**world["slots"], **own["slots"]}, steps)
+    story, paragraphs = [], [part.split() for part in own["order"].split("/")]
+    for number, names in enumerate(paragraphs):
+        leads = ["\n" if number else "", *" " * (len(names) - 1)]
+        story += [compiler.step(name, lead) for name, lead in zip(names, leads, strict=True)]
+    return Plot(path.stem.partition("_")[2], compiler.slots, (*story, compiler.step("tail", "")))
 
 
 @cache
 def load_world() -> tuple[Plot, ...]:
     """Read and compile all plots (once)."""
-    base = read_source(FOLDER / "shared.txt", read_source(FOLDER / "world.txt"))
-    return tuple(compile_plot(path, base) for path in sorted((FOLDER / "plots").glob("*.txt")))
+    world = read_grammar(FOLDER / "world.yaml")
+    return tuple(compile_plot(path, world) for path in sorted((FOLDER / "plots").glob("*.yaml")))

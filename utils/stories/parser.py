@@ -127,32 +127,21 @@ class _Text:
                 yield way
             elif not passed and len(way.faults) < most:
                 yield way._replace(faults=(*way.faults, step.name))
-            if not most or self._can_begin(step, way.at):
-                yield from self._follow(plot, number, way)
+            if self.text.startswith(step.lead, way.at) or not way.at:
+                yield from self._follow(plot, step, way)
 
-    def _follow(self, plot: Plot, number: int, way: _Way) -> Iterator[_Way]:
-        """Yield each way in which the step itself gives what comes next."""
-        step = plot.steps[number]
-        if (start := self._start(step, way.at)) is None:
+    def _follow(self, plot: Plot, step: Step, way: _Way) -> Iterator[_Way]:
+        """Yield each way in which the step itself gives what comes next, behind the space or line end before it."""
+        start = way.at + len(step.lead) if way.at else 0
+        if (step, start) not in self.begins:  # whatever is known: most steps can begin in few places
+            self.begins[step, start] = any(any(match(option, self.text, start, {})) for option in step.options)
+        if not self.begins[step, start]:
             return
         choice = way.nats + math.log(len(step.options) * (2 if step.optional else 1))
-        for option, sizes in zip(step.options, plot.sizes[number], strict=True):
+        for option, sizes in zip(step.options, step.sizes, strict=True):
             for end, found, nats in match(option, self.text, start, way.rows):
                 if (rows := _narrow(plot, found, way.rows)) is not None:
                     yield way._replace(at=end, rows=rows, nats=choice + nats + sum(map(math.log, sizes)))
-
-    def _start(self, step: Step, at: int) -> int | None:
-        """Return where a step's own text begins, behind the space or line end before it."""
-        if at == 0:
-            return 0
-        return at + len(step.lead) if self.text.startswith(step.lead, at) else None
-
-    def _can_begin(self, step: Step, at: int) -> bool:
-        if (step, at) not in self.begins:
-            start = self._start(step, at)
-            fits = (next(match(option, self.text, start, {}), None) for option in step.options if start is not None)
-            self.begins[step, at] = any(fits)
-        return self.begins[step, at]
 
     def _pass_over(self, way: _Way, most: int) -> Iterator[_Way]:
         """Yield the way itself, and then with one more sentence as a fault each time."""
@@ -171,7 +160,7 @@ def _narrow(plot: Plot, rows: Candidates, before: Candidates) -> Candidates | No
     known = {slot: next(iter(ids)) for slot, ids in rows.items() if len(ids) == 1}
     for slot, ids in rows.items():
         settled = len(ids) == 1 and ids == before.get(slot)
-        if not settled and (plot.slots[slot].parent is None or plot.slots[slot].parent in known):
+        if not settled and plot.slots[slot].parent in ("", *known):
             rows[slot] = ids.intersection(plot.allowed(slot, known))
             if not rows[slot]:
                 return None
@@ -188,21 +177,11 @@ def match(nodes: Sequence, text: str, at: int, rows: Candidates) -> Iterator[tup
         if text.startswith(node, at):
             yield from match(rest, text, at + len(node), rows)
     elif isinstance(node, Slot):
-        for value, ids in _fitting(node, rows):
-            if text.startswith(value, at):
-                yield from match(rest, text, at + len(value), {**rows, node.name: ids})
+        known = rows.get(node.name)
+        for value, ids in node.values.items():
+            if text.startswith(value, at) and (held := ids if known is None else ids & known):
+                yield from match(rest, text, at + len(value), {**rows, node.name: held})
     else:
         for option in node.options:
             for end, found, nats in match((*option, *rest), text, at, rows):
                 yield end, found, nats + math.log(len(node.options))
-
-
-def _fitting(slot: Slot, rows: Candidates) -> Iterator[tuple[str, frozenset[int]]]:
-    """List the texts that a slot may still take, each with the rows that give it."""
-    known = rows.get(slot.name)
-    if known is None:
-        yield from slot.values.items()
-    elif len(known) == 1:
-        yield slot.texts[next(iter(known))], known
-    else:
-        yield from ((value, ids & known) for value, ids in slot.values.items() if ids & known)
