@@ -1,8 +1,8 @@
 """What every run of pytest stands on, tests and notebooks alike; set before anything imports torch.
 
 Notebooks run in kernels of their own, which inherit these settings: the embedded model on the CPU, no hub,
-and one thread in each of the two processes of `python course.py test`. tests/test_other_processors.py
-runs every notebook once more with two threads and with the processor limited to AVX2.
+and one thread in each of the two processes of `python course.py test`. Lessons, solved exercises and labs run once
+more as on another processor: with two threads and nothing newer than AVX2.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
+from nbval.plugin import IPyNbFile
 
 from tools.repo.notebooks import SETTINGS
 
@@ -53,3 +54,38 @@ def pytest_configure(config) -> None:
         Finalize(None, shutil.rmtree, args=[config.stash[SCRATCH], True], exitpriority=-200)
         os.environ["TMPDIR"] = tempfile.tempdir = str(config.stash[SCRATCH])
         os.environ["IPYTHONDIR"] = str(config.stash[SCRATCH] / "ipython")  # nobody's own start-up files
+
+
+OTHER_PROCESSOR = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "OMP_NUM_THREADS": "2",
+    "MKL_NUM_THREADS": "2",
+    "OMP_WAIT_POLICY": "PASSIVE",  # other tests run beside it
+}
+RUN_TWICE = [ROOT / "lessons", ROOT / "exercises" / "solutions", ROOT / "labs"]
+# Students' copies compute nothing that their masters don't: one proves that a blank copy runs to its end. Each one
+# runs when it is made, and test_exercises.py holds it to its master; who names one here runs it.
+RUN_BLANK = "02_build_attention.ipynb"
+collect_ignore = [str(path) for path in ROOT.glob("exercises/*.ipynb") if path.name != RUN_BLANK]
+
+
+class OnOtherProcessor(IPyNbFile):
+    """A notebook whose kernel takes the processor for an older one with two cores."""
+
+    def setup(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:  # a kernel inherits what is set while it starts
+            for name, value in OTHER_PROCESSOR.items():
+                patch.setenv(name, value)
+            super().setup()
+
+
+def pytest_collect_file(file_path, parent):
+    """Collect a notebook once more; nbval collects it for its run on the processor as it is."""
+    if not parent.config.option.nbval or file_path.suffix != ".ipynb" or file_path.parent not in RUN_TWICE:
+        return None
+    name = f"{file_path.relative_to(ROOT).as_posix()}[avx2, two threads]"
+    again = OnOtherProcessor.from_parent(parent, path=file_path, name=name, nodeid=name)
+    again.add_marker("variants")
+    return again
