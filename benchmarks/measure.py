@@ -113,11 +113,12 @@ class Child:
     first, so that they count neither as time nor as memory.
     """
 
+    context = multiprocessing.get_context("spawn")
+
     def __init__(self, make: Callable[..., Callable[[], Sample]], *arguments, imports: Sequence[str] = ()) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
+        self.pipe, theirs = self.context.Pipe()
         self.name = make.__name__
-        self.process = context.Process(target=_serve, args=(theirs, make, arguments, tuple(imports)), daemon=True)
+        self.process = self.context.Process(target=_serve, args=(theirs, make, arguments, tuple(imports)), daemon=True)
         self.process.start()
         theirs.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import platform
 import sys
@@ -15,6 +16,7 @@ from shapes import compare_logits
 import benchmarks
 from benchmarks import (
     adapters,
+    finetuning,
     generation,
     loading,
     measure,
@@ -26,7 +28,7 @@ from benchmarks import (
     watching,
 )
 from benchmarks.gptqmodel_peer import gptqmodel_python, quantize_there, with_tokenizer
-from benchmarks.measure import Child, Ratio, Report, Rounds, Summary, compare, interleave, summarize
+from benchmarks.measure import Child, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
 from utils.errors import CourseError
 from utils.fit.llama_cpp import LlamaCpp
@@ -40,7 +42,36 @@ from utils.quantize.quantized_linear import plan_for, quantize_model
 from utils.sampling import Sampling, generate
 
 TINY = GPT2Config(n_layer=2, n_head=2, n_embd=64, context=64)  # GPT-2's vocabulary, which llama.cpp asks for
+SMALL = GPT2Config(n_layer=1, n_head=2, n_embd=128, context=64)
 AT_ONCE = Rounds(count=1, warm_up=0, patience=0)
+
+
+@pytest.fixture
+def race(monkeypatch):
+    """Run a benchmark once at a tiny shape.
+
+    Its contestants fork from a process that holds torch: each would import it for seconds. How they start otherwise,
+    the tests of Child hold; Windows has no fork.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        ours = [
+            "utils.training.loop",
+            "utils.system_log",
+            "utils.quantize.fbgemm",
+            "utils.quantize.gptq",
+            "utils.loaders",
+        ]
+        context.set_forkserver_preload([*adapters.IMPORTS, generation.TRANSFORMERS, *ours])
+        monkeypatch.setattr(Child, "context", context)
+
+    def run(benchmark, **settings) -> Report:
+        found = benchmark.measure(benchmark.Settings(**settings, rounds=AT_ONCE))
+        assert json.dumps(report.to_json(found))
+        assert all(value >= 0 for turns in found.samples.values() for turn in turns for value in turn.values())
+        return found
+
+    return run
 
 
 def tiny_report(**changes) -> Report:
@@ -206,35 +237,30 @@ def test_the_gguf_file_gives_the_same_tokens_in_llama_cpp_as_ours(tmp_path):
     assert len(set(expected)) > 3
 
 
-def test_generation_runs_at_a_tiny_shape():
-    settings = generation.Settings(config=TINY, prompt=3, max_new=4, batch=2, rounds=AT_ONCE, llama_kinds=("F16",))
-    found = generation.measure(settings)
+def test_generation_runs_at_a_tiny_shape(race):
+    found = race(generation, config=TINY, prompt=3, max_new=4, batch=2, llama_kinds=("F16",))
     expected = {"ours float32", "ours 16-bit", "transformers float32", "ours 16-bit × 2", "transformers float32 × 2"}
     assert expected | {"llama.cpp F16", "reading memory"} <= set(found.samples)
     assert all(sample["peak bytes"] > 0 for turns in found.samples.values() for sample in turns)
     assert {(r.of, r.to) for r in found.ratios} >= {("ours 16-bit", "llama.cpp F16")}
-    json.dumps(report.to_json(found))
 
 
 @pytest.fixture
 def trained_folder(tmp_path):
     """A small model with GPT-2's vocabulary, in the place of nano."""
     torch.manual_seed(0)
-    return save_gpt2(GPT2(GPT2Config(n_layer=1, n_head=2, n_embd=128, context=64)), tmp_path / "judged")
+    return save_gpt2(GPT2(SMALL), tmp_path / "judged")
 
 
-def test_quantization_runs_at_a_tiny_shape_without_its_peer(trained_folder):
-    shape = GPT2Config(n_layer=1, n_head=2, n_embd=128, context=64)
+def test_quantization_runs_at_a_tiny_shape_without_its_peer(race, trained_folder):
     judge = {"model": str(trained_folder), "judge_rows": 2, "held_out": 64}
-    settings = quantization.Settings(shape, 2, 16, **judge, max_new=4, peer=False, llama_kinds=(), rounds=AT_ONCE)
-    found = quantization.measure(settings)
+    found = race(quantization, config=SMALL, rows=2, context=16, **judge, max_new=4, peer=False, llama_kinds=())
     assert set(found.samples) == {
         quantization.ROUND, quantization.GPTQ, "ours 16-bit", "ours 8-bit", "ours 4-bit",
         f"16-bit, {trained_folder}", f"{quantization.GPTQ}, {trained_folder}", "8-bit in memory", "4-bit in memory",
     }  # fmt: skip
     assert [(ratio.of, ratio.to) for ratio in found.ratios] == [(f"ours {n}-bit", "ours 16-bit") for n in (8, 4)]
     assert any("gptqmodel is not installed" in note for note in found.notes)
-    json.dumps(report.to_json(found))
 
 
 @pytest.mark.skipif(not gptqmodel_python(), reason="gptqmodel (requirements/gptqmodel.txt) is not installed")
@@ -270,52 +296,56 @@ def test_weights_in_memory_take_what_the_arithmetic_says_within_3_percent(tmp_pa
     assert found[quantization.MEMORY] == pytest.approx(1, abs=0.03)
 
 
-def test_training_runs_at_a_tiny_shape():
-    settings = training.Settings(config=TINY, shapes=((2, 16), (4, 16)), rounds=AT_ONCE)
-    found = training.measure(settings)
+def test_training_runs_at_a_tiny_shape(race):
+    found = race(training, config=TINY, shapes=((2, 16), (4, 16)), matrix=64)
     ours, peak = (found.samples[f"{who} float32, 4 × 16"][0] for who in ("ours", "matrix product"))
     flops = flops_per_token(TINY, 16)
     assert ours[training.SHARE] == pytest.approx(ours[training.SPEED] * flops / peak[training.FLOPS] / 1e12)
-    assert any(isinstance(r, Ratio) and r.quantity == "peak bytes" for r in found.ratios)
-    json.dumps(report.to_json(found))
+    assert any(ratio.quantity == "peak bytes" for ratio in found.ratios)
 
 
-def test_offloading_runs_at_a_tiny_shape():
-    found = offload.measure(offload.Settings(config=TINY, prompt=3, max_new=4, rounds=AT_ONCE))
+def test_finetuning_runs_at_a_tiny_shape(race):
+    config = GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=300, context=32)
+    found = race(finetuning, config=config, batch=2, context=16, steps=2)
+    names = [f"{who} {dtype}" for dtype in finetuning.dtypes() for who in (finetuning.OURS, finetuning.TRAINER)]
+    assert set(found.samples) == {*names, "gpt-2-simple float32"}
+    assert all(turn[finetuning.SPEED] > 0 for turns in found.samples.values() for turn in turns)
+    assert {ratio.quantity for ratio in found.ratios} == {finetuning.SPEED, "peak bytes"}
+    assert "gpt-2-simple float32" in {ratio.to for ratio in found.ratios}
+
+
+def test_offloading_runs_at_a_tiny_shape(race):
+    found = race(offload, config=TINY, prompt=3, max_new=4)
     assert set(found.samples) == {offload.HERE, offload.HALF, offload.BLOCKS, offload.ALL}
     assert all(turns[0][offload.DECODE] > 0 and turns[0]["peak bytes"] > 0 for turns in found.samples.values())
     assert {r.quantity for r in found.ratios} == {offload.DECODE, "peak bytes"}
 
 
-def test_adapters_run_at_a_tiny_shape():
-    shape = {"config": TINY, "batch": 2, "context": 16, "rank": 2, "dtypes": ("float32",)}
-    found = adapters.measure(adapters.Settings(**shape, rounds=AT_ONCE))
+def test_adapters_run_at_a_tiny_shape(race):
+    found = race(adapters, config=TINY, batch=2, context=16, rank=2, dtypes=("float32",))
     names = {f"{name} float32" for name in (adapters.FULL, adapters.LORA, adapters.QLORA, adapters.PEFT)}
     assert names == set(found.samples)
     assert all(turns[0][training.SPEED] > 0 and turns[0]["peak bytes"] > 0 for turns in found.samples.values())
     assert any((r.of, r.to) == (f"{adapters.LORA} float32", f"{adapters.PEFT} float32") for r in found.ratios)
-    json.dumps(report.to_json(found))
 
 
-def test_loading_runs_at_a_tiny_shape():
-    found = loading.measure(loading.Settings(config=TINY, rounds=AT_ONCE))
+def test_loading_runs_at_a_tiny_shape(race):
+    found = race(loading, config=TINY)
     assert set(found.samples) == {loading.OURS, loading.PEER, loading.BARE, loading.FILLED}
     weights = 4 * total_parameters(TINY)
     for turns in found.samples.values():
         assert turns[0]["peak over weights"] == turns[0]["peak bytes"] / weights
-    json.dumps(report.to_json(found))
 
 
-def test_tokenizing_runs_on_a_little_text():
-    found = tokenizing.measure(tokenizing.Settings(files=12, characters=500, rounds=AT_ONCE))
+def test_tokenizing_runs_on_a_little_text(race):
+    found = race(tokenizing, files=12, characters=500)
     assert set(found.samples) == {tokenizing.OURS, tokenizing.CLEANED, tokenizing.DIRECT}
     assert all(turns[0][tokenizing.SPEED] > 0 for turns in found.samples.values())
 
 
-def test_watching_runs_at_a_tiny_shape():
-    found = watching.measure(watching.Settings(config=TINY, batch=2, steps=3, every=0.05, rounds=AT_ONCE))
+def test_watching_runs_at_a_tiny_shape(race):
+    found = race(watching, config=TINY, batch=2, steps=3, every=0.05)
     assert set(found.samples) == {"training, watched", "training alone", "a row of the log"}
     assert 0 < found.samples["a row of the log"][0][watching.COST] < 1
     (ratio,) = found.ratios
     assert ratio.quantity == watching.SPEED and ratio.target == 0.99
-    json.dumps(report.to_json(found))
