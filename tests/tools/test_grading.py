@@ -51,10 +51,8 @@ def small_exercise(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setattr(exercise_builder, "MASTERS", folder)
     patch.setattr(grading, "MASTERS", folder)
-    grading.hidden_tests.cache_clear()
     yield folder
     patch.undo()
-    grading.hidden_tests.cache_clear()
 
 
 def hand_in(folder: Path, *sources: str, name: str = "90_double_it.ipynb") -> Submission:

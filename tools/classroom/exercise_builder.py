@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Iterable, Iterator
+import zipfile
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,16 +24,18 @@ STUDENTS = ROOT / "exercises"
 MASTERS = STUDENTS / "solutions"
 
 
-@contextlib.contextmanager
-def assigned(master: Path) -> Iterator[tuple[NotebookNode, Path]]:
-    """Give the student's copy, not run, and the zip of all tests, hidden ones too, while the block runs."""
+@cache
+def assigned(master: Path) -> tuple[NotebookNode, dict[str, str]]:
+    """Return the student's copy, not run, and the source of all checks of each task, hidden ones too."""
     with TemporaryDirectory() as folder:
-        work = Path(folder) / master.name
+        work, out = Path(folder) / master.name, Path(folder) / "out"
         shutil.copy(master, work)
-        _quietly_assign(work, Path(folder) / "out")
-        student = read_notebook(Path(folder) / "out" / "student" / master.name)
-        student = linked(normalise(student), ROOT / "exercises" / master.name, read_home())
-        yield student, next((Path(folder) / "out" / "autograder").glob("*.zip"))
+        _quietly_assign(work, out)
+        student = normalise(read_notebook(out / "student" / master.name))
+        with zipfile.ZipFile(next((out / "autograder").glob("*.zip"))) as files:
+            names = sorted(name for name in files.namelist() if name.startswith("tests/"))
+            checks = {Path(name).stem: files.read(name).decode("utf-8") for name in names}
+    return linked(student, STUDENTS / master.name, read_home()), checks
 
 
 def _quietly_assign(master: Path, out: Path) -> None:
@@ -59,8 +63,7 @@ def find_masters(names: Iterable[str] = ()) -> list[Path]:
 def build(master: Path) -> Path:
     """Write the student's copy of a master, run it, run the master against it, and store what both print."""
     target = STUDENTS / master.name
-    with assigned(master) as (student, _):
-        write_notebook(student, target)
+    write_notebook(assigned(master)[0], target)
     for path in (target, master):
         write_notebook(normalise(run_notebook(path)), path)
     return target
@@ -72,8 +75,7 @@ def stale(master: Path) -> str:
     again = f"run `python -m tools exercises {master.name[:2]}`."
     if not target.is_file():
         return f"{target.name} is missing: {again}"
-    with assigned(master) as (student, _):
-        same = _without_outputs(student) == _without_outputs(normalise(read_notebook(target)))
+    same = _without_outputs(assigned(master)[0]) == _without_outputs(normalise(read_notebook(target)))
     return "" if same else f"{target.name} is not what its master gives: {again}"
 
 

@@ -15,10 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 
 from tools.classroom.exercise_builder import MASTERS, assigned, find_masters
@@ -80,22 +78,15 @@ def learner_of(before: str, path: Path, folder: Path) -> str:
     return re.sub(r"_\d{3,}.*$", "", name).strip("_- ") or "nameless"
 
 
-@cache
-def hidden_tests(exercise: str) -> dict[str, str]:
-    """Return the source of all checks of an exercise's tasks, from its master."""
-    with assigned(MASTERS / f"{exercise}.ipynb") as (_, archive), zipfile.ZipFile(archive) as files:
-        names = [name for name in files.namelist() if name.startswith("tests/")]
-        return {Path(name).stem: files.read(name).decode("utf-8") for name in sorted(names)}
-
-
 def grade(submission: Submission, limits: Limits = Limits()) -> Grade:
     """Run one submission and its checks; whatever it does, a grade comes back."""
     result = Grade(submission)
     if not submission.exercise:
         result.status = "no exercise of this course has its name"
         return result
-    tests = hidden_tests(submission.exercise)
-    result.tasks = {task: _nothing(source) for task, source in tests.items()}
+    _, sources = assigned(MASTERS / f"{submission.exercise}.ipynb")
+    tests = {task: {"source": source, "cases": _cases(source)} for task, source in sources.items()}
+    result.tasks = {task: _nothing(test["cases"]) for task, test in tests.items()}
     try:
         json.loads(submission.path.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -109,14 +100,18 @@ def grade(submission: Submission, limits: Limits = Limits()) -> Grade:
     return result
 
 
-def _nothing(source: str) -> dict:
+def _cases(source: str) -> list[tuple[float, bool]]:
+    """Return points of each check of a task, and whether it is hidden, as otter-grader reads them."""
     from otter.test_files.exception_test import ExceptionTestFile
 
-    possible = sum(case.points for case in ExceptionTestFile.from_string(source).test_cases)
-    return {"points": 0, "possible": possible, "note": "", "hidden": ""}
+    return [(case.points, case.hidden) for case in ExceptionTestFile.from_string(source).test_cases]
 
 
-def _run_fenced(work: Path, exercise: str, tests: dict[str, str], limits: Limits) -> tuple[str, dict]:
+def _nothing(cases: list[tuple[float, bool]]) -> dict:
+    return {"points": 0, "possible": sum(points for points, _ in cases), "note": "", "hidden": ""}
+
+
+def _run_fenced(work: Path, exercise: str, tests: dict[str, dict], limits: Limits) -> tuple[str, dict]:
     """Talk with the process that runs a submission; return how it went and the tasks that it graded."""
     settings = {
         **_environment(),
