@@ -233,7 +233,7 @@ def test_the_readme_gets_the_table_of_the_csv_and_keeps_all_else(tmp_path):
     assert readme.read_text(encoding="utf-8") == f"# Before\n{START}\n{to_markdown(rows)}\n{END}\nafter é\n"
     assert update_readme(readme, table, check=True) is True
     readme.write_text("no marks", encoding="utf-8")
-    with pytest.raises(CourseError, match="marks of the table are missing"):
+    with pytest.raises(CourseError, match=START):
         update_readme(readme, table)
 
 

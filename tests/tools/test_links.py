@@ -9,7 +9,8 @@ import shutil
 import pytest
 
 from tools.repo import course_map
-from tools.repo.course_map import Home, linked, opening_of, problems, read_home, with_map, write_home
+from tools.repo.course_map import Home, linked, opening_of, problems, read_home, write_home
+from tools.repo.marks import put_between
 from tools.repo.notebooks import ROOT, find_notebooks, read_notebook
 from utils.errors import CourseError
 
@@ -58,13 +59,14 @@ def test_the_map_names_every_notebook_of_the_course():
     assert "solutions/" not in text
 
 
-def test_the_map_replaces_only_what_stands_between_its_marks():
-    readme = f"# Title\n{course_map.START}\nfrom last year\n{course_map.END}\nrest\n"
-    made = with_map(readme, FORK)
-    assert made.startswith("# Title\n") and made.endswith("\nrest\n")
-    assert "from last year" not in made and "ada/gpt2-course" in made
-    with pytest.raises(CourseError, match="lacks the lines"):
-        with_map("# Title\n", FORK)
+def test_what_stands_between_two_marks_is_replaced_and_nothing_else():
+    assert (
+        put_between("# Title\n<a>\nfrom last year\n<b>\nrest\n", "<a>", "<b>", "new")
+        == "# Title\n<a>\nnew\n<b>\nrest\n"
+    )
+    for text in ("# Title\n<a>\n", "<b>\n"):
+        with pytest.raises(CourseError, match="<a>\n<b>"):
+            put_between(text, "<a>", "<b>", "new")
 
 
 def test_the_setting_is_read_and_written_in_place(tmp_path):

@@ -10,6 +10,7 @@ import sys
 from html import escape
 from pathlib import Path
 
+from tools.repo.marks import put_between
 from utils.files.places import ROOT
 
 PAGE, PICTURE = ROOT / "docs" / "architecture.md", ROOT / "docs" / "course.svg"
@@ -79,12 +80,6 @@ def tree() -> str:
     return "\n".join([*lines, "```"])
 
 
-def page(text: str) -> str:
-    """Return the page with its tree made anew."""
-    before, _, rest = text.partition(START)
-    return f"{before}{START}\n{tree()}\n{END}{rest.partition(END)[2]}"
-
-
 def centre(name: str) -> tuple[float, float]:
     """Return the middle of a station in the picture."""
     _, column, row = STATIONS[name]
@@ -121,7 +116,7 @@ def picture() -> str:
 
 def main() -> int:
     """Write both, or with --check say which is stale."""
-    fresh = {PAGE: page(PAGE.read_text(encoding="utf-8")), PICTURE: picture()}
+    fresh = {PAGE: put_between(PAGE.read_text(encoding="utf-8"), START, END, tree()), PICTURE: picture()}
     stale = [p for p, text in fresh.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
     for path in stale if "--check" not in sys.argv else []:
         path.write_text(fresh[path], encoding="utf-8", newline="\n")

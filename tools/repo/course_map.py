@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from tools.repo.marks import put_between
 from tools.repo.notebooks import ROOT, find_notebooks, read_notebook, write_notebook
 from utils.errors import CourseError
 
@@ -149,17 +150,8 @@ def problems(home: Home) -> Iterator[str]:
         if [cell.source for cell in linked(notebook, path, home).cells] != before:
             yield f"{path.relative_to(ROOT).as_posix()} opens another place than {home.address(path)}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    if with_map(readme, home) != readme:
+    if put_between(readme, START, END, course_map(home)) != readme:
         yield "README.md has another course map than its notebooks give"
-
-
-def with_map(readme: str, home: Home) -> str:
-    """Return the README with its map made anew."""
-    before, start, rest = readme.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise CourseError(f"README.md lacks the lines {START} and {END}, between which the map goes.")
-    return f"{before}{START}\n{course_map(home)}\n{END}{after}"
 
 
 def write_links(home: Home) -> int:
@@ -173,7 +165,7 @@ def write_links(home: Home) -> int:
             changed += 1
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    if (new := with_map(text, home)) != text:
+    if (new := put_between(text, START, END, course_map(home))) != text:
         readme.write_text(new, encoding="utf-8", newline="\n")
         changed += 1
     return changed
