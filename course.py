@@ -33,7 +33,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOG = VENV / "install.log"
 UV = "uv==0.13.9"  # installs the pins in a fraction of pip's time; where it can't, pip does
-MORE_PINS = {"test": "dev", "exercises": "teach", "class": "teach"}  # commands that need more than a learner's pins
+# Commands that need more than a learner's pins
+MORE_PINS = {"test": "dev", "exercises": "teach", "class": "teach", "site": "teach"}
 UV_NAMES = {  # pip's settings, which uv does not read: what uv calls them, and what it wants between several values
     "index-url": ("UV_DEFAULT_INDEX", ""),
     "extra-index-url": ("UV_INDEX", " "),

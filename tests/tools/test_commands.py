@@ -144,6 +144,7 @@ prepare texts --out README.md → 1 README.md
 quantize nano → 2 --out
 quantize nano --out q --bits 99 → 1 --bits 99
 quantize nano --out q --group some → 1 some
+quantize nano --out q --method telepathy → 2 --method telepathy gptq
 quantize nano --out q --rows 0 → 1 --rows 0
 quantize-table nano --out q --tokens 0 → 1 --tokens 0
 serve --most-tokens 0 → 1 --most-tokens 0
