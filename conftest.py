@@ -89,3 +89,29 @@ def pytest_collect_file(file_path, parent):
     again = OnOtherProcessor.from_parent(parent, path=file_path, name=name, nodeid=name)
     again.add_marker("variants")
     return again
+
+
+# Files that take a minute or more on one core: they come first, then notebooks, then all that is short, so that of
+# two workers none waits at the end for the other's last file. `python course.py test` keeps this order.
+LONG = (
+    "lessons/05_load_it_with_any_loader.ipynb",
+    "labs/05_compare_all_loaders.ipynb",
+    "exercises/solutions/00_train_gpt2_small.ipynb",
+    "tests/house/test_browser.py",
+    "tests/benchmarks/test_benchmarks.py",
+    "tests/house/test_course.py",
+    "tests/labs/test_loader_zoo.py",
+    "tests/tools/test_grading.py",
+    "tests/labs/test_scale.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items) -> None:
+    """Let what takes long begin early."""
+
+    def turn(item: pytest.Item) -> int:
+        path = item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else ""
+        return LONG.index(path) if path in LONG else len(LONG) + (item.path.suffix != ".ipynb")
+
+    items.sort(key=turn)  # which leaves the tests of one file together, in their order

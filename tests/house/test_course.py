@@ -64,18 +64,21 @@ class Folder:
 BUILDS = {"9.9.9": "BUILD = 'cuda'", "9.9.9+cpu": "BUILD = 'cpu'"}
 
 
-@pytest.fixture(scope="module", params=["uv", "pip"])
-def ready(request, tmp_path_factory) -> Folder:
-    """A folder that was set up once, with uv or where there is none; its tests run in the order in which they stand."""
-    folder = Folder(tmp_path_factory.mktemp("ready") / "a folder with spaces")
-    if request.param == "uv" and wheel_of_uv(folder.wheels) is None:
-        pytest.skip("uv is not installed here: it comes with requirements/dev.txt")
+def with_builds(path: Path) -> Folder:
+    """A folder whose wheels are both builds of torch, and what the large one needs."""
+    folder = Folder(path)
     for version, text in BUILDS.items():
-        make_wheel(
-            folder.wheels, "torch", version, {"torch.py": text}, ("cuda-library==1.0",) if "+" not in version else ()
-        )
+        needs = ("cuda-library==1.0",) if "+" not in version else ()
+        make_wheel(folder.wheels, "torch", version, {"torch.py": text}, needs)
     make_wheel(folder.wheels, "cuda-library", "1.0", {"cuda_library.py": ""})
-    folder.installer = request.param
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory) -> Folder:
+    """A folder that was set up once, by uv where that is installed; its tests run in the order in which they stand."""
+    folder = with_builds(tmp_path_factory.mktemp("ready") / "a folder with spaces")
+    folder.installer = "uv" if wheel_of_uv(folder.wheels) else "pip"
     folder.first = folder.run("chat", "small", "--top-k", "5")
     return folder
 
@@ -85,12 +88,17 @@ def test_first_start_sets_up_and_hands_the_command_over(ready):
     assert "Setting up" in ready.first.stdout
     assert "ran ['chat', 'small', '--top-k', '5']" in ready.first.stdout
     assert str(ready.path / ".venv") in ready.first.stdout
+    if ready.installer == "uv":
+        assert len(re.findall("Successfully installed", ready.log)) == 1, "pip brings uv, and uv the rest"
+        assert "Installed 1 package" in ready.log
 
 
-def test_uv_installs_where_it_is_to_be_had(ready):
-    by_pip = re.findall(r"Successfully installed (.+)", ready.log)
-    assert by_pip[1:] == ([] if ready.installer == "uv" else by_pip[1:]), "pip brings uv, and uv the rest"
-    assert ("Installed 1 package" in ready.log) is (ready.installer == "uv")
+def test_pip_installs_where_there_is_no_uv(tmp_path):
+    folder = with_builds(tmp_path / "course")
+    assert "ran ['chat']" in folder.run("chat").stdout and "Installed 1 package" not in folder.log
+    if CHOOSES_TORCH:
+        assert "torch cuda" in folder.run("chat", "--torch", "cuda").stdout
+        assert folder.python("import cuda_library; print(1)") == "1"  # which no pin names
 
 
 @pytest.mark.skipif(not CHOOSES_TORCH, reason="the choice is for Linux without an NVIDIA GPU")
@@ -286,7 +294,8 @@ def test_quick_is_a_mark_of_pytest(course, monkeypatch):
     with pytest.raises(SystemExit):
         monkeypatch.setattr(course.subprocess, "call", lambda line: 0)
         course.main()
-    assert lines[0][1:] == ["-m", "pytest", "-n2", "--dist=loadscope", "-m", "quick", "tests", "-x"]
+    in_order = ["--dist=loadscope", "--no-loadscope-reorder"]
+    assert lines[0][1:] == ["-m", "pytest", "-n2", *in_order, "-m", "quick", "tests", "-x"]
 
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 9), (3, 10), (3, 14)])

@@ -85,8 +85,9 @@ def grade(submission: Submission, limits: Limits = Limits()) -> Grade:
         result.status = "no exercise of this course has its name"
         return result
     _, sources = assigned(MASTERS / f"{submission.exercise}.ipynb")
-    tests = {task: {"source": source, "cases": _cases(source)} for task, source in sources.items()}
-    result.tasks = {task: _nothing(test["cases"]) for task, test in tests.items()}
+    cases = {task: _cases(source) for task, source in sources.items()}
+    tests = {task: {"source": source, "cases": cases[task]} for task, source in sources.items()}
+    result.tasks = {task: _nothing(cases[task]) for task in tests}
     try:
         json.loads(submission.path.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError, TypeError) as error:
