@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from utils.batches import Batches
 from utils.config import GPT2Config
+from utils.files.places import ROOT
 from utils.model import GPT2
+from utils.run_log import RunLog
 from utils.system_log import Reading
 from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
 from utils.training.distributed import World
-from utils.training.loop import Trainer
+from utils.training.loop import Trainer, train
 
 TINY = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=50, context=32)
 
@@ -45,6 +51,36 @@ def make_trainer(config: TrainConfig = QUICK, model: GPT2 | None = None, batch_s
 
 def weights(model: GPT2) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def equal_weights(first: GPT2, second: GPT2) -> bool:
+    """Say whether two models have the same weights, bit for bit."""
+    return all(map(torch.equal, weights(first), weights(second)))
+
+
+def quiet_log(folder: Path) -> RunLog:
+    return RunLog(folder, show=lambda line: None)
+
+
+def train_at_once_and_in_parts(
+    make: Callable[[int], GPT2], config: TrainConfig, folder: Path, first: int
+) -> list[tuple[GPT2, RunLog]]:
+    """Train a model of seed 0 at one go, and as far as a checkpoint after `first` steps, from which another goes on."""
+    runs = [(make(seed), quiet_log(folder / name)) for seed, name in ((0, "whole"), (5, "rest"))]
+    train(runs[0][0], tiny_data(), replace(config, out=str(folder / "other")), runs[0][1])
+    config = replace(config, out=str(folder / "run"))
+    trainer = make_trainer(config, make(0))
+    for _ in range(first):
+        trainer.step()
+    trainer.checkpoints.save(trainer.state)
+    train(runs[1][0], tiny_data(), replace(config, resume=True), runs[1][1])
+    return runs
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process that imports ours and these helpers, with one thread."""
+    places = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places), **more}
 
 
 class Script:

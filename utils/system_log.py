@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 import os
 import platform
-import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -25,37 +24,8 @@ from typing import Any
 import psutil
 
 from utils.errors import CourseError
+from utils.files.signals import GracefulExit
 from utils.run_log import append_row
-
-
-class Terminated(SystemExit):
-    """The process was asked to end; what stands in with blocks and finally is still done on the way out."""
-
-
-class GracefulExit:
-    """Within a with block, SIGTERM ends the program by way of its with blocks, instead of at once.
-
-    It acts only where nobody else has taken SIGTERM over: a StopRequest inside goes first.
-    """
-
-    def __init__(self) -> None:
-        self._took = False
-
-    def __enter__(self) -> GracefulExit:
-        alone = threading.current_thread() is threading.main_thread()
-        if alone and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._end)
-            self._took = True
-        return self
-
-    def __exit__(self, *reason) -> None:
-        if self._took and signal.getsignal(signal.SIGTERM) in (self._end, signal.SIG_IGN):
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._took = False
-
-    def _end(self, number: int, frame) -> None:
-        signal.signal(number, signal.SIG_IGN)  # asked once is enough; the way out is under way
-        raise Terminated(128 + number)
 
 
 @dataclass(frozen=True)
@@ -72,8 +42,14 @@ class Reading:
     celsius: float | None = None  # of the GPU that computes, or of the processor
 
 
-MEASURED = ("Available RAM (GB)", "Available Memory (%)", "CPU (%)", "Process RAM (MB)", "GPU Name", "GPU Memory (MB)")
-READINGS = ("Event", "Name", "Date & Time", *MEASURED, "Temperature (C / F)")
+FIGURES = {  # by column: the field of Reading, its unit (a GB is 10⁹ bytes), digits
+    "Available RAM (GB)": ("available_ram", 1e9, 4),
+    "Available Memory (%)": ("available_share", 0.01, 2),
+    "CPU (%)": ("cpu_share", 0.01, 1),
+    "Process RAM (MB)": ("process_ram", 1e6, 2),
+    "GPU Memory (MB)": ("gpu_memory", 1e6, 2),
+}
+READINGS = ("Event", "Name", "Date & Time", *list(FIGURES)[:4], "GPU Name", "GPU Memory (MB)", "Temperature (C / F)")
 AVERAGED = ("Available RAM (GB)", "Available Memory (%)", "GPU Memory (MB)", "Temperature (C / F)")
 COLUMNS = (*READINGS, "Run", *(f"Average {name}" for name in AVERAGED))
 
@@ -141,14 +117,13 @@ class SystemLog:
             return
         finally:
             self._started.set()
-        due = time.monotonic() + self.every
-        ended = self._stop.wait(max(0.0, due - time.monotonic()))
-        self._try("During")
+        due, ended, rows = time.monotonic(), False, 0
         while not ended:
             due = max(due + self.every, time.monotonic())  # after a pause of the machine it doesn't catch up
             ended = self._stop.wait(max(0.0, due - time.monotonic()))
-            if not ended:
+            if not (ended and rows):
                 self._try("During")
+                rows += 1
         self._try("After")
 
     def _try(self, event: str) -> None:
@@ -179,18 +154,11 @@ def _mean_cell(name: str, total: float, count: int) -> str:
 
 
 def to_cells(reading: Reading) -> dict[str, str]:
-    """Return the cells of one reading by column; a GB is 10⁹ bytes, and what no sensor told is empty."""
+    """Return the cells of one reading by column; what no sensor told is empty."""
+    figures = {name: _cell(getattr(reading, field), unit, n) for name, (field, unit, n) in FIGURES.items()}
     celsius = reading.celsius
-    return {
-        "Name": reading.name,
-        "Available RAM (GB)": _cell(reading.available_ram, 1e9, 4),
-        "Available Memory (%)": _cell(reading.available_share, 0.01, 2),
-        "CPU (%)": _cell(reading.cpu_share, 0.01, 1),
-        "Process RAM (MB)": _cell(reading.process_ram, 1e6, 2),
-        "GPU Name": reading.gpu_name,
-        "GPU Memory (MB)": _cell(reading.gpu_memory, 1e6, 2),
-        "Temperature (C / F)": "" if celsius is None else f"{celsius:.1f} / {to_fahrenheit(celsius):.1f}",
-    }
+    degrees = "" if celsius is None else f"{celsius:.1f} / {to_fahrenheit(celsius):.1f}"
+    return {"Name": reading.name, "GPU Name": reading.gpu_name, "Temperature (C / F)": degrees, **figures}
 
 
 def _cell(value: float | None, unit: float, digits: int) -> str:
@@ -208,9 +176,10 @@ def to_fahrenheit(celsius: float) -> float:
 
 def describe(reading: Reading) -> str:
     """Say a reading in a line."""
-    _, ram, _, _, process, _, gpu, celsius = to_cells(reading).values()
-    parts = {"process {} MB": process, "{} GB available": ram, "GPU {} MB": gpu, "{} C / F": celsius}
-    return "; ".join([reading.name, *(form.format(value) for form, value in parts.items() if value)])
+    cells = to_cells(reading)
+    parts = {"process {} MB": "Process RAM (MB)", "{} GB available": "Available RAM (GB)"}
+    parts |= {"GPU {} MB": "GPU Memory (MB)", "{} C / F": "Temperature (C / F)"}
+    return "; ".join([reading.name, *(form.format(cells[name]) for form, name in parts.items() if cells[name])])
 
 
 def read_system_log(path: str | Path, run: str | None = None):
@@ -305,15 +274,13 @@ class Gpu:
 
 def _load_nvml() -> Any:
     """Return NVIDIA's library of sensors, started; None without a driver."""
-    try:
+    with suppress(ImportError, OSError):
         import pynvml
 
-        pynvml.nvmlInit()
-    except (ImportError, OSError):
-        return None
-    except pynvml.NVMLError:
-        return None
-    return pynvml
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlInit()
+            return pynvml
+    return None
 
 
 def nvml_celsius(nvml: Any, uuid: str) -> float | None:

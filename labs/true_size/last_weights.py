@@ -13,7 +13,7 @@ from utils.formats.open_file import open_weights
 from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
 from utils.model import GPT2
 from utils.training.checkpoints import LAST, copy_weights
-from utils.training.compact_vocabulary import CompactVocabulary, compact, expand, expansion_sample
+from utils.training.compact_vocabulary import CompactVocabulary
 from utils.training.distributed import World
 from utils.training.recipes import TrainingRecipe, open_data
 
@@ -33,7 +33,7 @@ def learned_text(recipe: TrainingRecipe) -> np.ndarray:
     if not recipe.compact:
         return np.asarray(data.batches.tokens)
     vocabulary = CompactVocabulary.of(data, load_tokenizer(recipe.data).vocab_size)
-    return compact(np.asarray(data.batches.tokens), vocabulary.used)
+    return np.asarray(vocabulary.shorten(data).batches.tokens)
 
 
 def keep_last(words: Sequence[str], folder: str | Path) -> Path:
@@ -43,8 +43,7 @@ def keep_last(words: Sequence[str], folder: str | Path) -> Path:
     if recipe.compact:
         data = open_data(recipe, World())
         vocabulary = CompactVocabulary.of(data, tokenizer.vocab_size)
-        sample = expansion_sample(vocabulary.shorten(data), recipe.seed)
-        model = expand(model, vocabulary.used, tokenizer.vocab_size, sample)
+        model = vocabulary.expand(model, vocabulary.shorten(data), recipe.seed)
     save_gpt2(model, folder)
     tokenizer.save(folder)
     return folder

@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from runs import QUICK, quiet_log, tiny_data, train_at_once_and_in_parts
 from shapes import TINY, peak_bytes, random_tokens, theirs, tiny_model
 from torch.testing import assert_close
 
-from utils.batches import Batches
 from utils.config import SIZES, Workload, total_parameters
 from utils.errors import CourseError
+from utils.files.signals import StopRequest
 from utils.formats.inspect_model import inspect_file
 from utils.formats.open_file import open_weights
 from utils.formats.peft_files import CONFIG, WEIGHTS, adapter_tensors, load_lora, save_lora
@@ -34,19 +35,13 @@ from utils.lora import (
 from utils.model import GPT2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import LAYERS, QuantizedLinear, layer_names, quantize_model
-from utils.run_log import RunLog
 from utils.sampling import Sampling, generate
-from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
 from utils.training.distributed import World
-from utils.training.interrupts import StopRequest
 from utils.training.loop import Trainer, train
 from utils.training.recipes import TrainingRecipe, build_model
 
 TOKENS = random_tokens(3, 12)
-QUICK = TrainConfig(
-    context=16, batch_size=4, max_steps=8, learning_rate=1e-2, warmup_steps=2, evaluate_every=4, dtype="float32"
-)
 
 
 def base_bytes(model: GPT2) -> dict[str, bytes]:
@@ -70,11 +65,6 @@ def stirred(model: GPT2, seed: int = 1) -> GPT2:
 def one_step(model: GPT2) -> None:
     model(TOKENS, TOKENS.roll(-1, 1)).backward()
     torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2).step()
-
-
-def data() -> TrainingData:
-    tokens = torch.arange(400) * 7 % 50
-    return TrainingData(Batches(tokens, 4, 16), tokens[:100])
 
 
 def adapted(rank: int = 4, alpha: float = 8, seed: int = 0) -> GPT2:
@@ -401,8 +391,8 @@ def test_sizes_are_named_as_the_hub_names_them(tmp_path):
 def test_the_loop_trains_adapters_and_lowers_the_loss(tmp_path):
     model = adapted()
     before = base_bytes(model)
-    log = RunLog(tmp_path, show=lambda line: None)
-    train(model, data(), replace(QUICK, max_steps=60), log)
+    log = quiet_log(tmp_path)
+    train(model, tiny_data(), replace(QUICK, max_steps=60), log)
     assert log.history[-1].loss < log.history[0].loss - 0.5
     assert base_bytes(model) == before
 
@@ -410,7 +400,7 @@ def test_the_loop_trains_adapters_and_lowers_the_loss(tmp_path):
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_optimizer_and_dtype_moves_the_adapters(optimizer, dtype):
-    trainer = Trainer(model := adapted(), data(), replace(QUICK, optimizer=optimizer, dtype=dtype), World())
+    trainer = Trainer(model := adapted(), tiny_data(), replace(QUICK, optimizer=optimizer, dtype=dtype), World())
     for _ in range(2):
         assert trainer.step().gradient_norm > 0
     assert all(layer.lora_B.weight.any() for layer in adapters(model).values())
@@ -423,24 +413,14 @@ def test_a_resumed_run_of_adapters_equals_the_uninterrupted_one_bit_for_bit(tmp_
         torch.manual_seed(seed)
         return add_lora(model, 4, 8)
 
-    config = replace(QUICK, out=str(tmp_path / "run"))
-    whole = fresh(0)
-    log = RunLog(tmp_path / "log", show=lambda line: None)
-    train(whole, data(), replace(config, out=str(tmp_path / "other")), log)
-    trainer = Trainer(fresh(0), data(), config, World())
-    trainer.begin()
-    for _ in range(5):
-        trainer.step()
-    trainer.checkpoints.save(trainer.state)
-    again = RunLog(tmp_path / "again", show=lambda line: None)
-    train(resumed := fresh(9), data(), replace(config, resume=True), again)
-    assert [record.loss for record in again.history] == [record.loss for record in log.history[5:]]
+    (whole, entire), (resumed, rest) = train_at_once_and_in_parts(fresh, QUICK, tmp_path, 5)
+    assert [record.loss for record in rest.history] == [record.loss for record in entire.history[5:]]
     for (name, a), (_, b) in zip(adapter_tensors(resumed), adapter_tensors(whole), strict=True):
         assert torch.equal(a, b), name
 
 
 def test_a_checkpoint_of_adapters_holds_adapters_only(tmp_path):
-    train(model := adapted(), data(), replace(QUICK, out=str(tmp_path / "run")))
+    train(model := adapted(), tiny_data(), replace(QUICK, out=str(tmp_path / "run")))
     stored = open_weights(tmp_path / "run" / "last.safetensors")
     numbers = sum(tensor.nbytes for name, tensor in stored.items() if not name.startswith("random")) / 4
     assert numbers == 3 * trained_parameters(model)  # themselves and AdamW's two moments
@@ -451,17 +431,17 @@ def test_a_checkpoint_of_adapters_holds_adapters_only(tmp_path):
 @pytest.mark.parametrize("other", [{"rank": 2}, {"alpha": 4}])
 def test_resuming_with_other_adapters_is_refused(tmp_path, other):
     config = replace(QUICK, out=str(tmp_path / "run"), max_steps=1)
-    train(adapted(), data(), config)
+    train(adapted(), tiny_data(), config)
     with pytest.raises(CourseError, match="made with the adapters"):
-        train(adapted(**other), data(), replace(config, resume=True))
+        train(adapted(**other), tiny_data(), replace(config, resume=True))
     with pytest.raises(CourseError, match="this model has None"):
-        train(tiny_model(), data(), replace(config, resume=True))
+        train(tiny_model(), tiny_data(), replace(config, resume=True))
 
 
 @pytest.mark.parametrize("in_folder", [False, True])
 def test_early_stopping_brings_the_best_adapters_back(tmp_path, in_folder):
     noise = random_tokens(1, 100, seed=1)[0]
-    rows = TrainingData(data().batches, noise)
+    rows = TrainingData(tiny_data().batches, noise)
     config = replace(QUICK, max_steps=300, evaluate_every=5, patience=2, out=str(tmp_path / "run") if in_folder else "")
     trainer = Trainer(adapted(), rows, config, World())
     result = trainer.run(StopRequest())

@@ -22,15 +22,14 @@ from runs import BARE, FULL, QUICK, Script, tiny_data, tiny_model
 
 from utils.errors import CourseError
 from utils.files.places import ROOT
+from utils.files.signals import GracefulExit, Terminated
 from utils.sampling import Sampling, generate
 from utils.system_log import (
     AVERAGED,
     COLUMNS,
     READINGS,
-    GracefulExit,
     Sensors,
     SystemLog,
-    Terminated,
     describe,
     known,
     nvml_celsius,

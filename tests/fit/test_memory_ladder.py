@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from runs import QUICK, make_trainer
 from shapes import child, random_tokens, tiny_model
 
 from utils.batches import Batches
@@ -16,9 +18,9 @@ from utils.errors import CourseError
 from utils.fit.memory_ladder import (
     Effort,
     efforts,
-    freeze_below,
     generate_within_memory,
     is_out_of_memory,
+    lighten,
     step_down,
     train_within_memory,
 )
@@ -188,19 +190,20 @@ def test_out_of_memory_is_known_in_all_its_forms():
 
 
 def test_freezing_leaves_the_upper_blocks_and_the_final_norm_learning(tmp_path):
-    model = tiny_model()
-    optimizer = torch.optim.AdamW(model.parameters())
-    tokens = random_tokens(2, 12)
-    model(tokens, tokens).backward()
-    optimizer.step()
-    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    freeze_below(model, 1, optimizer)
-    assert len(optimizer.state) == 14  # twelve of one block, two of the norm
-    optimizer.zero_grad()
-    model(tokens, tokens).backward()
-    optimizer.step()
-    changed = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+    trainer = make_trainer()
+    trainer.step()
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    lighten(trainer, Effort(4, 16, 1))
+    assert len(trainer.optimizer.state) == 14  # twelve of one block, two of the norm
+    trainer.step()
+    changed = {name for name, weight in trainer.model.named_parameters() if not torch.equal(weight, before[name])}
     assert changed == {name for name in before if name.startswith(("blocks.1.", "final_norm"))}
+    assert len(trainer.frozen) == len(before) - 14, "and the next run may train all of it"
+    asked = make_trainer(replace(QUICK, train_layers=1))
+    for parameter in asked.frozen:
+        parameter.requires_grad = True  # as a run leaves it that memory has stopped
+    lighten(asked, Effort(2, 16, 2))
+    assert sum(parameter.requires_grad for parameter in asked.model.parameters()) == 14
 
 
 def test_with_enough_memory_training_and_generation_are_the_plain_ones(tmp_path):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import QUICK, tiny_data, tiny_model, tiny_tokens, weights
+from runs import QUICK, child_environment, tiny_data, tiny_model, tiny_tokens, weights
 from torch.testing import assert_close
 
 from utils.batches import Batches
@@ -113,8 +113,7 @@ def free_port() -> int:
 
 def launch(*commands: list[str], **variables: str) -> None:
     """Run the commands at the same time, and expect all of them to succeed."""
-    places = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places), **variables}
+    env = child_environment(**variables)
     with ExitStack() as stack:  # into files: nobody reads two pipes at once, and a full one would stop both agents
         said = [stack.enter_context(tempfile.TemporaryFile()) for _ in commands]
         running = [

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from runs import QUICK, tiny_data, tiny_model
+from runs import QUICK, child_environment, tiny_data, tiny_model
 
 from utils.errors import CourseError
 from utils.files.whole_files import write_whole
@@ -50,9 +50,7 @@ def nobody_runs_on():
 
 
 def start(folder: Path, *settings: str, before: str = "") -> subprocess.Popen:
-    places = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(places)}
-    words = [sys.executable, "-c", before + RUN, str(folder), *settings]
+    env, words = child_environment(), [sys.executable, "-c", before + RUN, str(folder), *settings]
     STARTED.append(subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
     return STARTED[-1]
 

@@ -1,4 +1,4 @@
-"""Muon beside AdamW: which weights it takes, what its steps look like, and that a run with it can be resumed."""
+"""Muon beside AdamW: which weights it takes, what its steps look like, and that it learns."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from runs import QUICK, make_trainer, tiny_data, tiny_model, weights
+from runs import QUICK, tiny_data, tiny_model
 
 from utils.config import SIZES
 from utils.model import GPT2
 from utils.training.config import TrainConfig
 from utils.training.loop import train
 from utils.training.optimizers import Muon, make_optimizer, orthogonalize
-
-MUON = replace(QUICK, optimizer="muon")
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (32, 128), (128, 32), (3, 40, 40)])
@@ -66,13 +64,6 @@ def test_embeddings_and_norms_step_as_with_adamw_alone():
         assert same is not (".blocks." in f".{name}" and weight.dim() == 2), name
 
 
-def test_training_with_muon_learns_and_resumes_bit_for_bit(tmp_path):
-    result = train(whole := tiny_model(), tiny_data(), MUON)
+def test_training_with_muon_learns():
+    result = train(tiny_model(), tiny_data(), replace(QUICK, optimizer="muon"))
     assert result.best_validate_loss < 3.5, "ln 50 is 3.9"
-    config = replace(MUON, out=str(tmp_path / "run"))
-    trainer = make_trainer(config)
-    for _ in range(5):
-        trainer.step()
-    trainer.checkpoints.save(trainer.state)
-    train(parted := tiny_model(seed=5), tiny_data(), replace(config, resume=True))
-    assert all(torch.equal(a, b) for a, b in zip(weights(parted), weights(whole), strict=True))

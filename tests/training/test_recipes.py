@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from filelock import FileLock, Timeout
+from runs import tiny_data
 
 from utils.config import BYTES, SIZES, Workload, estimate_memory, format_bytes
 from utils.errors import CourseError
@@ -25,7 +26,7 @@ from utils.texts.bins import load_bin, tokenize_to_bin
 from utils.texts.corpus import BinSettings
 from utils.texts.records import Document
 from utils.tokenizer import Tokenizer
-from utils.training.compact_vocabulary import CompactVocabulary, put_back, shrink
+from utils.training.compact_vocabulary import CompactVocabulary
 from utils.training.optimizers import freeze_all_but_last
 from utils.training.recipes import TrainingRecipe, run_recipe
 
@@ -111,11 +112,13 @@ def test_a_model_shrunk_to_used_tokens_and_put_back_is_the_model():
     torch.manual_seed(0)
     model = GPT2(replace(SIZES["nano"], n_layer=1, n_head=1, n_embd=8, vocab_size=30, context=16)).eval()
     used = np.array([2, 5, 11, 29])
-    small = shrink(model, used)
+    vocabulary = CompactVocabulary(used, 30, model.token_embedding.weight.detach())
+    small = vocabulary.shrink(model)
     tokens = torch.tensor([[0, 3, 1, 2]])
     full_tokens = torch.from_numpy(used)[tokens]
     assert torch.allclose(small(tokens), model(full_tokens)[..., torch.from_numpy(used)], atol=1e-6)
-    back = put_back(small, used, model.token_embedding.weight.detach())
+    back = vocabulary.expand(small, tiny_data(), seed=0)
+    assert vocabulary.expand(back, tiny_data(), seed=0) is back, "a model of all tokens has nothing to get"
     assert torch.equal(back(full_tokens), model(full_tokens))
 
 
@@ -150,15 +153,15 @@ def test_a_compact_run_goes_on_after_it_was_finished(folders, tmp_path, start):
 
 
 def test_a_run_keeps_its_folder_until_the_weights_have_their_full_vocabulary(folders, tmp_path, monkeypatch):
-    expand, refused = CompactVocabulary.expand_file, []
+    expand, refused = CompactVocabulary.expand, []
 
-    def expand_and_look(*arguments) -> None:
+    def expand_and_look(*arguments) -> GPT2:
         with pytest.raises(Timeout):
             FileLock(tmp_path / ".run.lock", timeout=0).acquire()
         refused.append(True)
-        expand(*arguments)
+        return expand(*arguments)
 
-    monkeypatch.setattr(CompactVocabulary, "expand_file", expand_and_look)
+    monkeypatch.setattr(CompactVocabulary, "expand", expand_and_look)
     words = [*SMALL, "max_steps=1", "compact=true", "n_layer=2", "n_head=2", "n_embd=16"]
     run_recipe([*words, f"data={folders['stories']}", f"out={tmp_path / 'run'}"])
     assert refused

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from runs import QUICK, make_trainer, tiny_data, tiny_model, weights
+from runs import QUICK, child_environment, make_trainer, tiny_data, tiny_model, weights
 
 from utils.errors import CourseError
 from utils.files.places import ROOT
@@ -82,9 +82,8 @@ print(f"{rounds} kills, {half_written} with a file half written; every checkpoin
 
 
 def run_child(code: str, *words: str, seconds: float = 400) -> subprocess.CompletedProcess:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     command = [sys.executable, "-c", code, *words]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds)
+    return subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True, timeout=seconds)
 
 
 @posix
@@ -183,9 +182,8 @@ train(tiny_model(), tiny_data(), replace(QUICK, out=sys.argv[1] + "/run", max_st
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_second_run_in_a_folder_is_refused_and_leaves_the_first_alone(tmp_path, resume):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     words = [sys.executable, "-c", HOLD, str(tmp_path)]
-    with subprocess.Popen(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as first:
+    with subprocess.Popen(words, cwd=ROOT, env=child_environment(), stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout.readline().startswith("step 1 |")
         config = replace(QUICK, out=str(tmp_path / "run"), max_steps=2)
         with pytest.raises(CourseError, match="Another run is writing into .*run. Wait for it, end it, or choose"):

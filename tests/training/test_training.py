@@ -8,18 +8,28 @@ from dataclasses import replace
 
 import pytest
 import torch
-from runs import QUICK, TINY, make_trainer, tiny_data, tiny_model, tiny_tokens, weights
+from runs import (
+    QUICK,
+    TINY,
+    equal_weights,
+    make_trainer,
+    quiet_log,
+    tiny_data,
+    tiny_model,
+    tiny_tokens,
+    train_at_once_and_in_parts,
+    weights,
+)
 from torch.testing import assert_close
 
 from utils.batches import Batches
 from utils.errors import CourseError
+from utils.files.signals import StopRequest
 from utils.loaders import load_gpt2
 from utils.model import GPT2
-from utils.run_log import RunLog
 from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
 from utils.training.distributed import World
-from utils.training.interrupts import StopRequest
 from utils.training.loop import Trainer, train
 from utils.training.optimizers import learning_rate_at, parameter_groups
 
@@ -46,7 +56,7 @@ def test_accumulation_weighs_parts_by_their_targets():
     assert_close(grads[0], grads[1], atol=1e-6, rtol=1e-5)
 
 
-def test_the_step_reports_the_mean_loss_over_all_its_parts():
+def test_the_step_reports_the_mean_loss_over_all_its_parts_and_a_line_that_can_be_recomputed():
     trainer = make_trainer(replace(QUICK, accumulate=3))
     twin = tiny_data().batches
     parts = [twin.next_batch() for _ in range(3)]
@@ -56,10 +66,6 @@ def test_the_step_reports_the_mean_loss_over_all_its_parts():
     assert record.loss == pytest.approx(expected, rel=1e-5)
     assert (record.samples, record.tokens) == (12, 12 * 16)
     assert record.step == 1
-
-
-def test_the_line_of_a_step_can_be_recomputed():
-    record = make_trainer().step()
     line = record.line()
     assert f"{record.tokens / record.seconds:.0f} tokens/s" in line
     assert f"{record.samples / record.seconds:.2f} samples/s" in line
@@ -95,11 +101,8 @@ def test_learning_rate_warms_up_then_follows_a_cosine_to_its_floor():
     assert rates[60] == pytest.approx(0.55)  # half way down
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert learning_rate_at(10_000, config) == pytest.approx(0.1)
-
-
-def test_a_learning_rate_below_the_floor_stays_constant():
-    config = TrainConfig(max_steps=10, warmup_steps=0, learning_rate=1e-5, min_learning_rate=1e-4)
-    assert {learning_rate_at(step, config) for step in range(10)} == {1e-5}
+    low = TrainConfig(max_steps=10, warmup_steps=0, learning_rate=1e-5, min_learning_rate=1e-4)
+    assert {learning_rate_at(step, low) for step in range(10)} == {1e-5}, "below its floor it stays as it is"
 
 
 def test_training_lowers_train_and_held_out_loss():
@@ -124,20 +127,21 @@ def test_clipping_is_off_at_zero_and_limits_the_update_otherwise():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_before_the_weights(value):
-    trainer = make_trainer()
+def test_a_loss_that_is_no_number_stops_before_the_weights_and_names_its_batch(value):
+    trainer = make_trainer(replace(QUICK, accumulate=2))
     trainer.step()
     with torch.no_grad():
         trainer.model.final_norm.bias[3] = value
     before = weights(trainer.model)
-    with pytest.raises(CourseError, match="Step 2 gave loss .* Lower learning_rate"):
+    with pytest.raises(CourseError, match="Step 2 gave loss .* Lower learning_rate") as caught:
         trainer.step()
+    assert len(trainer.places) == 8 and ", ".join(map(str, trainer.places)) in str(caught.value)
     assert_close(weights(trainer.model), before, equal_nan=True)
 
 
 def test_a_target_loss_stops_once_and_saves(tmp_path):
     config = replace(QUICK, max_steps=500, target_loss=2.0, out=str(tmp_path / "run"))
-    log = RunLog(tmp_path, show=lambda line: None)
+    log = quiet_log(tmp_path)
     result = train(model := tiny_model(), tiny_data(), config, log)
     losses = [record.loss for record in log.history]
     assert losses[-1] < 2.0 <= min(losses[:-1])
@@ -179,42 +183,28 @@ def test_an_evaluation_belongs_to_its_step(tmp_path):
     assert trainer.evaluate() != first
 
 
-def run_with_resume(tmp_path, first_part: int) -> tuple[list, list]:
-    config = replace(QUICK, out=str(tmp_path / "run"), accumulate=2)
-    whole_log, whole = RunLog(tmp_path / "whole", show=lambda line: None), tiny_model()
-    train(whole, tiny_data(), replace(config, out=str(tmp_path / "other")), whole_log)
-    trainer = make_trainer(config)
-    for _ in range(first_part):
-        trainer.step()
-    trainer.checkpoints.save(trainer.state)
-    log, model = RunLog(tmp_path / "log", show=lambda line: None), tiny_model(seed=5)
-    train(model, tiny_data(seed=0), replace(config, resume=True), log)
-    parted = [(record.step, record.loss, record.learning_rate, record.gradient_norm) for record in log.history]
-    entire = [(record.step, record.loss, record.learning_rate, record.gradient_norm) for record in whole_log.history]
-    assert parted == entire[first_part:]
-    return weights(model), weights(whole)
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [*(({"accumulate": 2}, first) for first in (1, 5, 11)), ({"optimizer": "muon"}, 5), ({"train_layers": 1}, 5)],
+    ids=str,
+)
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path, changes, first):
+    (whole, entire), (resumed, rest) = train_at_once_and_in_parts(
+        tiny_model, replace(QUICK, **changes), tmp_path, first
+    )
+    figures = [[replace(record, seconds=0) for record in log.history] for log in (entire, rest)]
+    assert figures[1] == figures[0][first:]
+    assert equal_weights(resumed, whole)
 
 
-@pytest.mark.parametrize("first_part", [1, 5, 11])
-def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path, first_part):
-    resumed, whole = run_with_resume(tmp_path, first_part)
-    assert all(torch.equal(a, b) for a, b in zip(resumed, whole, strict=True))
-
-
-def test_resuming_a_finished_run_does_nothing(tmp_path):
-    config = replace(QUICK, out=str(tmp_path / "run"))
+def test_resuming_a_finished_run_does_nothing_and_one_with_more_steps_knows_its_best(tmp_path):
+    config = replace(QUICK, out=str(tmp_path / "run"), patience=50)
     first = train(tiny_model(), tiny_data(), config)
     again = train(model := tiny_model(seed=9), tiny_data(), replace(config, resume=True))
     assert again == first
-    assert_close(weights(load_gpt2(tmp_path / "run" / "last.safetensors")), weights(model))
-
-
-def test_resume_continues_early_stopping_and_best_loss(tmp_path):
-    config = replace(QUICK, out=str(tmp_path / "run"), patience=50)
-    train(tiny_model(), tiny_data(), config)
-    trainer = make_trainer(replace(config, resume=True, max_steps=20))
-    assert trainer.progress.step == 12
-    assert trainer.progress.best_loss is not None
+    assert_close(weights(load_gpt2(tmp_path / "run" / "model.safetensors")), weights(model))
+    progress = make_trainer(replace(config, resume=True, max_steps=20)).progress
+    assert (progress.step, progress.best_loss) == (12, first.best_validate_loss)
 
 
 def test_a_new_run_moves_an_older_one_aside(tmp_path):
@@ -226,25 +216,17 @@ def test_a_new_run_moves_an_older_one_aside(tmp_path):
     assert (tmp_path / "run" / "last.safetensors").read_bytes() != first
 
 
-def test_resume_without_a_checkpoint_says_what_to_do(tmp_path):
+def test_what_can_not_be_resumed_says_so_and_what_to_do(tmp_path):
+    config = replace(QUICK, out=str(tmp_path / "run"), max_steps=1)
+    again = replace(config, resume=True)
     with pytest.raises(CourseError, match="nothing to resume.*resume=false"):
-        train(tiny_model(), tiny_data(), replace(QUICK, out=str(tmp_path / "none"), resume=True))
-
-
-def test_resume_with_another_shape_is_refused(tmp_path):
-    config = replace(QUICK, out=str(tmp_path / "run"), max_steps=1)
+        train(tiny_model(), tiny_data(), again)
     train(tiny_model(), tiny_data(), config)
-    other = GPT2(replace(TINY, n_layer=3))
     with pytest.raises(CourseError, match="another shape"):
-        train(other, tiny_data(), replace(config, resume=True))
-
-
-def test_a_checkpoint_of_weights_alone_can_not_be_resumed(tmp_path):
-    config = replace(QUICK, out=str(tmp_path / "run"), max_steps=1)
-    train(tiny_model(), tiny_data(), config)
+        train(GPT2(replace(TINY, n_layer=3)), tiny_data(), again)
     (tmp_path / "run" / "model.safetensors").replace(tmp_path / "run" / "last.safetensors")
     with pytest.raises(CourseError, match="no state of training"):
-        train(tiny_model(), tiny_data(), replace(config, resume=True))
+        train(tiny_model(), tiny_data(), again)
 
 
 def test_a_run_in_memory_writes_nothing(tmp_path, monkeypatch):
@@ -254,7 +236,7 @@ def test_a_run_in_memory_writes_nothing(tmp_path, monkeypatch):
 
 
 def test_the_epoch_log_has_each_epochs_own_figures(tmp_path):
-    log = RunLog(tmp_path, show=lambda line: None)
+    log = quiet_log(tmp_path)
     data = tiny_data()
     train(tiny_model(), data, replace(QUICK, max_steps=30, out=""), log)
     with (tmp_path / "training_log.csv").open(encoding="utf-8", newline="") as file:

@@ -16,11 +16,12 @@ from typing import TypeVar
 import torch
 
 from utils.errors import CourseError
+from utils.files.signals import StopRequest
 from utils.fit.offload import keep_blocks
 from utils.sampling import generate
 from utils.training.distributed import World
-from utils.training.interrupts import StopRequest
 from utils.training.loop import Trainer
+from utils.training.optimizers import freeze_all_but_last
 
 RUNGS = ("batch", "context", "layers")  # what costs the result least is given up first
 
@@ -46,10 +47,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error, or what caused it, is that memory ran out, on a CPU or on a GPU."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, MemoryError) or (isinstance(seen, OSError) and seen.errno == errno.ENOMEM):
+        complains = any(words in str(seen).lower() for words in COMPLAINTS)
+        by_torch = isinstance(seen, RuntimeError) and complains  # torch.cuda.OutOfMemoryError, too
+        if by_torch or isinstance(seen, MemoryError) or getattr(seen, "errno", None) == errno.ENOMEM:
             return True
-        if isinstance(seen, RuntimeError) and any(words in str(seen).lower() for words in COMPLAINTS):
-            return True  # torch.cuda.OutOfMemoryError is a RuntimeError as well
         seen = seen.__cause__
     return False
 
@@ -78,7 +79,9 @@ def step_down(
     for effort in efforts(start, least):
         if before is not None:
             say(f"Memory ran out with {before}. Going on with {effort}.")
-            release_memory()  # here the error and all that it held on to are gone
+            gc.collect()  # here the error and all that it held on to are gone
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
         try:
             return run(effort)
         except Exception as error:
@@ -89,13 +92,6 @@ def step_down(
         f"Memory ran out even with {before}, the least that was allowed. Close other programs, take a smaller GPT-2, "
         "or weights of fewer bits (lesson 07)."
     )
-
-
-def release_memory() -> None:
-    """Give back what nobody holds any more."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def generate_within_memory(model, prompts: Sequence[Sequence[int]], settings, folder: str | Path, say=print) -> list:
@@ -149,7 +145,7 @@ def train_within_memory(model, data, config, log=None, say=print):
         return step_down(run, Effort(config.batch_size, config.context, model.config.n_layer), say=say)
 
 
-def lighten(trainer, effort: Effort) -> None:
+def lighten(trainer: Trainer, effort: Effort) -> None:
     """Let a trainer go on with `effort`; as many sequences make a step as before, or up to one micro-batch more."""
     old, config, batches = trainer.config, trainer.config, trainer.data.batches
     if effort.batch < old.batch_size:
@@ -162,16 +158,9 @@ def lighten(trainer, effort: Effort) -> None:
         batches = replace(batches, context=effort.context)
         trainer.progress.start_epoch(0)
     trainer.config, trainer.data = config, replace(trainer.data, batches=batches)
-    freeze_below(trainer.model, effort.layers, trainer.optimizer)
-
-
-def freeze_below(model, layers: int, optimizer) -> None:
-    """Let only the last `layers` blocks and the final norm learn; what is frozen needs no gradient and no moments."""
-    below = model.config.n_layer - layers
-    if below <= 0:
-        return
-    frozen = [model.token_embedding, model.position_embedding, *model.blocks[:below]]
-    for parameter in (parameter for module in frozen for parameter in module.parameters()):
-        parameter.requires_grad_(False)
-        parameter.grad = None
-        optimizer.state.pop(parameter, None)
+    layers = min(effort.layers, config.train_layers or effort.layers)
+    if layers < trainer.model.config.n_layer:
+        trainer.frozen += freeze_all_but_last(trainer.model, layers)
+        for parameter in trainer.frozen:  # it needs no gradient and no moments
+            parameter.grad = None
+            trainer.optimizer.state.pop(parameter, None)

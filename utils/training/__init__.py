@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
+from utils.files.signals import StopRequest
 from utils.training.config import TrainConfig
 from utils.training.data import MemorizationMeter, TrainingData, epoch_sentence, texts_between
-from utils.training.interrupts import StopRequest
 from utils.training.loop import Trainer, train
 from utils.training.recipes import TrainingRecipe, run_recipe
-
-__all__ = [
-    "MemorizationMeter",
-    "StopRequest",
-    "TrainConfig",
-    "Trainer",
-    "TrainingData",
-    "TrainingRecipe",
-    "epoch_sentence",
-    "run_recipe",
-    "texts_between",
-    "train",
-]

@@ -1,9 +1,8 @@
 """Checkpoints, written atomically: one file that is whole or not there, from which a run goes on as if never stopped.
 
 Lesson 10 builds them. last.safetensors holds the weights under the hub's names, the optimizer's moments and the RNG
-state;
-model.safetensors holds the best weights alone, ready for `load_gpt2` and for `transformers`. However many processes
-trained, the first one writes whole tensors, so that any other number of them can go on.
+state; model.safetensors holds the best weights alone, ready for `load_gpt2` and for `transformers`. However many
+processes trained, the first one writes whole tensors, so that any other number of them can go on.
 """
 
 from __future__ import annotations
@@ -81,16 +80,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path, world: World, wants_best: bool = False) -> None:
-        self._folder, self.world, self.wants_best = Path(folder) if folder else None, world, wants_best
-        self.best: dict[str, Tensor] | None = None
-
-    def __bool__(self) -> bool:
-        return self._folder is not None
-
-    @property
-    def folder(self) -> Path:
-        assert self._folder is not None, "asked only where there is one"
-        return self._folder
+        self.folder, self.on_disk, self.world, self.wants_best = Path(folder), bool(folder), world, wants_best
+        self.best: dict[str, Tensor] = {}
 
     def start_anew(self, model: GPT2) -> None:
         """Make the folder ready for a new run; an older run in it is moved aside, never overwritten."""
@@ -103,26 +94,19 @@ class Checkpoints:
 
     def save(self, state: RunState) -> None:
         """Write last.safetensors; killed at any moment, the file is the old one or the new one."""
-        if not self:
-            return
         model = state.model
-        tensors = self.world.gathered([*_weights(model), *_moments(state)])  # every process gives its shards
-        if not self.world.is_first:
-            return
-        check_still_there(self.folder, state.progress.step)
-        tensors.append(("random.cpu", torch.get_rng_state()))
-        if model.device.type == "cuda":
-            tensors.append(("random.cuda", torch.cuda.get_rng_state(model.device)))
-        counts = [float(moments.get("step", 0)) for moments in state.optimizer.state.values()]
-        note = {
-            "optimizer_step": max(counts, default=0.0),  # fewer than steps where float16 skipped some
-            "progress": asdict(state.progress),
-            "batches": state.batches.state_dict(),
-            "scaler": state.scaler.state_dict(),
-            "config": hub_config(model.config),
-            "lora": _lora_note(model),
-        }
-        write_safetensors(self.folder / LAST, tensors, {"training": json.dumps(note)})
+        if self.on_disk and (tensors := self._gathered(state, [*_weights(model), *_moments(state)])):
+            tensors.append(("random.cpu", torch.get_rng_state()))
+            if model.device.type == "cuda":
+                tensors.append(("random.cuda", torch.cuda.get_rng_state(model.device)))
+            write_safetensors(self.folder / LAST, tensors, {"training": json.dumps(_note(state))})
+
+    def _gathered(self, state: RunState, tensors: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+        """Return tensors whole on the process that writes, nothing on the others; every process gives its shards."""
+        tensors = self.world.gathered(tensors)
+        if self.world.is_first:
+            check_still_there(self.folder, state.progress.step)
+        return tensors
 
     def restore(self, state: RunState) -> None:
         """Set a run's state and the RNG to where last.safetensors left them, in place."""
@@ -131,9 +115,9 @@ class Checkpoints:
             raise CourseError(f"{path} is not there, so there is nothing to resume. Start with resume=false.")
         if self.world.is_first:
             sweep(self.folder)
-        note = _training_note(path, state.model)
-        stored = open_weights(path)
-        _restore_parameters(state, stored, note["optimizer_step"])
+        note, stored = _read_note(path, state.model), open_weights(path)
+        copy_weights(state.model, stored)
+        _restore_moments(state, stored, note["optimizer_step"])
         torch.set_rng_state(stored["random.cpu"].read().clone())
         if state.model.device.type == "cuda" and "random.cuda" in stored:
             torch.cuda.set_rng_state(stored["random.cuda"].read().clone(), state.model.device)
@@ -143,37 +127,39 @@ class Checkpoints:
             state.scaler.load_state_dict(note["scaler"])
 
     def keep_best(self, state: RunState) -> None:
-        """Remember the weights of the best evaluation so far."""
-        if self:
-            self._write_best(state)
-        elif self.wants_best:
-            trained = ((name, weight) for name, weight in state.model.named_parameters() if weight.requires_grad)
-            self.best = {name: weight.detach().clone() for name, weight in trained}
-
-    def _write_best(self, state: RunState) -> None:
-        """Write the whole model, or its adapters alone."""
-        tensors = self.world.gathered(_weights(state.model))
-        if not self.world.is_first:
-            return
-        check_still_there(self.folder, state.progress.step)
-        if adapters(state.model):
-            save_lora(state.model, self.folder)
-        else:
-            write_safetensors(self.folder / BEST, tensors, {})
+        """Remember the weights of the best evaluation so far: the whole model, or its adapters alone."""
+        if not self.on_disk:
+            learned = [(name, weight) for name, weight in state.model.named_parameters() if weight.requires_grad]
+            self.best = {name: weight.detach().clone() for name, weight in learned} if self.wants_best else {}
+        elif tensors := self._gathered(state, _weights(state.model)):
+            if adapters(state.model):
+                save_lora(state.model, self.folder)
+            else:
+                write_safetensors(self.folder / BEST, tensors, {})
 
     def finish(self, state: RunState) -> None:
         """Leave the best weights in model.safetensors, and in the model if the run may stop early."""
         measured = state.progress.best_loss is not None
-        if self and not measured:
-            self._write_best(state)
+        if self.on_disk and not measured:
+            self.keep_best(state)
         self.world.barrier()
-        if not self.wants_best or not measured:
-            return
-        if self:
-            name = WEIGHTS if adapters(state.model) else BEST
-            copy_weights(state.model, open_weights(self.folder / name))
-        elif self.best is not None:
+        if self.wants_best and measured and self.on_disk:
+            copy_weights(state.model, open_weights(self.folder / (WEIGHTS if adapters(state.model) else BEST)))
+        elif self.wants_best and measured:
             state.model.load_state_dict(self.best, strict=False)  # the head shares the embedding
+
+
+def _note(state: RunState) -> dict:
+    """Return what a checkpoint says beside its tensors."""
+    counts = [float(moments.get("step", 0)) for moments in state.optimizer.state.values()]
+    return {
+        "optimizer_step": max(counts, default=0.0),  # fewer than steps where float16 skipped some
+        "progress": asdict(state.progress),
+        "batches": state.batches.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "config": hub_config(state.model.config),
+        "lora": _lora_note(state.model),
+    }
 
 
 def _moments(state: RunState) -> list[tuple[str, Tensor]]:
@@ -183,7 +169,7 @@ def _moments(state: RunState) -> list[tuple[str, Tensor]]:
     return [(f"optimizer.{name}.{key}", value) for name, key, value in moments if key != "step"]
 
 
-def _training_note(path: Path, model: GPT2) -> dict:
+def _read_note(path: Path, model: GPT2) -> dict:
     text = read_note(path).get("training")
     if text is None:
         raise CourseError(f"{path} holds weights but no state of training. Start from it with weights={path}.")
@@ -215,8 +201,7 @@ def copy_weights(model: GPT2, stored: Mapping) -> None:
         parameter.copy_(shard_like(value.T if name.endswith(LINEAR) else value, parameter))
 
 
-def _restore_parameters(state: RunState, stored: Mapping, step: float) -> None:
-    copy_weights(state.model, stored)
+def _restore_moments(state: RunState, stored: Mapping, step: float) -> None:
     for name, parameter in state.model.named_parameters():
         start = f"optimizer.{name}."
         moments = {key.removeprefix(start): stored[key] for key in stored if key.startswith(start)}

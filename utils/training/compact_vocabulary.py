@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from utils.batches import Tokens
-from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
 from utils.training.data import TrainingData
 
@@ -35,19 +33,6 @@ def compact(tokens: np.ndarray, used: np.ndarray) -> np.ndarray:
     return np.searchsorted(used, tokens).astype(np.uint16)
 
 
-def shrink(model: GPT2, used: np.ndarray) -> GPT2:
-    """Return the model with the rows of used tokens only, in their order."""
-    rows = model.token_embedding.weight.detach()[torch.from_numpy(used.astype(np.int64))]
-    return with_rows(model, rows)
-
-
-def put_back(model: GPT2, used: np.ndarray, table: Tensor) -> GPT2:
-    """Return the model with all rows of `table` (vocab, width), but its own ones for the used tokens."""
-    rows = table.clone()
-    rows[torch.from_numpy(used.astype(np.int64))] = model.token_embedding.weight.detach().cpu()
-    return with_rows(model.cpu(), rows).eval()
-
-
 def with_rows(model: GPT2, rows: Tensor) -> GPT2:
     """Return the model with another token table (vocab, width); the rest is the model's own."""
     other = GPT2(replace(model.config, vocab_size=len(rows))).to(model.device)
@@ -56,16 +41,6 @@ def with_rows(model: GPT2, rows: Tensor) -> GPT2:
     with torch.no_grad():
         other.token_embedding.weight.copy_(rows)
     return other
-
-
-def expand(model: GPT2, used: np.ndarray, vocab_size: int, sample: Tensor) -> GPT2:
-    """Return the model with its full vocabulary; `sample` (batch, time) are compact tokens, of texts and of chance.
-
-    Unused tokens get one common row, which makes them as unlikely as it can after everything in the sample, and
-    a little noise, so that each of them can be learned later.
-    """
-    common = unlikely_row(model, sample, vocab_size - len(used))
-    return put_back(model, used, common + NOISE * torch.randn(vocab_size, len(common)))
 
 
 NOISE = 0.002  # small beside the rows of used tokens, whose values spread by about 0.1
@@ -118,31 +93,30 @@ class CompactVocabulary:
         held_out = None if data.validate is None else self._of(data.validate)
         return TrainingData(data.batches, held_out, also, meter)
 
-    def shrink(self, model: GPT2) -> GPT2:
-        """Return a model of the small vocabulary; rows of pretrained weights are kept, to be put back."""
-        if model.config.vocab_size == len(self.used):
-            return model
-        self.table = model.token_embedding.weight.detach().cpu().clone()
-        return shrink(model, self.used)
-
-    def shrink_file(self, folder: Path) -> None:
-        """Bring the best weights of a finished run back to the small vocabulary, so that it can go on."""
-        if (folder / "model.safetensors").is_file():
-            model = load_gpt2(folder)
-            if model.config.vocab_size != len(self.used):
-                save_gpt2(shrink(model, self.used), folder)
-
-    def expand_file(self, folder: Path, data: TrainingData, seed: int) -> None:
-        """Give the best weights of a run the full vocabulary: rows that they came with, or new and unlikely ones."""
-        model = load_gpt2(folder)
-        if self.table is not None:
-            full = put_back(model, self.used, self.table)
-        else:
-            full = expand(model, self.used, self.size, expansion_sample(data, seed))
-        save_gpt2(full, folder)
-
     def _of(self, tokens: Tokens) -> np.ndarray:
         return compact(np.asarray(tokens), self.used)
+
+    def shrink(self, model: GPT2) -> GPT2:
+        """Return the model with the rows of the used tokens alone, in their order."""
+        if model.config.vocab_size == len(self.used):
+            return model
+        return with_rows(model, model.token_embedding.weight.detach()[self.used.astype(np.int64)])
+
+    def expand(self, model: GPT2, data: TrainingData, seed: int) -> GPT2:
+        """Return the model with all tokens: unused ones get the rows of `table`, or new ones where it had none.
+
+        These are one common row, which makes them as unlikely as it can after everything in a sample of the data, and
+        a little noise, so that each of them can be learned later.
+        """
+        if model.config.vocab_size == self.size:
+            return model
+        if self.table is None:
+            common = unlikely_row(model, expansion_sample(data, seed), self.size - len(self.used))
+            rows = common + NOISE * torch.randn(self.size, len(common))
+        else:
+            rows = self.table.clone()
+        rows[self.used.astype(np.int64)] = model.token_embedding.weight.detach().cpu()
+        return with_rows(model.cpu(), rows).eval()
 
 
 def expansion_sample(data: TrainingData, seed: int) -> Tensor:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from utils.errors import CourseError
 from utils.machine import parse_dtype
 
-OPTIMIZERS = ("adamw", "muon")
-SCHEDULES = ("cosine", "plateau")
-PARALLEL = ("ddp", "fsdp")
+CHOICES = {"optimizer": ("adamw", "muon"), "schedule": ("cosine", "plateau"), "parallel": ("ddp", "fsdp")}
 
 
 @dataclass(frozen=True)
@@ -29,9 +27,7 @@ class TrainConfig:
     learning_rate: float = 6e-4  # the highest, after the warm-up
     min_learning_rate: float = 6e-5  # the lowest, at the end
     warmup_steps: int = 100  # in which the learning rate rises from zero
-    schedule: str = (
-        "cosine"  # cosine, or plateau after the warm-up: it lowers the rate when the held-out loss stands still
-    )
+    schedule: str = "cosine"  # or plateau: after the warm-up lower the rate when the held-out loss stands still
     plateau_patience: int = 2  # evaluations without a better loss before plateau lowers the rate
     plateau_factor: float = 0.5  # by which plateau multiplies the rate
     weight_decay: float = 0.1  # of matrices; biases and norms do not decay
@@ -52,23 +48,21 @@ class TrainConfig:
     seed: int = 0  # of new weights and of batches
 
     def __post_init__(self) -> None:
-        for name, known in {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "parallel": PARALLEL}.items():
+        for name, known in CHOICES.items():
             if (value := getattr(self, name)) not in known:
                 raise CourseError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
         if self.dtype != "auto":
             parse_dtype(self.dtype)
-        for name in AT_LEAST_1:
-            if getattr(self, name) < 1:
-                raise CourseError(f"{name} is {getattr(self, name)}, expected at least 1.")
-        for name in AT_LEAST_0:
-            if not 0 <= getattr(self, name) < math.inf:
-                raise CourseError(f"{name} is {getattr(self, name)}, expected 0 or more.")
-        for name in ("plateau_factor", "beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise CourseError(f"{name} is {getattr(self, name)}, expected 0 or more, and below 1.")
+        for name, (least, below) in RANGES.items():
+            if not least <= getattr(self, name) < below:
+                most = f", and below {below}" if below < math.inf else ""
+                raise CourseError(f"{name} is {getattr(self, name)}, expected {least} or more{most}.")
 
 
 COUNTS = "context batch_size accumulate max_steps evaluate_every evaluate_tokens save_every log_every plateau_patience"
-AT_LEAST_1 = COUNTS.split()
 RATES = "learning_rate min_learning_rate warmup_steps weight_decay clip patience target_loss save_minutes"
-AT_LEAST_0 = [*RATES.split(), "train_layers", "seed"]
+RANGES = {
+    **dict.fromkeys(COUNTS.split(), (1, math.inf)),
+    **dict.fromkeys([*RATES.split(), "train_layers", "seed"], (0, math.inf)),
+    **dict.fromkeys(["plateau_factor", "beta1", "beta2"], (0, 1)),
+}

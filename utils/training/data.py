@@ -60,10 +60,10 @@ class TrainingData:
     also: Mapping[str, Tokens] = field(default_factory=dict)  # texts of another kind by name: what is forgotten?
     memorization: MemorizationMeter | None = None
 
-
-def has_measures(data: TrainingData) -> bool:
-    """Say whether there is anything to evaluate."""
-    return data.validate is not None or bool(data.also) or data.memorization is not None
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is anything to evaluate."""
+        return self.validate is not None or bool(self.also) or self.memorization is not None
 
 
 def epoch_sentence(model: GPT2, tokenizer, prompt: str, settings: Sampling = Sampling(max_new=24, temperature=0)):

@@ -11,7 +11,7 @@ import copy
 import os
 from collections.abc import Iterable
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, TypeGuard, cast
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 import torch.distributed as dist
@@ -91,11 +91,6 @@ class World:
     def barrier(self) -> None:
         if self.world_size > 1:
             dist.barrier()
-
-
-def unwrap(network: nn.Module) -> GPT2:
-    """Return the model whose parameters a wrapped network trains."""
-    return cast(GPT2, network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network)
 
 
 def shard(model: GPT2) -> GPT2:

@@ -10,6 +10,7 @@ import math
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +18,15 @@ from torch import Tensor, nn
 from utils.config import flops_per_token, peak_flops
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
+from utils.files.signals import StopRequest
 from utils.machine import device_name, parse_dtype, prepare_for_speed, training_dtype
 from utils.model import GPT2, IGNORE
 from utils.run_log import Evaluation, RunLog, StepRecord
 from utils.system_log import SystemLog
 from utils.training.checkpoints import Checkpoints, Progress, RunState
 from utils.training.config import TrainConfig
-from utils.training.data import Tokens, TrainingData, has_measures
-from utils.training.distributed import World, full_tensor, unshard_into, unwrap
-from utils.training.interrupts import StopRequest
+from utils.training.data import Tokens, TrainingData
+from utils.training.distributed import World, full_tensor, unshard_into
 from utils.training.malloc import KeepFreedMemory
 from utils.training.optimizers import freeze_all_but_last, learning_rate_at, make_optimizer
 from utils.training.run_folder import claimed
@@ -71,7 +72,7 @@ class Trainer:
         model.recompute = config.gradient_checkpointing
         prepare_for_speed(model)
         self.given, self.network = model, world.wrap(model, config.parallel)
-        self.model = unwrap(self.network)
+        self.model = cast(GPT2, getattr(self.network, "module", self.network))  # DDP keeps it there
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = torch.amp.GradScaler(model.device.type, enabled=self.dtype == torch.float16)
         self.progress = Progress()
@@ -88,7 +89,7 @@ class Trainer:
 
     def begin(self) -> None:
         """Make the run's folder ready, or go on from the checkpoint in it; `run` does so if nobody has yet."""
-        if self.checkpoints and not self.begun:
+        if self.checkpoints.on_disk and not self.begun:
             if self.config.resume:
                 self.checkpoints.restore(self.state)
             else:
@@ -129,10 +130,9 @@ class Trainer:
 
     def time_to_save(self) -> bool:
         """Say whether a checkpoint is due, by steps or by the clock."""
-        minutes = self.config.save_minutes
-        late = minutes > 0 and time.monotonic() - self.saved_at >= 60 * minutes
-        if minutes:  # all of them save together, and their clocks differ
-            late = self.world.agrees(late, self.model.device)
+        minutes, waited = self.config.save_minutes, time.monotonic() - self.saved_at
+        # all processes save together, and their clocks differ
+        late = minutes > 0 and self.world.agrees(waited >= 60 * minutes, self.model.device)
         return late or self.progress.step % self.config.save_every == 0
 
     def step(self) -> StepRecord:
@@ -157,13 +157,13 @@ class Trainer:
     def check_tokens(self, parts: list[tuple[Tensor, Tensor]]) -> None:
         """Refuse tokens that the model doesn't know; a GPU would only say that something went wrong somewhere."""
         known = self.model.config.vocab_size
-        for inputs, targets in parts:
-            low, high = int(inputs.min()), int(torch.maximum(inputs, targets).max())
-            if low < 0 or high >= known:
-                raise CourseError(
-                    f"Step {self.progress.step + 1} met token {low if low < 0 else high}, expected ids from 0 to "
-                    f"{known - 1}. {self.describe_batch()} Prepare the text again, with this model's tokenizer."
-                )
+        low = min(int(inputs.min()) for inputs, _ in parts)
+        high = max(int(torch.maximum(inputs, targets).max()) for inputs, targets in parts)
+        if low < 0 or high >= known:
+            raise CourseError(
+                f"Step {self.progress.step + 1} met token {low if low < 0 else high}, expected ids from 0 to "
+                f"{known - 1}. {self.describe_batch()} Prepare the text again, with this model's tokenizer."
+            )
 
     def describe_batch(self) -> str:
         """Say which windows of the training text the step at hand learned from."""
@@ -205,14 +205,13 @@ class Trainer:
         """Return the share of this device's peak that the rows took, or None where the peak is not known."""
         if self.peak is None:
             return None
-        shape = self.model.config
-        useful = sum(flops_per_token(shape, inputs.shape[1]) * inputs.numel() for inputs, _ in parts)
+        useful = sum(flops_per_token(self.model.config, inputs.shape[1]) * inputs.numel() for inputs, _ in parts)
         return useful / (seconds * self.peak)
 
     def evaluate(self) -> float | None:
         """Measure all that is to be measured, once a step, remember the best weights, and return the held-out loss."""
         progress, data = self.progress, self.data
-        if progress.evaluated_step == progress.step or not has_measures(data):
+        if progress.evaluated_step == progress.step or not data.is_measured:
             return progress.validate_loss
         progress.evaluated_step = progress.step
         held_out = None if data.validate is None else self.measure(data.validate)
@@ -249,9 +248,8 @@ class Trainer:
             return
         held_out = "" if self.data.validate is None else f"{self.evaluate():.6f}"
         if self.log:
-            mean = progress.epoch_loss / progress.epoch_tokens
-            seconds = f"{progress.epoch_seconds:.3f}"
-            self.log.epoch((progress.epoch + 1, progress.step, f"{mean:.6f}", held_out, seconds, "", ""))
+            mean, seconds = f"{progress.epoch_loss / progress.epoch_tokens:.6f}", f"{progress.epoch_seconds:.3f}"
+            self.log.epoch((progress.epoch + 1, progress.step, mean, held_out, seconds, "", ""))
         progress.start_epoch(self.data.batches.epoch)
 
     def reason_to_stop(self, stop: StopRequest) -> str:
@@ -278,6 +276,5 @@ def check_measures(data: TrainingData, config: TrainConfig) -> None:
     if data.validate is None and (config.patience or config.schedule == "plateau"):
         asked = f"patience={config.patience}" if config.patience else "schedule=plateau"
         raise CourseError(
-            f"{asked} needs a held-out loss to judge by, and nothing is held out. Give held-out tokens "
-            "(validate.bin), or leave it out."
+            f"{asked} needs a held-out loss, and nothing is held out. Give validate.bin, or leave it out."
         )

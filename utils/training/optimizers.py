@@ -98,19 +98,17 @@ class Muon(torch.optim.AdamW):
         finally:
             self.param_groups = everything
         for group in everything:
-            if group["orthogonal"]:
-                for parameter in group["params"]:
-                    self._step_matrix(parameter, group)
+            for parameter in group["params"] if group["orthogonal"] else []:
+                if parameter.grad is not None:
+                    self._step_matrix(parameter, parameter.grad, group)
         return loss
 
-    def _step_matrix(self, weight: Tensor, group: dict) -> None:
-        if weight.grad is None:
-            return
+    def _step_matrix(self, weight: Tensor, gradient: Tensor, group: dict) -> None:
         state = self.state[weight]
         if not state:
             state["momentum"] = torch.zeros_like(weight)
-        average = state["momentum"].lerp_(weight.grad, 1 - self.momentum)
-        ahead = full_tensor(weight.grad.lerp(average, self.momentum))  # Nesterov: look where the momentum leads
+        average = state["momentum"].lerp_(gradient, 1 - self.momentum)
+        ahead = full_tensor(gradient.lerp(average, self.momentum))  # Nesterov: look where the momentum leads
         rows, columns = weight.shape
         parts = ahead.view(3, -1, columns) if rows == 3 * columns else ahead  # q, k and v are three matrices
         step = shard_like(orthogonalize(parts).view(rows, columns), weight)

@@ -6,7 +6,7 @@ Lesson 10 writes one; `python -m tools train` and the labs run them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from utils.batches import open_batches
 from utils.config import SIZES, count_parameters
 from utils.errors import CourseError
 from utils.files.settings import read_settings
-from utils.loaders import load_gpt2, load_tokenizer
+from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
 from utils.lora import add_lora, pack_base, trained_parameters
 from utils.machine import pick_device
 from utils.model import GPT2
@@ -24,6 +24,7 @@ from utils.run_log import RunLog
 from utils.system_log import SystemLog
 from utils.texts.bins import load_bin
 from utils.texts.memorization import Phrases
+from utils.training.checkpoints import BEST
 from utils.training.compact_vocabulary import CompactVocabulary
 from utils.training.config import TrainConfig
 from utils.training.data import MemorizationMeter, TrainingData, texts_between
@@ -65,11 +66,14 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
         watch = SystemLog(Path(recipe.out) / "system_log.csv", recipe.watch) if watched else None
         log = RunLog(recipe.out, every=recipe.log_every, resource=watch.resource if watch else None)
         if world.is_first:
-            print(describe_run(model, data, recipe))
-        result = train(model, data, loop_settings(recipe), log, watch)
+            count, learns = sum(count_parameters(model.config).values()), trained_parameters(model)
+            trained = f", {learns:,} of them trained," if recipe.lora_rank else ""
+            read = f"{len(data.batches.tokens):,} tokens to learn from"
+            print(f"{count:,} parameters{trained} on {model.device}; {read}")
+        result = train(model, data, recipe, log, watch)
         if world.is_first:
             if vocabulary:
-                vocabulary.expand_file(Path(recipe.out), data, recipe.seed)
+                save_gpt2(vocabulary.expand(load_gpt2(recipe.out), data, recipe.seed), recipe.out)
             load_tokenizer(recipe.data).save(recipe.out)  # so that chat knows how to read and write
             print(f"{result.reason}; weights and logs are in {recipe.out}")
     return result
@@ -81,60 +85,45 @@ def open_run(recipe: TrainingRecipe, world: World) -> tuple[GPT2, TrainingData, 
     if not recipe.compact:
         return build_model(recipe, size, world), data, None
     vocabulary = CompactVocabulary.of(data, size)
-    model = vocabulary.shrink(build_model(recipe, size if recipe.weights else len(vocabulary.used), world))
-    data = vocabulary.shorten(data)
-    if recipe.resume and world.is_first:
-        vocabulary.shrink_file(Path(recipe.out))
-    return model, data, vocabulary
-
-
-def describe_run(model: GPT2, data: TrainingData, recipe: TrainingRecipe) -> str:
-    """Say in a line how much learns, and from how much."""
-    count = sum(count_parameters(model.config).values())
-    trained = f", {trained_parameters(model):,} of them trained," if recipe.lora_rank else ""
-    return f"{count:,} parameters{trained} on {model.device}; {len(data.batches.tokens):,} tokens to learn from"
-
-
-def loop_settings(recipe: TrainingRecipe) -> TrainConfig:
-    """Return the part of a recipe that the loop needs."""
-    return TrainConfig(**{field.name: getattr(recipe, field.name) for field in fields(TrainConfig)})
+    model = build_model(recipe, size if recipe.weights else len(vocabulary.used), world)
+    if recipe.weights:
+        vocabulary.table = model.token_embedding.weight.detach().cpu().clone()
+    if recipe.resume and world.is_first and (Path(recipe.out) / BEST).is_file():
+        save_gpt2(vocabulary.shrink(load_gpt2(recipe.out)), recipe.out)  # a run that was finished has all tokens
+    return vocabulary.shrink(model), vocabulary.shorten(data), vocabulary
 
 
 def build_model(recipe: TrainingRecipe, vocab_size: int, world: World) -> GPT2:
-    """Return the model to train: pretrained weights, or new ones in the recipe's shape."""
+    """Return the model to train: pretrained weights, or new ones in the recipe's shape, with adapters if it says so."""
     device = pick_device(recipe.device or None)
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", world.local_rank)
     shape = {name: getattr(recipe, name) for name in ("n_layer", "n_head", "n_embd") if getattr(recipe, name)}
-    if recipe.weights:
-        if shape:
-            raise CourseError(f"{', '.join(shape)} can't be set together with weights={recipe.weights}; drop one.")
-        model = load_gpt2(recipe.weights, device=device)
-        if model.config.vocab_size != vocab_size:
-            raise CourseError(
-                f"{recipe.weights} has {model.config.vocab_size:,} tokens, {recipe.data} was made with {vocab_size:,}. "
-                "Prepare the text again with this model's tokenizer."
-            )
-        return adapt(model, recipe)
-    if recipe.size not in SIZES:
-        raise CourseError(f"size is {recipe.size!r}, expected one of {', '.join(SIZES)}.")
-    model = GPT2(replace(SIZES[recipe.size], vocab_size=vocab_size, **shape))
-    return adapt(model.to(device), recipe)
+    if not recipe.weights:
+        if recipe.size not in SIZES:
+            raise CourseError(f"size is {recipe.size!r}, expected one of {', '.join(SIZES)}.")
+        return adapt(GPT2(replace(SIZES[recipe.size], vocab_size=vocab_size, **shape)).to(device), recipe)
+    if shape:
+        raise CourseError(f"{', '.join(shape)} can't be set together with weights={recipe.weights}; drop one.")
+    model = load_gpt2(recipe.weights, device=device)
+    if model.config.vocab_size != vocab_size:
+        raise CourseError(
+            f"{recipe.weights} has {model.config.vocab_size:,} tokens, {recipe.data} was made with {vocab_size:,}. "
+            "Prepare the text again with this model's tokenizer."
+        )
+    return adapt(model, recipe)
 
 
 def adapt(model: GPT2, recipe: TrainingRecipe) -> GPT2:
     """Pack the weights and put adapters beside them, in place, where the recipe asks for that."""
-    if not recipe.lora_rank:
-        if recipe.base_bits:
-            raise CourseError(f"base_bits is {recipe.base_bits}, but packed weights can't learn: set lora_rank, too.")
-        return model
-    if recipe.compact:
+    if recipe.base_bits and not recipe.lora_rank:
+        raise CourseError(f"base_bits is {recipe.base_bits}, but packed weights can't learn: set lora_rank, too.")
+    if recipe.lora_rank and recipe.compact:
         raise CourseError("compact trains the token table, LoRA leaves it alone: drop compact or lora_rank.")
     if recipe.base_bits:
         pack_base(model, recipe.base_bits)
-    return add_lora(
-        model, recipe.lora_rank, recipe.lora_alpha, [name.strip() for name in recipe.lora_layers.split(",")]
-    )
+    layers = [name.strip() for name in recipe.lora_layers.split(",")]
+    return add_lora(model, recipe.lora_rank, recipe.lora_alpha, layers) if recipe.lora_rank else model
 
 
 def open_data(recipe: TrainingRecipe, world: World) -> TrainingData:
@@ -142,18 +131,15 @@ def open_data(recipe: TrainingRecipe, world: World) -> TrainingData:
     folder = Path(recipe.data)
     if not (folder / "train.bin").is_file():
         raise CourseError(f"{folder / 'train.bin'} is not there. Make it: python -m tools prepare TEXTS --out {folder}")
-    tokenizer = load_tokenizer(folder)
+    tokenizer, held_out, meter = load_tokenizer(folder), folder / "validate.bin", None
+    end = tokenizer.end_of_text
     whose = dict(seed=recipe.seed, rank=world.rank, world_size=world.world_size)
-    end = tokenizer.end_of_text if recipe.whole_documents else None
-    batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, end, **whose)
-    tokens = batches.tokens
-    held_out = folder / "validate.bin"
+    parted = end if recipe.whole_documents else None
+    batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, parted, **whose)
     also = open_others(recipe, tokenizer.vocab_size)
-    meter = (
-        memorization_meter(np.asarray(tokens), tokenizer, recipe.memorization_samples)
-        if recipe.memorization_samples
-        else None
-    )
+    if recipe.memorization_samples:  # it keeps eight bytes for each phrase of the training text
+        phrases = Phrases(texts_between(np.asarray(batches.tokens), end, tokenizer.decode))
+        meter = MemorizationMeter(phrases, tokenizer.decode, end, recipe.memorization_samples)
     return TrainingData(batches, load_bin(held_out) if held_out.is_file() else None, also, meter)
 
 
@@ -171,9 +157,3 @@ def open_others(recipe: TrainingRecipe, vocab_size: int) -> dict[str, np.ndarray
             )
         found[Path(name).name if Path(name).name not in found else name] = load_bin(path)
     return found
-
-
-def memorization_meter(tokens: np.ndarray, tokenizer, samples: int) -> MemorizationMeter:
-    """Return the meter for a training text; it keeps eight bytes for each phrase of it."""
-    phrases = Phrases(texts_between(tokens, tokenizer.end_of_text, tokenizer.decode))
-    return MemorizationMeter(phrases, tokenizer.decode, tokenizer.end_of_text, samples)

@@ -26,14 +26,11 @@ def claimed(folder: str | Path, world: World) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except Timeout as error:
-        raise CourseError(
-            f"Another run is writing into {folder}. Wait for it, end it, or choose another folder with out=…"
-        ) from error
     except OSError as error:
-        raise CourseError(
-            f"{lock.lock_file} could not be written: {error.strerror or error}. Choose a folder that can, with out=…"
-        ) from error
+        why = f"{lock.lock_file} could not be written: {error.strerror or error}. Choose"
+        if isinstance(error, Timeout):
+            why = f"Another run is writing into {folder}. Wait for it, end it, or choose"
+        raise CourseError(f"{why} another folder with out=…") from error
     try:
         yield
     finally:
