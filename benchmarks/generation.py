@@ -109,8 +109,8 @@ def single_contestants(settings: Settings, folder: Path) -> dict[str, Child]:
     size = (settings.prompt, settings.max_new)
     found = {
         "reading memory": Child(reading, imports=("torch",)),
-        "ours float32": Child(ours, folder, "float32", *size, 1, imports=("torch", "utils.quantize.fbgemm")),
-        "ours 16-bit": Child(ours, folder, "16-bit", *size, 1, imports=("torch", "utils.quantize.fbgemm")),
+        "ours float32": Child(ours, folder, "float32", *size, 1, imports=("torch", "tools.fast_layers")),
+        "ours 16-bit": Child(ours, folder, "16-bit", *size, 1, imports=("torch", "tools.fast_layers")),
         "transformers float32": Child(peer, folder, "float32", *size, 1, imports=(TRANSFORMERS,)),
     }
     if has_real_bf16("cpu"):
@@ -128,8 +128,8 @@ def batch_contestants(settings: Settings, folder: Path) -> dict[str, Child]:
     found = {
         f"{who} {dtype} {times}": Child(make, folder, dtype, *size, imports=imports)
         for who, make, dtype, imports in (
-            ("ours", ours, "float32", ("torch", "utils.quantize.fbgemm")),
-            ("ours", ours, "16-bit", ("torch", "utils.quantize.fbgemm")),
+            ("ours", ours, "float32", ("torch", "tools.fast_layers")),
+            ("ours", ours, "16-bit", ("torch", "tools.fast_layers")),
             ("transformers", peer, "float32", (TRANSFORMERS,)),
         )
     }
@@ -173,8 +173,8 @@ def ours(folder: Path, dtype: str, prompt: int, max_new: int, batch: int):
     """Generate with this course's model and sampling."""
     import torch
 
+    from tools.fast_layers import for_generation
     from utils.loaders import load_gpt2
-    from utils.quantize.fbgemm import for_generation
     from utils.sampling import Sampling, generate_steps
 
     model = load_gpt2(folder) if dtype == "float32" else for_generation(load_gpt2(folder, torch.float16))

@@ -167,7 +167,7 @@ def generators(settings: Settings, folder: Path) -> dict[str, Child]:
     """Return the contestants that write one text each."""
     size = (16, settings.max_new)
     found = {
-        f"ours {name}": Child(ours, folder / name, "16-bit", *size, 1, imports=("torch", "utils.quantize.fbgemm"))
+        f"ours {name}": Child(ours, folder / name, "16-bit", *size, 1, imports=("torch", "tools.fast_layers"))
         for name in ("16-bit", *BITS)
     }
     for kind in settings.llama_kinds:

@@ -10,7 +10,6 @@ from trained import cost_to_rounding, divergence_to_rounding
 from utils.quantize.awq import FOLDABLE, attention_loss, awq_model, find_clips, find_input_scales, fold, output_loss
 from utils.quantize.calibration import Calibration, Seen, energy, output_error
 from utils.quantize.grids import Grid, quantize
-from utils.quantize.quantized_linear import plan_for, plan_of
 
 
 @pytest.mark.parametrize("layer", FOLDABLE)
@@ -75,11 +74,3 @@ def test_judges_find_no_fault_with_the_weight_itself():
 def test_awq_errs_and_costs_less_than_rounding_on_calibration_and_on_held_out_text():
     assert max(divergence_to_rounding(awq_model, 4) + divergence_to_rounding(awq_model, 3)) < 1
     assert cost_to_rounding(awq_model) < 1
-
-
-def test_awq_follows_the_plan_and_rounds_the_head():
-    model = tiny_model()
-    plan = plan_for(model, Grid(4, 16), Grid(8, "row"))
-    del plan["blocks.1.attention.qkv"]
-    awq_model(model, plan, random_tokens(4, 20))
-    assert plan_of(model) == plan

@@ -13,6 +13,7 @@ from trained import cost_to_rounding, divergence_to_rounding
 
 from utils.errors import CourseError
 from utils.model import record_activations
+from utils.quantize.awq import awq_model
 from utils.quantize.calibration import Calibration, Seen, draw_rows, output_error
 from utils.quantize.gptq import GPTQ, gptq, gptq_model, inverse_factor
 from utils.quantize.grids import Grid, quantize
@@ -178,9 +179,12 @@ def test_gptq_costs_less_perplexity_than_rounding():
     assert cost_to_rounding(gptq_model) < 0.7
 
 
-def test_gptq_follows_the_plan_and_rounds_the_head():
+@pytest.mark.parametrize("quantizer", [gptq_model, awq_model])
+def test_the_plan_is_followed_the_head_rounded_and_nothing_packed_twice(quantizer):
     model = tiny_model()
     plan = plan_for(model, Grid(4, 16), Grid(8, "row"))
     del plan["blocks.1.mlp.up"]
-    gptq_model(model, plan, random_tokens(4, 20))
+    quantizer(model, plan, random_tokens(4, 20))
     assert plan_of(model) == plan
+    with pytest.raises(CourseError, match="blocks.0.attention.qkv is a QuantizedLinear"):
+        quantizer(model, plan, random_tokens(4, 20))

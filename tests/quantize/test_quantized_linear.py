@@ -19,9 +19,7 @@ from utils.formats.quantized_files import FILE, save_quantized
 from utils.formats.safetensors import read_note
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2, weight_bytes
-from utils.quantize.fbgemm import for_generation
 from utils.quantize.grids import Grid, quantize
-from utils.quantize.int_matmul import FastInt4, FastInt8, fast_form
 from utils.quantize.quantized_linear import (
     CHUNK,
     QuantizedEmbedding,
@@ -34,7 +32,6 @@ from utils.quantize.quantized_linear import (
     plan_of,
     quantize_model,
 )
-from utils.sampling import Sampling, generate
 
 GRIDS = [
     Grid(8, "row"),
@@ -197,39 +194,3 @@ def test_what_is_packed_is_neither_saved_as_plain_nor_packed_twice(tmp_path):
         save_quantized(tiny_model(SHAPE), tmp_path)
     with pytest.raises(CourseError, match="blocks.7.mlp.up"):
         quantize_model(tiny_model(SHAPE), {"blocks.7.mlp.up": Grid()})
-
-
-@pytest.mark.parametrize(
-    ("grid", "form"),
-    [
-        (Grid(8, "row"), FastInt8),
-        (Grid(4, 32), FastInt4),
-        (Grid(4, 64, symmetric=False), FastInt4),
-        (Grid(4, 16), QuantizedLinear),  # a group that the fast product does not know
-        (Grid(3, 32), QuantizedLinear),
-        (Grid(4, 32, "nf4"), QuantizedLinear),
-        (Grid(8, 32), QuantizedLinear),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("rows", [1, 3, 20])
-def test_the_fast_form_multiplies_like_the_packed_one(grid, form, rows):
-    layer, _, _ = packed_layer(grid, 64, 128)
-    fast, x = fast_form(layer), torch.randn(rows, 128)
-    assert type(fast) is form
-    with torch.no_grad():
-        expected = layer(x)
-        assert_close(fast(x), expected, rtol=0.02, atol=0.05 * float(expected.std()))
-
-
-@pytest.mark.parametrize("head", [None, HEAD])
-@pytest.mark.parametrize("grid", [Grid(8, "row"), Grid(4, 32)], ids=str)
-def test_the_generating_form_of_a_quantized_model_chooses_alike(grid, head):
-    model = tiny_model(SHAPE)
-    quantize_model(model, plan_for(model, grid, head))
-    fast = for_generation(copy.deepcopy(model))
-    with torch.inference_mode():
-        found, expected = fast(random_tokens(4, 20)), model(random_tokens(4, 20))
-    assert (found.argmax(-1) == expected.argmax(-1)).float().mean() > 0.9
-    rows = generate(fast, [[1, 2, 3], [4]], Sampling(max_new=8, temperature=0, stop=()))
-    assert [len(row) for row in rows] == [8, 8]

@@ -209,10 +209,10 @@ def quantize_table(
     context: int = 256,  # tokens of each row
 ) -> None:
     """Compare methods, bits and groups on one model: table.csv, table.md and table.png."""
+    from tools.quantization_table import HEADER, Texts, compare_recipes, format_row, storyteller, to_markdown, write_csv
     from utils.loaders import load_gpt2
     from utils.plots.quantization import costs_and_gains
     from utils.quantize.recipe import HELD_OUT_SEED, calibration_rows, check_tokens
-    from utils.quantize.report import HEADER, Texts, compare_recipes, format_row, storyteller, to_markdown, write_csv
 
     expect(1, tokens=tokens, rows=rows, context=context)
     expect(0, stories=stories)

@@ -70,7 +70,7 @@ def quantize_readme(
     check: bool = False,  # change nothing, report whether it is there
 ) -> int:
     """Put nano's stored table of quantization into docs/benchmarks.md."""
-    from tools.repo.readme_table import TABLE, update_readme
+    from tools.quantization_table import TABLE, update_readme
 
     current = update_readme(check=check)
     done = "is up to date" if current else "is stale: run this without --check" if check else "is written"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -28,14 +29,13 @@ from utils.quantize.grids import (
     relative_error,
     to_groups,
 )
-from utils.quantize.report import Row
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 GROUPS = (8, 16, 32, 64, 128, 256, ROW, TENSOR)  # to choose from with the slider
 
 
-def costs_and_gains(rows: Sequence[Row], title: str = "") -> Figure:
-    """Draw the table as bars, one line for each row: bytes, rise of perplexity over the first row, coherence, speed."""
+def costs_and_gains(rows: Sequence[Any], title: str = "") -> Figure:
+    """Draw a table as bars, one line for each row: bytes, rise of perplexity over the first row, coherence, speed."""
     rise = [100 * (row.perplexity / rows[0].perplexity - 1) for row in rows]
     columns = {"megabytes": [row.bytes / 1e6 for row in rows], "perplexity rises by %": rise}
     if rows[0].coherence is not None:

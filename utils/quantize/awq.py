@@ -18,16 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from utils.model import GPT2, Block
-from utils.quantize.calibration import Calibration, Seen, energy
+from utils.quantize.calibration import Calibration, Seen, energy, quantize_blocks
 from utils.quantize.grids import Grid, Quantized, quantize, to_groups
-from utils.quantize.quantized_linear import HEAD, LAYERS, plain_layer, plan_for, replace_layer
+from utils.quantize.quantized_linear import plain_layer
 
 FOLDABLE = ("attention.out", "attention.qkv", "mlp.up")  # out first: folding it changes rows of qkv
 Loss = Callable[[Tensor], float]  # how bad a rounded weight (out, in) is
@@ -124,7 +124,7 @@ def attention_loss(block: Block, states: Tensor) -> Loss:
 
 
 @torch.no_grad()
-def awq_block(block: Block, grids: Mapping[str, Grid], calibration: Calibration, settings: AWQ) -> dict[str, Quantized]:
+def awq_block(block: Block, grids: dict[str, Grid], calibration: Calibration, settings: AWQ) -> dict[str, Quantized]:
     """Fold scales into a block, and return its layers (names as in LAYERS) clipped and rounded."""
     seen = calibration.observe(block)
     states = torch.cat(calibration.states)[: settings.rows]
@@ -151,19 +151,6 @@ def _round(block: Block, layer: str, seen: Seen, grid: Grid, states: Tensor, cli
     return min(quantize(weight, grid), clipped, key=lambda quantized: loss(quantized.dequantize()))
 
 
-@torch.no_grad()
 def awq_model(model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, settings: AWQ = AWQ()) -> GPT2:
     """Quantize the layers of a plan in place by AWQ, with calibration tokens (rows, time); the head is rounded."""
-    plan = plan_for(model, plan) if isinstance(plan, Grid) else plan
-    calibration = Calibration(model, tokens)
-    for number, block in enumerate(tqdm(model.blocks, "AWQ", disable=None, leave=False)):
-        assert isinstance(block, Block), "blocks that are kept elsewhere can't be folded"
-        grids = {layer: plan[name] for layer in LAYERS if (name := f"blocks.{number}.{layer}") in plan}
-        for layer in grids:
-            plain_layer(block, layer)  # refuses what is quantized already
-        for layer, quantized in awq_block(block, grids, calibration, settings).items():
-            replace_layer(model, f"blocks.{number}.{layer}", quantized)
-        calibration.advance(block)
-    if HEAD in plan:
-        replace_layer(model, HEAD, quantize(plain_layer(model, HEAD).weight, plan[HEAD]))
-    return model.eval()
+    return quantize_blocks(model, plan, tokens, "AWQ", partial(awq_block, settings=settings))

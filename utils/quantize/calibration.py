@@ -7,17 +7,19 @@ quantized, so that the next ones are fitted to what they will really get.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from utils.batches import Batches, Tokens, largest_context
 from utils.errors import CourseError
-from utils.model import GPT2
-from utils.quantize.grids import Quantized
-from utils.quantize.quantized_linear import LAYERS, QuantizedLinear
+from utils.model import GPT2, Block
+from utils.quantize.grids import Grid, Quantized, quantize
+from utils.quantize.quantized_linear import HEAD, LAYERS, QuantizedLinear, plain_layer, plan_for, replace_layer
 
 
 @dataclass
@@ -85,6 +87,30 @@ class Calibration:
         """Replace the states by what the block makes of them."""
         for number, states in enumerate(self.states):
             self.states[number] = block(states)
+
+
+QuantizeBlock = Callable[[Block, dict[str, Grid], Calibration], dict[str, Quantized]]  # layers as named in LAYERS
+
+
+@torch.no_grad()
+def quantize_blocks(
+    model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, way: str, quantize_block: QuantizeBlock
+) -> GPT2:
+    """Quantize the layers of a plan in place, block after block, with calibration tokens; the head is rounded."""
+    plan = plan_for(model, plan) if isinstance(plan, Grid) else plan
+    calibration = Calibration(model, tokens)
+    for number, block in enumerate(tqdm(model.blocks, way, disable=None, leave=False)):
+        assert isinstance(block, Block), "blocks that are kept elsewhere can't be calibrated"
+        names = {layer: f"blocks.{number}.{layer}" for layer in LAYERS if f"blocks.{number}.{layer}" in plan}
+        for name in names.values():
+            plain_layer(model, name)  # refuses what is quantized already
+        found = quantize_block(block, {layer: plan[name] for layer, name in names.items()}, calibration)
+        for layer, quantized in found.items():
+            replace_layer(model, names[layer], quantized)
+        calibration.advance(block)
+    if HEAD in plan:
+        replace_layer(model, HEAD, quantize(plain_layer(model, HEAD).weight, plan[HEAD]))
+    return model.eval()
 
 
 def draw_rows(tokens: Tokens, rows: int = 64, context: int = 256, seed: int = 0) -> Tensor:

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from utils.errors import CourseError
-from utils.model import GPT2
-from utils.quantize.calibration import Calibration
-from utils.quantize.grids import TENSOR, Grid, Quantized, find_scales, from_codes, quantize, to_codes
-from utils.quantize.quantized_linear import HEAD, LAYERS, plain_layer, plan_for, replace_layer
+from utils.model import GPT2, Block
+from utils.quantize.calibration import Calibration, quantize_blocks
+from utils.quantize.grids import TENSOR, Grid, Quantized, find_scales, from_codes, to_codes
+from utils.quantize.quantized_linear import plain_layer
 
 BLOCK = 32  # columns whose corrections are made one by one; those behind them get theirs in one matmul
 
@@ -97,18 +96,11 @@ def _blocks(columns: int, width: int) -> Iterator[tuple[int, int]]:
             yield start, min(start + BLOCK, last)
 
 
-@torch.no_grad()
 def gptq_model(model: GPT2, plan: Grid | Mapping[str, Grid], tokens: Tensor, settings: GPTQ = GPTQ()) -> GPT2:
     """Quantize the layers of a plan in place by GPTQ, with calibration tokens (rows, time); the head is rounded."""
-    plan = plan_for(model, plan) if isinstance(plan, Grid) else plan
-    calibration = Calibration(model, tokens)
-    for number, block in enumerate(tqdm(model.blocks, "GPTQ", disable=None, leave=False)):
-        seen = calibration.observe(block)
-        for layer in LAYERS:
-            if (name := f"blocks.{number}.{layer}") in plan:
-                weight = plain_layer(model, name).weight
-                replace_layer(model, name, gptq(weight, seen[layer].hessian, plan[name], settings))
-        calibration.advance(block)
-    if HEAD in plan:
-        replace_layer(model, HEAD, quantize(plain_layer(model, HEAD).weight, plan[HEAD]))
-    return model.eval()
+
+    def quantize_block(block: Block, grids: dict[str, Grid], calibration: Calibration) -> dict[str, Quantized]:
+        weights, seen = {layer: plain_layer(block, layer).weight for layer in grids}, calibration.observe(block)
+        return {layer: gptq(weights[layer], seen[layer].hessian, grid, settings) for layer, grid in grids.items()}
+
+    return quantize_blocks(model, plan, tokens, "GPTQ", quantize_block)

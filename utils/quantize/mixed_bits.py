@@ -83,23 +83,18 @@ def choose_bits(sensitivity: Sensitivity, sizes: Mapping[str, int], average: flo
     if not low <= average <= high:
         raise CourseError(f"An average of {average} bits was asked for, expected one from {low} to {high}.")
     unit = int(np.gcd.reduce([sizes[name] for name in names]))
-    units = [sizes[name] // unit for name in names]
-    room = round(average * sum(units))
-    least = np.full(room + 1, np.inf)  # the lowest rise of the loss for each number of bits spent so far
-    least[0] = 0
-    picks = []
-    for name, count in zip(names, units, strict=True):
+    units = {name: sizes[name] // unit for name in names}
+    room = round(average * sum(units.values()))
+    least = np.array([0.0] + room * [np.inf])  # the lowest rise of the loss for each number of bits spent so far
+    picks, chosen = {}, {}
+    for name, count in units.items():
         bits = np.array(list(sensitivity[name]))
         options = np.stack([_shift(least, count * b) + sensitivity[name][b] for b in bits.tolist()])
-        picks.append(bits[options.argmin(0)])
-        least = options.min(0)
-    if not np.isfinite(least).any():
-        raise CourseError(f"No choice of bits gives an average of {average}. Choose another one.")
+        picks[name], least = bits[options.argmin(0)], options.min(0)
     spent = int(np.flatnonzero(np.isfinite(least))[-1])  # all of the room, or the most that can be spent
-    chosen = {}
-    for name, count, pick in reversed(list(zip(names, units, picks, strict=True))):
-        chosen[name] = int(pick[spent])
-        spent -= count * chosen[name]
+    for name in reversed(names):
+        chosen[name] = int(picks[name][spent])
+        spent -= units[name] * chosen[name]
     return {name: chosen[name] for name in names}
 
 

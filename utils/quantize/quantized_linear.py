@@ -16,7 +16,7 @@ from utils.errors import CourseError
 from utils.machine import Embedding, is_imitated
 from utils.model import GPT2
 from utils.quantize.bit_packing import pack_bits, unpack_bits
-from utils.quantize.grids import ROW, Grid, Quantized, from_codes, from_groups, quantize, to_groups
+from utils.quantize.grids import Grid, Quantized, from_codes, from_groups, quantize, to_groups
 
 LAYERS = ("attention.qkv", "attention.out", "mlp.up", "mlp.down")  # of each block
 HEAD = "head"  # tied to the token embedding: both are quantized or none
@@ -102,11 +102,6 @@ class QuantizedLinear(nn.Module):
             x.addmm_(y[:, part], self.expand(part, y.dtype))
         return x
 
-    @property
-    def is_plain_int8(self) -> bool:
-        """Whether each weight is a signed byte times the scale of its row."""
-        return self.grid == Grid(8, ROW) and self.in_features % 8 == 0
-
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, {self.grid}"
 
@@ -161,12 +156,9 @@ def quantize_model(model: GPT2, plan: Grid | Mapping[str, Grid]) -> GPT2:
 
 def plain_layer(module: nn.Module, name: str) -> nn.Linear:
     """Return a layer of a model or block that is not quantized yet, or say what is there instead."""
-    try:
-        layer = module.get_submodule(name)
-    except AttributeError as error:
-        raise CourseError(
-            f"{name} is no layer of this model, expected {HEAD} or one like blocks.0.{LAYERS[0]}."
-        ) from error
+    layer = dict(module.named_modules()).get(name)
+    if layer is None:
+        raise CourseError(f"{name} is no layer of this model, expected {HEAD} or one like blocks.0.{LAYERS[0]}.")
     if not isinstance(layer, nn.Linear):
         raise CourseError(f"{name} is a {type(layer).__name__}, expected plain weights. Load the original model again.")
     return layer
@@ -180,11 +172,9 @@ def replace_layer(model: GPT2, name: str, quantized: Quantized) -> None:
 def put_layer(model: GPT2, name: str, layer: nn.Module) -> None:
     """Set a layer by its dotted name; the token embedding goes with the head."""
     model.set_submodule(name, layer)
-    if name != HEAD:
-        return
-    if isinstance(layer, QuantizedLinear):
+    if name == HEAD and isinstance(layer, QuantizedLinear):
         model.set_submodule("token_embedding", QuantizedEmbedding(layer))
-    elif isinstance(layer, nn.Linear):
+    elif name == HEAD and isinstance(layer, nn.Linear):
         embedding = Embedding(layer.out_features, layer.in_features, device="meta")
         embedding.weight = layer.weight
         model.set_submodule("token_embedding", embedding)

@@ -20,6 +20,7 @@ from utils.quantize.grids import ROW, Grid
 from utils.quantize.mixed_bits import mixed_plan
 from utils.quantize.quantized_linear import plan_for, quantize_model
 from utils.stories.generator import corpus
+from utils.texts.bins import load_bin
 from utils.tokenizer import Tokenizer
 
 METHODS = {
@@ -92,12 +93,12 @@ def story_tokens(count: int = STORIES, seed: int = STORY_SEED) -> np.ndarray:
 
 
 def read_tokens(path: str | Path) -> np.ndarray:
-    """Return the tokens (time,) of a .bin of uint16, or of a text by GPT-2's tokenizer."""
+    """Return the tokens (time,) of a .bin that `prepare` wrote, or of a text by GPT-2's tokenizer."""
     path = Path(path)
     if not path.is_file():
         raise CourseError(f"{path} is not there. Give a text file, or a .bin that `prepare` wrote.")
     if path.suffix == ".bin":
-        return np.memmap(path, dtype="<u2", mode="r") if path.stat().st_size else np.empty(0, np.uint16)
+        return load_bin(path)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -10,7 +10,23 @@ import torch
 from shapes import random_tokens, tiny_model
 
 from tools.__main__ import main
-from tools.repo.readme_table import END, START, TABLE, update_readme
+from tools.quantization_table import (
+    END,
+    HEADER,
+    RECIPES,
+    START,
+    TABLE,
+    Row,
+    Texts,
+    compare_recipes,
+    format_row,
+    measure_row,
+    read_csv,
+    storyteller,
+    to_markdown,
+    update_readme,
+    write_csv,
+)
 from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
@@ -26,19 +42,6 @@ from utils.quantize.recipe import (
     calibration_rows,
     read_tokens,
     story_tokens,
-)
-from utils.quantize.report import (
-    HEADER,
-    RECIPES,
-    Row,
-    Texts,
-    compare_recipes,
-    format_row,
-    measure_row,
-    read_csv,
-    storyteller,
-    to_markdown,
-    write_csv,
 )
 
 SHAPE = GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=97, context=24)
@@ -182,7 +185,7 @@ def test_the_command_writes_a_model_that_loads(folder, words, capsys):
 
 def test_the_command_writes_the_table(folder, capsys, monkeypatch):
     monkeypatch.setattr(
-        "utils.quantize.report.RECIPES", (QuantizationRecipe("rtn", 4, 32), QuantizationRecipe("gptq", 4, 32))
+        "tools.quantization_table.RECIPES", (QuantizationRecipe("rtn", 4, 32), QuantizationRecipe("gptq", 4, 32))
     )
     words = ["--calibration", "text.bin", "--held-out", "text.bin", "--tokens", "100", "--rows", "4", "--out", "t"]
     assert main(["quantize-table", "model", *words]) == 0

@@ -1,6 +1,7 @@
 """Benchmark of quantization methods in one table: bytes, perplexity, coherence, tokens a second.
 
-What each way to fewer bits costs and gains. Lesson 07 reads the table of nano and measures a row of it again.
+What each way to fewer bits costs and gains. Lesson 07 reads the table of nano and measures a row of it again;
+docs/benchmarks.md shows it.
 """
 
 from __future__ import annotations
@@ -17,16 +18,22 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from tools.fast_layers import for_generation
+from tools.repo.marks import put_between
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
+from utils.files.places import ROOT
 from utils.files.whole_files import write_whole
 from utils.model import GPT2
-from utils.quantize.fbgemm import for_generation
 from utils.quantize.quantized_linear import bits_per_weight, computed_bytes, dequantize_model, layer_shapes, plan_of
 from utils.quantize.recipe import QuantizationRecipe, apply_recipe
 from utils.sampling import END_OF_TEXT_ID, Sampling, generate
 
 Tell = Callable[[GPT2], list[str]]  # lets a model tell stories
+TABLE = ROOT / "benchmarks" / "results" / "quantization_nano" / "table.csv"  # of nano
+PAGE = ROOT / "docs" / "benchmarks.md"
+START = "<!-- quantization table of nano: python -m tools quantize-readme writes it -->"
+END = "<!-- end of the quantization table -->"
 
 # What the table compares: the same bits by several methods, and the same method with other bits and groups.
 RECIPES = (
@@ -174,3 +181,12 @@ def _cells(row: Row) -> tuple[str, ...]:
     coherence = "–" if row.coherence is None else f"{row.coherence:.3f}"
     sizes = (f"{row.bits:g}", str(row.group), f"{row.bytes / 1e6:.2f}", f"{row.bits_per_weight:.2f}")
     return (row.method, *sizes, f"{row.perplexity:.3f}", coherence)
+
+
+def update_readme(readme: Path = PAGE, table: Path = TABLE, check: bool = False) -> bool:
+    """Put the stored table into a page, or with `check` change nothing; say whether it was up to date."""
+    text = readme.read_text(encoding="utf-8")
+    wanted = put_between(text, START, END, to_markdown(read_csv(table)))
+    if wanted != text and not check:
+        write_whole(readme, lambda file: file.write(wanted.encode("utf-8")))
+    return wanted == text
