@@ -37,6 +37,12 @@ def tiny_model(config: GPT2Config = TINY, seed: int = 0, spread: float = 0.15) -
     return lively(GPT2(config), seed, spread)
 
 
+def on_meta(config: GPT2Config) -> GPT2:
+    """Return a model of shapes alone, without memory for its weights."""
+    with torch.device("meta"):
+        return GPT2(config)
+
+
 def random_tokens(batch: int, time: int, vocab: int = TINY.vocab_size, seed: int = 0) -> Tensor:
     """Return tokens (batch, time), the same ones for the same seed."""
     return torch.randint(vocab, (batch, time), generator=torch.Generator().manual_seed(seed))

@@ -91,32 +91,16 @@ def start(seed: int = 0, size: str | None = None) -> Course:
 # On Google Colab, whose machines come with packages of their own
 
 PINS = ROOT / "requirements.txt"
-# import name → package, of what a notebook may import and Colab may lack
-NEEDED = {
-    "accelerate": "accelerate",
-    "bitsandbytes": "bitsandbytes",
-    "gguf": "gguf",
-    "google_crc32c": "google-crc32c",
-    "gpt_2_simple": "gpt-2-simple",
-    "gradio": "gradio",
-    "httpx2": "httpx2",
-    "omegaconf": "omegaconf",
-    "peft": "peft",
-    "psutil": "psutil",
-    "pypdf": "pypdf",
-    "safetensors": "safetensors",
-    "tokenizers": "tokenizers",
-    "torchao": "torchao",
-    "transformers": "transformers",
-    "tyro": "tyro",
-    "xllamacpp": "xllamacpp",
-}
+# What a notebook may import and Colab may lack; packages are named alike, with hyphens.
+MODULES = """accelerate bitsandbytes gguf google_crc32c gpt_2_simple gradio httpx2 omegaconf peft psutil pypdf
+safetensors tokenizers torchao transformers tyro xllamacpp"""
+NEEDED = MODULES.split()
 KEPT = ("torch", "numpy", "tensorflow")  # Colab's own builds: another one would break its kernel or its GPU
 
 
 def install_missing() -> list[str]:
     """Install by pip what is missing, in the course's versions, and return it; what is there keeps its version."""
-    missing = [package for name, package in NEEDED.items() if importlib.util.find_spec(name) is None]
+    missing = [name.replace("_", "-") for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         install([pinned(package) for package in missing], held())
     if stale := changed_under_us():
@@ -162,11 +146,12 @@ def install(packages: list[str], held: list[str]) -> None:
 
 def changed_under_us() -> list[str]:
     """Return the loaded packages of which another version than the loaded one is now on disk."""
-    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in (*KEPT, *NEEDED)}
-    pairs = {name: (have, installed(NEEDED.get(name, name))) for name, have in loaded.items() if have}
-    return [
-        name for name, (have, there) in pairs.items() if there and have.partition("+")[0] != there.partition("+")[0]
-    ]
+    changed = []
+    for name in (*KEPT, *NEEDED):
+        have, there = getattr(sys.modules.get(name), "__version__", None), installed(name.replace("_", "-"))
+        if have and there and have.partition("+")[0] != there.partition("+")[0]:
+            changed.append(name)
+    return changed
 
 
 def installed(package: str) -> str | None:

@@ -21,6 +21,7 @@ from tools.repo.course_map import read_home
 from tools.repo.notebooks import ROOT
 from utils.session import NEEDED, pinned
 
+PACKAGES = [name.replace("_", "-") for name in NEEDED]
 LESSON = ROOT / "lessons" / "00_set_up_and_choose_a_size.ipynb"
 # What IPython would do with the cell: its line that begins with ! goes to the shell.
 RUN = """
@@ -50,7 +51,7 @@ def colab(tmp_path_factory):
     wheels = Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or Path(ensurepip.__file__).parent / "_bundled")
     site = sysconfig.get_path("purelib", "venv", {"base": str(python)})
     ZipFile(next(wheels.glob("pip-*.whl"))).extractall(site)  # what `with_pip` does, in a second instead of ten
-    for package, module in ((package, module) for module, package in NEEDED.items()):
+    for package, module in zip(PACKAGES, NEEDED, strict=True):
         make_module(index, package, pinned(package).partition("==")[2], module, ("torch>=2", "numpy"))
     make_module(index, "torch", "99.0", "torch")
     make_module(index, "numpy", "99.0", "numpy")
@@ -114,7 +115,7 @@ def test_missing_packages_come_and_torch_and_numpy_stay(colab):
     assert done.stdout == "now in lessons\n"
     there = versions(colab)
     assert there["torch"] == "2.5.1" and there["numpy"] == "1.26.4"
-    assert all(f"{package}=={there[package]}" == pinned(package) for package in NEEDED.values())
+    assert all(f"{package}=={there[package]}" == pinned(package) for package in PACKAGES)
     assert run_first_cell(colab).stdout == "now in lessons\n"  # and again, with nothing left to do
 
 
@@ -132,4 +133,4 @@ def test_elsewhere_the_first_cell_does_nothing(tmp_path):
 
 
 def test_every_needed_package_is_pinned():
-    assert all("==" in pinned(package) for package in NEEDED.values())
+    assert all("==" in pinned(package) for package in PACKAGES)

@@ -8,19 +8,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from shapes import on_meta, peak_bytes
 
-from utils.config import SIZES, GPT2Config, Workload, estimate_memory
+from utils.config import SIZES, Workload, estimate_memory
 from utils.errors import CourseError
 from utils.fit.placement import PLACES, VISITING_ROWS, Caps, Plan, block_bytes, plan_placement, table_bytes
-from utils.model import GPT2
 
 MB, GB = 10**6, 10**9
 SHORT = Workload(1, 64)
-
-
-def on_meta(config: GPT2Config) -> GPT2:
-    with torch.device("meta"):
-        return GPT2(config)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -130,8 +125,6 @@ def test_training_never_leaves_the_place_of_the_products():
 
 
 def test_the_largest_shapes_are_planned_without_allocating_them(tmp_path):
-    from shapes import peak_bytes
-
     def plan() -> None:
         plan_placement(SIZES["xl"], Caps(cpu=3 * GB, gpu=2 * GB, disk=9 * GB))
         on_meta(SIZES["xl"])

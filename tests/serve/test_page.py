@@ -474,7 +474,7 @@ def test_the_pins_are_what_runs_here_and_cover_every_import(exported):
     assert {"torch", "gradio", "tokenizers", "numpy", "psutil"} <= pins.keys()
     assert not {"transformers", "tensorflow", "jupyterlab"} & pins.keys()
     assert all(importlib.metadata.version(name).partition("+")[0] == version for name, version in pins.items())
-    modules = set(needed_modules("utils.serve.page"))
+    modules = set(needed_modules("utils.serve.page")[0])
     assert {"utils", "utils.serve.page", "utils.model", "utils.formats", "utils.formats.quantized_files"} <= modules
     assert not {"utils.training.loop", "utils.plots.widgets", "utils.serve.export"} & modules
 

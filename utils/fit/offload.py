@@ -8,7 +8,7 @@ nano's 71), leaves `model.device` at meta, so that generation stops, and does no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -116,40 +116,35 @@ def load_with_plan(
         raise CourseError(f"{file.file} holds {file.config}, the plan is for {plan.config}. Plan for the file's shape.")
     if folder is None and "disk" in (plan.table, *plan.blocks):
         raise CourseError("This plan keeps parts on the disk. Say in which folder: load_with_plan(…, folder=…).")
-    with torch.device("meta"):
-        model = GPT2(file.config)
     worker = torch.device(device) if device else pick_device("cpu" if plan.worker == "cpu" else None)
-    shapes, dtype = {name: weight.shape for name, weight in model.named_parameters()}, parse_dtype(plan.work.dtype)
-
-    def fetch(name: str, where: torch.device, target: Tensor | None = None) -> Tensor:
-        target = torch.empty(shapes[name], dtype=dtype, device=where) if target is None else target
-        read_parameter(file.stored, name, target)
-        return target
-
-    return _Places(fetch, plan, worker, Path(folder or ".")).fill(model)
+    return _Places(file, plan, worker, Path(folder or ".")).fill()
 
 
 class _Places:
-    """Brings the weights of a model on the meta device to the places where they are kept."""
+    """Brings the weights of a file to the places where a plan keeps them."""
 
-    def __init__(self, fetch: Callable[..., Tensor], plan: Plan, worker: torch.device, folder: Path) -> None:
-        self.fetch, self.plan, self.worker, self.folder = fetch, plan, worker, folder
+    def __init__(self, file: ModelFile, plan: Plan, worker: torch.device, folder: Path) -> None:
+        self.stored, self.plan, self.worker, self.folder = file.stored, plan, worker, folder
+        self.dtype = parse_dtype(plan.work.dtype)
+        with torch.device("meta"):
+            self.model = GPT2(plan.config)
+        self.shapes = {name: weight.shape for name, weight in self.model.named_parameters()}
         self.passing: dict[str, Tensor] = {}  # room for a part on its way to the disk, since glibc frees it too late
 
     @cached_property
     def room(self) -> Block:
-        return new_room(self.plan.config, parse_dtype(self.plan.work.dtype), self.worker)
+        return new_room(self.plan.config, self.dtype, self.worker)
 
-    def fill(self, model: GPT2) -> GPT2:
-        """Give a model its weights, each part in its place."""
-        plan, names = self.plan, [name for name, _ in model.blocks[0].named_parameters()]
-        here = [name for name, _ in model.named_parameters() if name.startswith(("position_embedding", "final_norm"))]
+    def fill(self) -> GPT2:
+        """Return the model with each part in its place."""
+        plan, model = self.plan, self.model
+        names = [name for name, _ in model.blocks[0].named_parameters()]
+        here = [name for name in self.shapes if name.startswith(("position_embedding", "final_norm"))]
         if plan.table == plan.worker:
             put(model, TABLE, self.fetch(TABLE, self.worker))
             model.tie_head()
         else:
-            kept_table = self.keep(plan.table, "", [TABLE])[TABLE]
-            table = VisitingTable(kept_table, parse_dtype(plan.work.dtype), self.worker)
+            table = VisitingTable(self.keep(plan.table, "", [TABLE])[TABLE], self.dtype, self.worker)
             model.set_submodule("token_embedding", table)
             model.set_submodule("head", VisitingHead(table))
         for layer, place in enumerate(plan.blocks):
@@ -160,15 +155,20 @@ class _Places:
                 model.set_submodule(f"blocks.{layer}", VisitingBlock(layer, kept, self.room))
         for name in here:
             put(model, name, self.fetch(name, self.worker))
-        prepare_for_speed(model.eval())
-        return model
+        return prepare_for_speed(model.eval())
+
+    def fetch(self, name: str, where: torch.device, target: Tensor | None = None) -> Tensor:
+        """Read a parameter into a device's memory, or into a tensor that is there already."""
+        target = torch.empty(self.shapes[name], dtype=self.dtype, device=where) if target is None else target
+        read_parameter(self.stored, name, target)
+        return target
 
     def keep(self, place: str, prefix: str, names: list[str]) -> Kept:
         """Fetch what is called prefix + name into CPU memory or into a file of its own."""
-        cpu = torch.device("cpu")
+        used = {} if place == "cpu" else self.passing
+        found = {name: self.fetch(prefix + name, torch.device("cpu"), used.get(name)) for name in names}
         if place == "cpu":
-            return {name: self.fetch(prefix + name, cpu) for name in names}
-        found = {name: self.fetch(prefix + name, cpu, self.passing.get(name)) for name in names}
+            return found
         if prefix:  # blocks follow each other, all of one shape
             self.passing = found
         return write_part(self.folder, prefix.strip(".") or "table", found)
@@ -193,8 +193,7 @@ def new_room(config: GPT2Config, dtype: torch.dtype, device: torch.device) -> Bl
         room = Block(config, 0)
     for name, weight in list(room.named_parameters()):  # `to_empty` would import 25 MB of PyTorch
         put(room, name, torch.empty(weight.shape, dtype=dtype, device=device))
-    prepare_for_speed(room.eval())
-    return room
+    return prepare_for_speed(room.eval())
 
 
 def keep_blocks(model: GPT2, count: int, folder: str | Path) -> GPT2:
@@ -209,9 +208,8 @@ def keep_blocks(model: GPT2, count: int, folder: str | Path) -> GPT2:
             continue
         rooms = rooms or [new_room(model.config, like.dtype, like.device)]
         weights = {name: weight.detach() for name, weight in block.named_parameters()}
-        if like.device.type == "cpu":
-            kept = write_part(Path(folder), f"blocks.{layer}", weights)
-        else:
-            kept = {name: tensor.cpu() for name, tensor in weights.items()}
+        on_gpu = like.device.type != "cpu"
+        kept: Kept = {name: tensor.cpu() for name, tensor in weights.items()} if on_gpu else {}
+        kept = kept or write_part(Path(folder), f"blocks.{layer}", weights)
         model.set_submodule(f"blocks.{layer}", VisitingBlock(layer, kept, rooms[0]))
     return model.eval()

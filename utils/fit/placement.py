@@ -130,29 +130,31 @@ def every_plan(config: GPT2Config, work: Workload, caps: Caps) -> Iterator[Plan]
 def refusal(plans: list[Plan], caps: Caps) -> str:
     """Say what is missing for the plan that comes nearest, and what would fit instead."""
     nearest = min(plans, key=lambda plan: sum(plan.shortage(caps).values()))
-    missing = " and ".join(
-        f"{format_bytes(count)} more on {NAMES[place]} ({format_bytes(nearest.needs[place])} of "
-        f"{format_bytes(getattr(caps, place))})"
-        for place, count in nearest.shortage(caps).items()
-    ).replace("on CPU memory", "of CPU memory")
-    work = nearest.work
-    does = "Training" if work.training else "Running"
-    doing = f"{does} this model in {work.dtype} with {work.batch} × {work.context} tokens"
-    return f"{doing} needs {missing}. Nothing was allocated. {what_would_fit(nearest.config, work, caps)}"
+    work, missing = nearest.work, []
+    for place, count in nearest.shortage(caps).items():
+        whole, cap = format_bytes(nearest.needs[place]), format_bytes(getattr(caps, place))
+        missing.append(
+            f"{format_bytes(count)} more {'of' if place == 'cpu' else 'on'} {NAMES[place]} ({whole} of {cap})"
+        )
+    return (
+        f"{'Training' if work.training else 'Running'} this model in {work.dtype} with {work.batch} × {work.context} "
+        f"tokens needs {' and '.join(missing)}. Nothing was allocated. {what_would_fit(nearest.config, work, caps)}"
+    )
 
 
 def what_would_fit(config: GPT2Config, work: Workload, caps: Caps) -> str:
     """Name the first smaller wish that fits: batch, then context, then fewer bits, then a smaller GPT-2."""
     half = "float16" if work.dtype == "float32" and not work.training else work.dtype
     short = replace(work, batch=1, context=max(1, min(work.context, 64)))
-    wishes = [(f"A batch of {b} would fit.", config, replace(work, batch=b)) for b in halves(work.batch)]
-    for c in halves(work.context):
-        wishes.append((f"A batch of 1 with a context of {c} would fit.", config, replace(work, batch=1, context=c)))
-    wishes.append(("In float16 it would fit.", config, replace(work, dtype=half)))
-    wishes.append(("In float16, one text of 64 tokens would fit.", config, replace(short, dtype=half)))
-    for name, shape in sorted(SIZES.items(), key=lambda item: -item[1].n_embd):
-        if shape.n_embd < config.n_embd:
-            wishes.append((f"GPT-2 {name} would fit, one text of {short.context} tokens.", shape, short))
+    smaller = [(name, shape) for name, shape in reversed(SIZES.items()) if shape.n_embd < config.n_embd]
+    ones = [replace(work, batch=1, context=c) for c in halves(work.context)]
+    wishes = [
+        *((f"A batch of {b} would fit.", config, replace(work, batch=b)) for b in halves(work.batch)),
+        *((f"A batch of 1 with a context of {one.context} would fit.", config, one) for one in ones),
+        ("In float16 it would fit.", config, replace(work, dtype=half)),
+        ("In float16, one text of 64 tokens would fit.", config, replace(short, dtype=half)),
+        *((f"GPT-2 {name} would fit, one text of {short.context} tokens.", shape, short) for name, shape in smaller),
+    ]
     for sentence, shape, wish in wishes:
         if any(not plan.shortage(caps) for plan in every_plan(shape, wish, caps)):
             return sentence

@@ -20,6 +20,7 @@ from utils.sampling import Sampling, stream
 from utils.tokenizer import StreamDecoder
 
 GOODBYES = ("exit", "quit")
+ASK, GO_ON = "\nyou> ", "\ncontinue? Enter goes on, or write something new> "  # what stands before the next line
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Conversation:
     def run(self) -> None:
         """Ask and answer until the learner says exit or quit, or presses Ctrl-D or Ctrl-C."""
         print("Write the beginning of a text; the model goes on. exit or quit ends it.")
-        talk(self.answer, lambda: question(self.unfinished))
+        talk(self.answer, lambda: GO_ON if self.unfinished else ASK)
 
     def answer(self, query: str) -> str:
         """Print the answer to `query` as it comes, keep it in the log and return it; an empty one goes on."""
@@ -114,7 +115,7 @@ class RoundTable:
         return answers
 
 
-def talk(answer: Callable[[str], object], asked: Callable[[], str] = lambda: question(False)) -> None:
+def talk(answer: Callable[[str], object], asked: Callable[[], str] = lambda: ASK) -> None:
     """Hand each line that is typed to `answer`, until one is a goodbye or the input ends."""
     while True:
         try:
@@ -147,8 +148,3 @@ def model_of(name: str) -> str:
     if not Path(folder).is_dir():
         raise CourseError(f"{name} was not trained yet, {folder} is not there. Do: python -m tools train recipe={name}")
     return folder
-
-
-def question(unfinished: bool) -> str:
-    """Return what stands before the learner's next line."""
-    return "\ncontinue? Enter goes on, or write something new> " if unfinished else "\nyou> "

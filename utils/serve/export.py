@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import shutil
 import sys
-from collections.abc import Iterator
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 import torch
@@ -64,15 +63,15 @@ def export_app(model: str | Path, folder: str | Path) -> Path:
     network, tokenizer = load_with_tokenizer(model)
     write_model(network, folder / "model")
     tokenizer.save(folder / "model")
-    modules = needed_modules("utils.serve.page")
-    for file in (*modules.values(), GPT2_TOKENIZER):
+    ours, others = needed_modules("utils.serve.page")
+    for file in (*ours.values(), GPT2_TOKENIZER):
         target = folder / file.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     title, python = f"GPT-2 {Path(model).name}", f"{sys.version_info[0]}.{sys.version_info[1]}"
     texts = {
         "app.py": START.replace("NAME", repr(Path(model).name)),
-        "requirements.txt": "\n".join(pinned_packages(modules)) + "\n",
+        "requirements.txt": "\n".join(pinned_packages(others)) + "\n",
         "README.md": READ_ME.format(title=title, gradio=importlib.metadata.version("gradio"), python=python),
     }
     for name, text in texts.items():
@@ -91,35 +90,18 @@ def write_model(model: GPT2, folder: Path) -> None:
         save_gpt2(model, folder, dtype)
 
 
-def needed_modules(start: str) -> dict[str, Path]:
-    """Return the module `start` and all of ours that it imports, now or later, with their files."""
-    found: dict[str, Path] = {}
-    names = [start]
-    while names:
-        name = names.pop()
-        path = ROOT.joinpath(*name.split("."))
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if name not in found and path.is_file():
-            found[name] = path
-            names += [one for one in imported_names(path) if one.startswith("utils")]
-            names.append(name.rpartition(".")[0])  # the package that it lies in
-    return found
+def needed_modules(start: str) -> tuple[dict[str, Path], set[str]]:
+    """Return the files of `start` and of all our modules that it imports, now or later; and others' names."""
+    finder = ModuleFinder([str(ROOT)])  # finds ours alone, inside functions too
+    finder.import_hook(start)
+    files = {name: getattr(module, "__file__", None) for name, module in finder.modules.items()}
+    ours = {name: Path(file) for name, file in files.items() if file}
+    others = {name.partition(".")[0] for name in finder.badmodules} - sys.stdlib_module_names - {"utils"}
+    return ours, others
 
 
-def imported_names(path: Path) -> Iterator[str]:
-    """Yield every module that a file imports, inside functions too, and whatever it takes from them."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def pinned_packages(modules: dict[str, Path]) -> list[str]:
-    """Return the packages that these modules import, at the versions that run here."""
-    roots = {name.split(".")[0] for path in modules.values() for name in imported_names(path)} - sys.stdlib_module_names
+def pinned_packages(modules: set[str]) -> list[str]:
+    """Return the packages of these modules, at the versions that run here."""
     owners = importlib.metadata.packages_distributions()
-    packages = {owners[root][0] for root in roots if root in owners} - {"hands-on-gpt2"}
-    pins = {package: importlib.metadata.version(package).partition("+")[0] for package in packages}
-    return [f"{package}=={pins[package]}" for package in sorted(pins, key=str.lower)]
+    packages = sorted({owners[module][0] for module in modules if module in owners}, key=str.lower)
+    return [f"{package}=={importlib.metadata.version(package).partition('+')[0]}" for package in packages]
