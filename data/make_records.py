@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+import struct
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -17,8 +18,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from utils.errors import CourseError
+from utils.files.crc32c import masked_crc32c
 from utils.texts.reading import read_records
-from utils.texts.tfrecord import to_tfrecord
 
 DATA = Path(__file__).resolve().parent
 ROW = 4.6  # millimetres from one line of a table to the next
@@ -62,6 +63,39 @@ def to_xml(records: list[Record]) -> bytes:
         fields = [f"    <{name}>{escape(value)}</{name}>" for name, value in record.items()]
         lines += ["  <record>", *fields, "  </record>"]
     return "\n".join([*lines, "</records>", ""]).encode()
+
+
+def to_tfrecord(records: list[Record]) -> bytes:
+    """Frame each record as length, checksum of the length, tf.train.Example, checksum of the Example."""
+    return b"".join(frame(encode_example(record)) for record in records)
+
+
+def frame(payload: bytes) -> bytes:
+    """Put a payload between its length and the checksums of both."""
+    length = struct.pack("<Q", len(payload))
+    return b"".join([length, masked_crc32c(length), payload, masked_crc32c(payload)])
+
+
+def encode_example(record: Record) -> bytes:
+    """Encode a record as the protocol buffer tf.train.Example, each field a list of one byte string.
+
+    >>> encode_example({"a": "bc"}).hex(" ")
+    '0a 0d 0a 0b 0a 01 61 12 06 0a 04 0a 02 62 63'
+    """
+    features = b""
+    for name, value in sorted(record.items()):
+        feature = _field(1, _field(1, value.encode()))  # Feature{bytes_list: BytesList{value}}
+        features += _field(1, _field(1, name.encode()) + _field(2, feature))  # map entry {key, value}
+    return _field(1, features)
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    """One length-delimited field: tag, length in groups of 7 bits with the lowest first, bytes."""
+    length, size = b"", len(payload)
+    while size > 127:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + payload
 
 
 # The handbook on paper

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -15,12 +14,11 @@ from pathlib import Path
 
 import pypdf
 import pytest
-from record_sets import SETS, jsonl_records
+from record_sets import SETS, jsonl_records, load_generator
 
 from tools.repo.manifest import check_manifest, read_manifest, write_manifest
 from utils.errors import CourseError
 from utils.files.places import DATA
-from utils.texts.tfrecord import encode_example
 
 READ_WITH_TENSORFLOW = """
 import json, sys
@@ -33,13 +31,6 @@ for path in sys.argv[1:]:
         assert all(len(value.bytes_list.value) == 1 for value in features.values())
     print(json.dumps(records))
 """
-
-
-def load_generator():
-    spec = importlib.util.spec_from_file_location("make_records", DATA / "make_records.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def read(path: str) -> str:
@@ -192,7 +183,7 @@ def test_the_records_hold_what_trips_readers(name):
 
 
 def test_the_example_is_as_by_hand():
-    long = encode_example({"a": "x" * 200})  # 200 needs two bytes of length: 200 = 1 * 128 + 72
+    long = load_generator().encode_example({"a": "x" * 200})  # 200 needs two bytes of length: 200 = 1 * 128 + 72
     assert long[-203:-200] == bytes([0x0A, 72 | 128, 1])
 
 

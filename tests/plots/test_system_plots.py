@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import ipywidgets
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import BARE, FULL, QUICK, Script, tiny_data, tiny_model
+from runs import BARE, FULL
 
 from utils.errors import CourseError
-from utils.plots.live_view import LiveView
-from utils.plots.system import before_and_after_spikes, find_spikes, plot_run, swings, trace_run
+from utils.plots.system import find_spikes, plot_run, trace_run
 from utils.run_log import Evaluation, RunLog, StepRecord, append_row
-from utils.system_log import COLUMNS, Reading, SystemLog, to_cells
-from utils.training.loop import train
+from utils.system_log import COLUMNS, Reading, to_cells
 
 BEGAN = datetime(2026, 1, 1, 12)
 LOSSES = [4.0 - 0.02 * i for i in range(40)]
@@ -114,48 +111,8 @@ def test_short_and_constant_runs_have_no_spikes():
     assert find_spikes([]) == find_spikes([1.0]) == find_spikes([2.0] * 50) == []
 
 
-def test_the_change_across_a_spike_and_the_swing_are_those_of_the_table(tmp_path):
-    trace = trace_run(*made_up_run(tmp_path, spiked(29)))  # step 30 is done at second 30, when the process grows
-    assert before_and_after_spikes(trace) == [pytest.approx(100)]
-    assert before_and_after_spikes(trace, "Available RAM (GB)") == [0]
-    swing = swings(trace, "Process RAM (MB)")
-    assert (swing["lowest"], swing["highest"]) == (500, 600) and swing["mean"] == pytest.approx(500 + 100 * 11 / 41)
-
-
-def test_questions_without_an_answer_are_told_so(tmp_path):
-    trace = trace_run(*made_up_run(tmp_path, reading=BARE))
-    with pytest.raises(CourseError, match="is empty in this run"):
-        swings(trace, "Celsius")
-    alone = trace_run(made_up_run(tmp_path / "b")[0])
-    for ask in (swings, before_and_after_spikes):
-        with pytest.raises(CourseError, match="has no system log"):
-            ask(alone)
+def test_a_run_or_a_table_that_is_not_there_is_told_so(tmp_path):
     with pytest.raises(CourseError, match="no step to draw"):
         trace_run(RunLog(tmp_path))
     with pytest.raises(CourseError, match="is not there"):
         trace_run(made_up_run(tmp_path / "c")[0], tmp_path / "nowhere.csv")
-
-
-def test_the_view_draws_while_training_goes_on_and_leaves_png_and_pdf(tmp_path):
-    system_log = SystemLog(tmp_path / "system_log.csv", 0.02, Script(FULL))
-    view = LiveView(system_log.path, entropy=1.0)
-    seen = []
-
-    class Witness:
-        def step(self, log) -> None:
-            seen.append((view.drawn, bytes(view.widget.value[:8])))
-
-        def epoch(self, log, cells) -> None: ...
-
-    log = RunLog(tmp_path, show=lambda line: None, watchers=[view, Witness()])
-    train(tiny_model(), tiny_data(), replace(QUICK, max_steps=5), log, system_log)
-    assert isinstance(view.widget, ipywidgets.Image) and seen[0] == (1, b"\x89PNG\r\n\x1a\n")
-    assert view.drawn < 5, "drawing rests, so that training gets on"
-    before = view.widget.value
-    png, pdf = view.save(tmp_path / "run.png")
-    assert png.read_bytes()[:4] == b"\x89PNG" and pdf.read_bytes()[:5] == b"%PDF-" and view.widget.value != before
-
-
-def test_a_view_of_no_run_says_what_to_do(tmp_path):
-    with pytest.raises(CourseError, match="watchers"):
-        LiveView().save(tmp_path / "x")

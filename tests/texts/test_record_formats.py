@@ -11,14 +11,17 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from record_sets import SETS, jsonl_records
+from record_sets import SETS, jsonl_records, load_generator
 
 from utils.errors import CourseError
 from utils.files.places import DATA
 from utils.texts import readers
 from utils.texts.reading import read_documents, read_records, stream_records
 from utils.texts.records import ReadReport, fields_of, text_of
-from utils.texts.tfrecord import _frame, decode_example, encode_example, to_tfrecord
+from utils.texts.tfrecord import decode_example
+
+MADE = load_generator()
+LONG = MADE.encode_example({"a": "b" * 300})
 
 values = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from('",\n\t;<&|{}[]'), min_size=1)
 tables = st.lists(st.fixed_dictionaries({"a": values, "b": values}), min_size=1, max_size=6)
@@ -99,7 +102,7 @@ def test_whatever_stands_in_the_fields_comes_out_of_every_format(tmp_path_factor
         "rows.tsv": to_csv(rows, delimiter="\t"),
         "rows.json": json.dumps(rows),
         "rows.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
-        "rows.tfrecord": to_tfrecord(rows),
+        "rows.tfrecord": MADE.to_tfrecord(rows),
     }
     if not any(bad in value for row in rows for value in row.values() for bad in "\ufffe\uffff"):  # XML has no room
         files["rows.xml"] = to_xml(rows)
@@ -140,7 +143,9 @@ def test_tfrecords_of_numbers_are_read(tmp_path):
     assert decode_example(example) == {"f": "0.1\n-3.0", "i": "5\n-1"}
 
 
-@given(st.binary(max_size=40) | st.integers(0, 10**6).map(lambda n: encode_example({"a": "b" * (n % 300)})[: n % 90]))
+@given(
+    st.binary(max_size=40) | st.integers(0, 10**6).map(lambda n: MADE.encode_example({"a": "b" * (n % 300)})[: n % 90])
+)
 def test_no_bytes_make_the_example_reader_stumble(payload):
     try:
         assert isinstance(decode_example(payload), dict)
@@ -249,7 +254,7 @@ def test_xml_text_beside_the_elements_and_entities_are_reported(tmp_path):
 
 def test_a_damaged_tfrecord_costs_itself_and_a_damaged_length_all_that_follows(tmp_path):
     rows = [{"id": str(i), "text": f"row {i} " * 9} for i in range(9)]
-    frames = [bytearray(to_tfrecord([row])) for row in rows]
+    frames = [bytearray(MADE.to_tfrecord([row])) for row in rows]
     frames[2][40] ^= 1  # in the payload
     frames[6][3] ^= 1  # in the length
     records, report = read(write(tmp_path, "a.tfrecord", b"".join(frames)))
@@ -262,7 +267,7 @@ def test_a_damaged_tfrecord_costs_itself_and_a_damaged_length_all_that_follows(t
 
 def test_what_is_no_example_is_reported_by_number(tmp_path):
     payload = b"\x0a\xff"
-    frame = _frame(payload) + to_tfrecord([{"a": "b"}])
+    frame = MADE.frame(payload) + MADE.to_tfrecord([{"a": "b"}])
     records, report = read(write(tmp_path, "a.tfrecord", frame))
     assert records == [{"a": "b"}]
     assert "no tf.train.Example" in report.skipped["a.tfrecord, record 1"]

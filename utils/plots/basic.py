@@ -6,9 +6,9 @@ Colors are told apart by color-blind readers too, and every picture says with ma
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,6 +24,7 @@ from utils.config import format_bytes
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 TINTS = ("#D3E8F8", "#FCE3B5", "#CBECDF", "#F6DCEA")  # pale, to stand behind black text
 
+Part = TypeVar("Part")
 Look = tuple[str, str, str]  # of a token's box: face, hatch, color of its text
 LOOKS = {
     "given, not learned": ("#E8E8E8", "", "#555555"),
@@ -53,18 +54,38 @@ def as_png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
+def colored(parts: Mapping[str, Part]) -> Iterator[tuple[str, str, Part]]:
+    """Yield (color, name, part), the colors in their order and from the first again."""
+    for color, (name, part) in zip(cycle(COLORS), parts.items(), strict=False):
+        yield color, name, part
+
+
+def legend_below(figure: Figure, columns: int) -> None:
+    """Explain the colors below the picture."""
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False)
+
+
+def stack(rows: Mapping[str, Mapping[str, float]], height: float) -> tuple[Figure, Axes, np.ndarray]:
+    """Draw each row as one bar cut into its parts, the first at the top; the array is where each bar ends, (rows,)."""
+    figure, axes = new_axes(8, height)
+    names = dict.fromkeys(name for parts in rows.values() for name in parts)
+    sizes = {name: np.array([parts.get(name, 0) for parts in rows.values()]) for name in names}
+    ends = np.zeros(len(rows))
+    for color, name, widths in colored(sizes):
+        axes.barh(list(rows), widths, left=ends, color=color, edgecolor="white", label=name)
+        ends = ends + widths
+    axes.invert_yaxis()
+    return figure, axes, ends
+
+
 def memory_bar(parts: Mapping[str, float], limits: Mapping[str, float], title: str = "") -> Figure:
     """Stack the parts of a model's memory in one bar, with a line for each limit of this machine (all in bytes)."""
-    figure, axes = new_axes(8, 2.2)
-    left = 0.0
-    for color, (name, size) in zip(cycle(COLORS), parts.items(), strict=False):
-        axes.barh(0, size, left=left, color=color, edgecolor="white", label=f"{name} {format_bytes(size)}")
-        left += size
+    figure, axes, ends = stack({"": {f"{name} {format_bytes(size)}": size for name, size in parts.items()}}, 2.2)
     for style, (name, size) in zip(cycle(("-", "--", ":")), limits.items(), strict=False):
         axes.axvline(size, color="black", linestyle=style, label=f"{name} {format_bytes(size)}")
-    axes.set(yticks=[], title=title, xlim=(0, 1.05 * max([left, *limits.values()])))
+    axes.set(yticks=[], title=title, xlim=(0, 1.05 * max([*ends, *limits.values()])))
     axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    legend_below(figure, 3)
     return figure
 
 
@@ -138,46 +159,35 @@ def layer_bars(series: Mapping[str, Sequence[float]], label: str, title: str = "
     """Draw one figure for each layer, as groups of bars, the first block at the left."""
     figure, axes = new_axes()
     wide = 0.8 / len(series)
-    for number, (color, (name, values)) in enumerate(zip(cycle(COLORS), series.items(), strict=False)):
+    for number, (color, name, values) in enumerate(colored(series)):
         places = np.arange(len(values)) + (number - (len(series) - 1) / 2) * wide
         axes.bar(places, values, width=wide, color=color, label=name)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=(1, 2, 5, 10)))
     axes.set(xlabel="block", ylabel=label, title=title)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    legend_below(figure, 4)
     return figure
 
 
 def share_bars(rows: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
     """Draw each row as one bar of full length, cut into the shares of its parts."""
-    figure, axes = new_axes(8, 0.45 * len(rows) + 1.2)
-    names = list(next(iter(rows.values())))
-    left = np.zeros(len(rows))
-    for color, name in zip(cycle(COLORS), names, strict=False):
-        shares = np.array([parts[name] / sum(parts.values()) for parts in rows.values()])
-        drawn = axes.barh(list(rows), shares, left=left, color=color, edgecolor="white", label=name)
-        axes.bar_label(drawn, [f"{share:.0%}" if share >= 0.05 else "" for share in shares], label_type="center")
-        left += shares
+    shares = {row: {name: part / sum(parts.values()) for name, part in parts.items()} for row, parts in rows.items()}
+    figure, axes, _ = stack(shares, 0.45 * len(rows) + 1.2)
+    for drawn in axes.containers:
+        labels = [f"{bar.get_width():.0%}" if bar.get_width() >= 0.05 else "" for bar in drawn]
+        axes.bar_label(drawn, labels, label_type="center")
     axes.set(xlim=(0, 1), title=title)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.invert_yaxis()
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    legend_below(figure, 3)
     return figure
 
 
 def stacked_bars(rows: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
     """Draw each row of bytes as one bar, cut into its parts, with its sum at its end; the longest fills the width."""
-    figure, axes = new_axes(8, 0.5 * len(rows) + 1.4)
-    names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
-    left = np.zeros(len(rows))
-    for color, name in zip(cycle(COLORS), names, strict=False):
-        sizes = np.array([parts.get(name, 0) for parts in rows.values()])
-        drawn = axes.barh(list(rows), sizes, left=left, color=color, edgecolor="white", label=name)
-        left += sizes
-    axes.bar_label(drawn, [f" {format_bytes(total)}" for total in left], padding=3)
-    axes.set(xlim=(0, 1.15 * left.max()), title=title)
+    figure, axes, ends = stack(rows, 0.5 * len(rows) + 1.4)
+    axes.bar_label(axes.containers[-1], [f" {format_bytes(total)}" for total in ends], padding=3)
+    axes.set(xlim=(0, 1.15 * ends.max()), title=title)
     axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
-    axes.invert_yaxis()
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    legend_below(figure, 4)
     return figure
 
 
@@ -235,7 +245,7 @@ def _token_boxes(rows: Sequence[Sequence[tuple[str, Look]]], width: float, heigh
 def curves(lines: Mapping[str, Mapping[float, float]], labels: tuple[str, str], log: str = "") -> Figure:
     """Draw lines given as {x: y}, each with a mark of its own; `log` names the axes to stretch, such as "xy"."""
     figure, axes = new_axes(8, 3.4)
-    for color, mark, (name, points) in zip(cycle(COLORS), cycle("osD^v"), lines.items(), strict=False):
+    for mark, (color, name, points) in zip(cycle("osD^v"), colored(lines), strict=False):
         every = 1 if len(points) <= 12 else 0.1  # marks a tenth of the picture apart
         axes.plot(list(points), list(points.values()), color=color, marker=mark, markevery=every, label=name)
     axes.set(xlabel=labels[0], ylabel=labels[1])
@@ -250,7 +260,7 @@ def next_token_comparison(pieces: Sequence[str], rows: Mapping[str, Sequence[flo
     """Draw several probabilities of each next token side by side, one color for each row; a dash is no chance."""
     figure, axes = new_axes(8, (0.17 * len(rows) + 0.12) * len(pieces) + 1.4)
     high = 0.84 / len(rows)
-    for number, (color, (name, values)) in enumerate(zip(cycle(COLORS), rows.items(), strict=False)):
+    for number, (color, name, values) in enumerate(colored(rows)):
         places = np.arange(len(pieces)) + (number - (len(rows) - 1) / 2) * high
         drawn = axes.barh(places, values, height=high, color=color, edgecolor="white", label=name)
         axes.bar_label(drawn, [f"{p:.1%}" if p else "–" for p in values], padding=3, fontsize=8)
@@ -258,5 +268,5 @@ def next_token_comparison(pieces: Sequence[str], rows: Mapping[str, Sequence[flo
     axes.set(xlabel="probability", xlim=(0, 1.12 * max(max(values) for values in rows.values())))
     axes.set_title(title, parse_math=False)
     axes.invert_yaxis()
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    legend_below(figure, 3)
     return figure

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from utils.config import format_bytes
-from utils.plots.basic import COLORS, as_png, new_axes, new_grid
+from utils.plots.basic import COLORS, as_png, colored, new_axes, new_grid
+from utils.plots.widgets import panel
 from utils.quantize.grids import (
     ROW,
     TENSOR,
@@ -30,7 +31,7 @@ from utils.quantize.grids import (
     to_groups,
 )
 
-MARKS = ("o", "s", "^", "D", "v", "P", "X")
+MARKS = "os^DvPX"
 GROUPS = (8, 16, 32, 64, 128, 256, ROW, TENSOR)  # to choose from with the slider
 
 
@@ -42,7 +43,7 @@ def costs_and_gains(rows: Sequence[Any], title: str = "") -> Figure:
         columns["coherence"] = [row.coherence or 0.0 for row in rows]
     columns["tokens/s"] = [row.tokens_per_second for row in rows]
     figure, grid = new_grid(1, len(columns), sharey=True, figsize=(10, 0.27 * len(rows) + 1))
-    for color, axes, (name, values) in zip(cycle(COLORS), grid[0], columns.items(), strict=False):
+    for axes, (color, name, values) in zip(grid[0], colored(columns), strict=True):
         form = "{:.0f}" if name == "tokens/s" else "{:.2f}" if name == "coherence" else "{:.1f}"
         bars = axes.barh(range(len(rows)), [max(value, 0) for value in values], color=color)
         axes.bar_label(bars, [form.format(value).replace("-0.0", "0.0") for value in values], padding=3)
@@ -97,7 +98,7 @@ def error_histogram(errors: Mapping[str, Tensor], title: str = "") -> Figure:
     """Draw how large rounding errors are: for each name, how many of them (any shape) are how large."""
     figure, axes = new_axes(8, 2.8)
     reach = 1.02 * max(float(error.abs().max()) for error in errors.values())
-    for color, style, (name, error) in zip(cycle(COLORS), cycle(("-", "--", "-.")), errors.items(), strict=False):
+    for style, (color, name, error) in zip(cycle(("-", "--", "-.")), colored(errors), strict=False):
         values, bins = error.detach().flatten().cpu().numpy(), np.linspace(-reach, reach, 102).tolist()
         axes.hist(values, bins, histtype="step", linewidth=1.8, color=color, linestyle=style, label=name)
     axes.set(xlabel="error of a weight", ylabel="weights", title=title)
@@ -147,7 +148,7 @@ def layer_map(values: Mapping[str, float], label: str, title: str = "") -> Figur
 def group_sweep(errors: Mapping[str, Sequence[float]], groups: Sequence[int], nbytes: Sequence[int]) -> Figure:
     """Draw the error of each kind of grid over the size of its groups, and the bytes that the groups take."""
     figure, axes = new_axes(8, 3.4)
-    for color, mark, (name, values) in zip(COLORS, MARKS, errors.items(), strict=False):
+    for mark, (color, name, values) in zip(cycle(MARKS), colored(errors), strict=False):
         axes.plot(groups, values, color=color, marker=mark, label=name)
     axes.set_xscale("log", base=2)
     axes.set_xticks(groups, [f"{group}\n{format_bytes(size)}" for group, size in zip(groups, nbytes, strict=True)])
@@ -168,10 +169,7 @@ def quantization_slider(weight: Tensor) -> widgets.VBox:
         picture.value = as_png(grid_on_weights(weight, [grid]))
         message.value = describe_grid(weight, grid)
 
-    for control in controls.values():
-        control.observe(draw, names="value")
-    draw()
-    return widgets.VBox([*controls.values(), picture, message])
+    return panel(draw, controls.values(), picture, message)
 
 
 def grid_controls() -> dict[str, widgets.Widget]:

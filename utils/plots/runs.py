@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from utils.errors import CourseError
 from utils.files.whole_files import write_whole
-from utils.plots.basic import COLORS, new_axes
+from utils.plots.basic import COLORS, legend_below, new_axes
 from utils.run_log import StepRecord
 
 Points = Sequence[tuple[int, float]]  # (step, loss), one for each evaluation
@@ -45,7 +45,7 @@ def plot_losses(
     axes.set(xlabel="step", ylabel="loss (nats per token)", title=title)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=(1, 2, 5, 10)))
     add_token_axis(axes, history)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    legend_below(figure, 4)
     return figure
 
 

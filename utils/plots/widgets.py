@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count, cycle
 
@@ -18,6 +19,14 @@ from utils.machine import machine_memory
 from utils.plots import basic as plots
 from utils.sampling import Sampling, next_token_probabilities, stream
 from utils.tokenizer import StreamDecoder, visible
+
+
+def panel(draw: Callable, controls: Iterable[widgets.Widget], *shown: widgets.Widget) -> widgets.VBox:
+    """Return controls above what they change: `draw` is called now, and whenever one of them is turned."""
+    for control in controls:
+        control.observe(draw, names="value")
+    draw()
+    return widgets.VBox([*controls, *shown])
 
 
 def size_dropdown(course) -> widgets.Dropdown:
@@ -35,13 +44,12 @@ def size_dropdown(course) -> widgets.Dropdown:
 
 def memory_calculator(size: str = "nano") -> widgets.VBox:
     """Return the calculator: size × dtype × batch × context, and what of it fits this machine."""
+    quiet = {"continuous_update": False}
     controls = {
         "size": widgets.Dropdown(options=list(SIZES), value=size, description="size"),
         "dtype": widgets.Dropdown(options=list(BYTES), value="float32", description="dtype"),
-        "batch": widgets.IntSlider(value=1, min=1, max=64, description="batch", continuous_update=False),
-        "context": widgets.IntSlider(
-            value=1024, min=64, max=1024, step=64, description="context", continuous_update=False
-        ),
+        "batch": widgets.IntSlider(value=1, min=1, max=64, description="batch", **quiet),
+        "context": widgets.IntSlider(value=1024, min=64, max=1024, step=64, description="context", **quiet),
         "training": widgets.Checkbox(value=False, description="training"),
     }
     picture = widgets.Image(format="png", width=720)
@@ -51,10 +59,7 @@ def memory_calculator(size: str = "nano") -> widgets.VBox:
         name = values.pop("size")
         picture.value = plots.as_png(memory_picture(name, Workload(**values)))
 
-    for control in controls.values():
-        control.observe(draw, names="value")
-    draw()
-    return widgets.VBox([*controls.values(), picture])
+    return panel(draw, controls.values(), picture)
 
 
 def memory_picture(size: str, work: Workload):
@@ -82,10 +87,7 @@ def token_colors(tokenizer, text: str = "", most: int = 4_000) -> widgets.VBox:
         counts = f"Tokens: {len(ids):,}. Characters: {len(typed):,}. Bytes: {len(typed.encode('utf-8')):,}."
         picture.value = f"<p>{counts}{cut}</p>{tokens_as_html(tokenizer, ids)}"
 
-    for control in (field, special):
-        control.observe(draw, names="value")
-    draw()
-    return widgets.VBox([field, special, picture])
+    return panel(draw, (field, special), picture)
 
 
 def tokens_as_html(tokenizer, ids: list[int]) -> str:
@@ -129,10 +131,7 @@ def sampling_playground(model, tokenizer, text: str = "", most: int = 8) -> widg
             message.value = message.value if piece else "The model ends its text here."
 
     button.on_click(write)
-    for control in (field, *sliders.values()):
-        control.observe(draw, names="value")
-    draw()
-    return widgets.VBox([field, *sliders.values(), button, picture, message])
+    return panel(draw, (field, *sliders.values()), button, picture, message)
 
 
 def sampling_sliders() -> dict[str, widgets.Widget]:

@@ -6,6 +6,7 @@ damage may change the meaning of all that follows, stop there and say so.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import logging
@@ -20,55 +21,62 @@ from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 from utils.errors import CourseError, show
 from utils.texts.records import Errors, ReadReport, Record, fields_of
 
-BOM = b"\xef\xbb\xbf"  # the mark that some editors put before UTF-8
 HALVES = re.compile(r"[\ud800-\udfff]")  # no characters: bytes that are not UTF-8 end up here, and broken escapes
 
 
 class Source(NamedTuple):
-    """A file to read: where it is, what to call it, and how to treat bytes that are not UTF-8."""
+    """A file to read: where it is, what to call it, how to treat bytes that are not UTF-8, and where to report."""
 
     path: Path
     name: str
     errors: Errors
+    report: ReadReport
 
+    def open(self) -> IO[bytes]:
+        """Open the file as bytes."""
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise CourseError(f"{self.path} can't be read ({error.strerror}). Check its permissions.") from None
 
-def open_source(source: Source) -> IO[bytes]:
-    """Open a file as bytes."""
-    try:
-        return source.path.open("rb")
-    except OSError as error:
-        raise CourseError(f"{source.path} can't be read ({error.strerror}). Check its permissions.") from None
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (number, line with its end), without a byte order mark."""
+        with self.open() as file:
+            for number, raw in enumerate(file, 1):
+                if number == 1 and raw.startswith(codecs.BOM_UTF8):
+                    self.note("byte order mark removed")
+                    raw = raw.removeprefix(codecs.BOM_UTF8)
+                yield number, raw
 
+    def name_of(self, place: str) -> str:
+        """Name a place in the file; the file itself is the empty place."""
+        return f"{self.name}, {place}" if place else self.name
 
-def numbered_lines(source: Source, report: ReadReport) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, line with its end), without a byte order mark."""
-    with open_source(source) as file:
-        for number, raw in enumerate(file, 1):
-            if number == 1 and raw.startswith(BOM):
-                report.note(source.name, "byte order mark removed")
-                raw = raw.removeprefix(BOM)
-            yield number, raw
+    def skip(self, place: str, reason: str) -> None:
+        """Report what was left out."""
+        self.report.skip(self.name_of(place), reason)
+
+    def note(self, remark: str, place: str = "") -> None:
+        """Remark on what was read."""
+        self.report.note(self.name_of(place), remark)
+
+    def record(self, place: str, fields: dict[str, str]) -> Iterator[Record]:
+        """Yield a record whose every character is whole: others are replaced, or the row is left out; both reported."""
+        if broken := sum(len(HALVES.findall(text)) for pair in fields.items() for text in pair):
+            if self.errors != "replace":
+                self.skip(place, f"{broken} bytes or escapes are not UTF-8; errors='replace' would keep the rest")
+                return
+            self.note(f"not UTF-8, {broken} places became U+FFFD", place)
+            fields = {HALVES.sub("\ufffd", name): HALVES.sub("\ufffd", text) for name, text in fields.items()}
+        if any(text.strip() for name, text in fields.items() if name != "id"):
+            yield Record(self.name, place, fields)
+        else:
+            self.skip(place, "empty")
 
 
 def decode_halves(raw: bytes) -> str:
-    """Decode UTF-8 so that bytes that are none become halves, which `whole_fields` finds."""
+    """Decode UTF-8 so that bytes that are none become halves, which `Source.record` finds."""
     return raw.decode("utf-8", errors="surrogateescape")
-
-
-def whole_fields(source: Source, place: str, fields: dict[str, str], report: ReadReport) -> Record | None:
-    """Return a record whose every character is whole: others are replaced, or the row is left out; both reported."""
-    broken = sum(len(HALVES.findall(text)) for pair in fields.items() for text in pair)
-    if broken:
-        where = f"{source.name}, {place}"
-        if source.errors != "replace":
-            report.skip(where, f"{broken} bytes or escapes are not UTF-8; errors='replace' would keep the rest")
-            return None
-        report.note(where, f"not UTF-8, {broken} places became U+FFFD")
-        fields = {HALVES.sub("\ufffd", name): HALVES.sub("\ufffd", text) for name, text in fields.items()}
-    if not any(text.strip() for name, text in fields.items() if name != "id"):
-        report.skip(f"{source.name}, {place}", "empty")
-        return None
-    return Record(source.name, place, fields)
 
 
 # Plain text
@@ -76,22 +84,21 @@ def whole_fields(source: Source, place: str, fields: dict[str, str], report: Rea
 MARK = b"<|endoftext|>"  # alone on a line, it ends a document
 
 
-def read_txt(source: Source, report: ReadReport) -> Iterator[Record]:
+def read_txt(source: Source) -> Iterator[Record]:
     """Yield the documents of a plain text file: the whole file, or what lines of `<|endoftext|>` part."""
-    for count, (line, content, is_last) in enumerate(_texts(source, report), 1):
-        text = _decode(source, content, line, report)
-        alone = is_last and count == 1
-        if text is not None and text.strip():
-            fields = {"id": f"{source.path.stem}-{count:02d}", **fields_of(text)}
-            yield Record(source.name, "" if alone else f"line {line}", fields)
+    for count, (line, content, is_last) in enumerate(_texts(source), 1):
+        place = "" if is_last and count == 1 else f"line {line}"
+        text = _decode(source, content, line)
+        if text and text.strip():
+            yield Record(source.name, place, {"id": f"{source.path.stem}-{count:02d}", **fields_of(text)})
         elif text is not None:
-            report.skip(source.name if alone else f"{source.name}, line {line}", "empty")
+            source.skip(place, "empty")
 
 
-def _texts(source: Source, report: ReadReport) -> Iterator[tuple[int, bytes, bool]]:
+def _texts(source: Source) -> Iterator[tuple[int, bytes, bool]]:
     """Yield (line, content, is the last one) of each document; the line end before a mark belongs to it."""
     first, lines = 1, list[bytes]()
-    for number, raw in numbered_lines(source, report):
+    for number, raw in source.lines():
         if raw.strip() == MARK:
             yield first, _without_end(lines), False
             first, lines = number + 1, []
@@ -105,7 +112,7 @@ def _without_end(lines: list[bytes]) -> bytes:
     return b"".join(lines).removesuffix(b"\n").removesuffix(b"\r")
 
 
-def _decode(source: Source, raw: bytes, first_line: int, report: ReadReport) -> str | None:
+def _decode(source: Source, raw: bytes, first_line: int) -> str | None:
     """Return a text; what is not UTF-8 is refused with its place, replaced or left out, as asked."""
     text = decode_halves(raw)
     broken = HALVES.search(text)
@@ -120,9 +127,9 @@ def _decode(source: Source, raw: bytes, first_line: int, report: ReadReport) -> 
         )
     text, count = HALVES.subn("\ufffd", text)
     if source.errors == "skip":
-        report.skip(f"{source.name}, line {line}", f"{count:,} bytes from here on are not UTF-8 ({guess})")
+        source.skip(f"line {line}", f"{count:,} bytes from here on are not UTF-8 ({guess})")
         return None
-    report.note(source.name, f"not UTF-8, {count:,} places became U+FFFD, the first in line {line:,}")
+    source.note(f"not UTF-8, {count:,} places became U+FFFD, the first in line {line:,}")
     return text
 
 
@@ -134,22 +141,21 @@ MOST_LINES = 10_000  # of one row: a quote that stays open for longer was never 
 LONGEST_FIELD = 2**31 - 1  # the csv module stops at 131,072 characters unless told otherwise
 
 
-def read_csv(source: Source, report: ReadReport) -> Iterator[Record]:
+def read_csv(source: Source) -> Iterator[Record]:
     """Yield a record for each row; the first row names the fields."""
     csv.field_size_limit(LONGEST_FIELD)
-    rows = _csv_rows(source, report)
+    rows = _csv_rows(source)
     names = [name.strip() for name in next(rows, (0, []))[1]]
     if "" in names or len(set(names)) < len(names):
-        report.skip(source.name, f"its first row is {show(names)}, expected a name of its own for each column")
+        source.skip("", f"its first row is {show(names)}, expected a name of its own for each column")
         return
     for line, row in rows:
-        if record := whole_fields(source, f"line {line}", dict(zip(names, row, strict=True)), report):
-            yield record
+        yield from source.record(f"line {line}", dict(zip(names, row, strict=True)))
 
 
-def _csv_rows(source: Source, report: ReadReport) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(source: Source) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, row). Of a row that can't be, only the first line is left out: the others may be rows."""
-    lines = ((number, decode_halves(raw)) for number, raw in numbered_lines(source, report))
+    lines = ((number, decode_halves(raw)) for number, raw in source.lines())
     waiting = deque(islice(lines, 1))  # lines that belong to no row yet
     delimiter = max(DELIMITERS, key=waiting[0][1].count) if waiting else ","
     width = None
@@ -160,7 +166,7 @@ def _csv_rows(source: Source, report: ReadReport) -> Iterator[tuple[int, list[st
             if row and len(row) != (width := width or len(row)):
                 raise csv.Error(f"{len(row)} fields, expected {width} as in the first row")
         except csv.Error as error:
-            report.skip(f"{source.name}, line {waiting[0][0]}", str(error))
+            source.skip(f"line {waiting[0][0]}", str(error))
             used = 1
         else:
             used = reader.line_num
@@ -186,38 +192,38 @@ def _ahead(waiting: deque[tuple[int, str]], lines: Iterator[tuple[int, str]]) ->
 # JSON and JSONL
 
 
-def read_jsonl(source: Source, report: ReadReport) -> Iterator[Record]:
+def read_jsonl(source: Source) -> Iterator[Record]:
     """Yield a record for each line that holds a JSON object."""
-    for number, raw in numbered_lines(source, report):
+    for number, raw in source.lines():
         if not raw.strip():
             continue
         try:
             value = DECODER.decode(decode_halves(raw))
         except ValueError as error:
-            report.skip(f"{source.name}, line {number}", f"no JSON: {error}")
+            source.skip(f"line {number}", f"no JSON: {error}")
             continue
-        yield from _as_records(source, f"line {number}", value, report)
+        yield from _as_records(source, f"line {number}", value)
 
 
-def read_json(source: Source, report: ReadReport) -> Iterator[Record]:
+def read_json(source: Source) -> Iterator[Record]:
     """Yield a record for each object of a list, or for the one object that a file holds."""
-    text = "".join(decode_halves(raw) for _, raw in numbered_lines(source, report))
-    for line, value in _json_values(text, source, report):
-        lists = [part for part in value.values() if _is_rows(part)] if isinstance(value, dict) else []
-        if len(lists) == 1:  # {"version": …, "data": [row, row]}
-            others = [name for name, part in value.items() if part is not lists[0]]
-            if others:
-                report.note(source.name, f"only the rows were read, not {', '.join(others)} beside them")
-            for number, row in enumerate(lists[0], 1):
-                yield from _as_records(source, f"row {number}", row, report)
-        else:
-            yield from _as_records(source, f"line {line}", value, report)
+    text = "".join(decode_halves(raw) for _, raw in source.lines())
+    for line, value in _json_values(text, source):
+        lists = [name for name, part in value.items() if _is_rows(part)] if isinstance(value, dict) else []
+        if len(lists) != 1:
+            yield from _as_records(source, f"line {line}", value)
+            continue
+        rows = value.pop(lists[0])  # {"version": …, "data": [row, row]}
+        if value:
+            source.note(f"only the rows were read, not {', '.join(value)} beside them")
+        for number, row in enumerate(rows, 1):
+            yield from _as_records(source, f"row {number}", row)
 
 
-def _json_values(text: str, source: Source, report: ReadReport) -> Iterator[tuple[int, Any]]:
+def _json_values(text: str, source: Source) -> Iterator[tuple[int, Any]]:
     """Yield (line, value) of each part of a list, or of the one value that the text is; the first damage ends it."""
     at, line, counted, open_since = 0, 1, 0, 0  # in which line the list began that is not closed yet
-    while (at := _past_blanks(text, at)) < len(text):
+    while (at := BETWEEN.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # it always matches
         line, counted = line + text.count("\n", counted, at), at
         if text[at] == ("]" if open_since else "["):
             open_since, at = 0 if open_since else line, at + 1
@@ -225,27 +231,21 @@ def _json_values(text: str, source: Source, report: ReadReport) -> Iterator[tupl
         try:
             value, at = DECODER.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            report.skip(f"{source.name}, line {line}", f"no JSON: {error}; what follows in this file was left out too")
+            source.skip(f"line {line}", f"no JSON: {error}; what follows in this file was left out too")
             return
         yield line, value
     if open_since:
-        report.note(source.name, f"the list of line {open_since} is not closed: the file was cut off")
+        source.note(f"the list of line {open_since} is not closed: the file was cut off")
 
 
-def _past_blanks(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n,":
-        at += 1
-    return at
-
-
-def _as_records(source: Source, place: str, value: Any, report: ReadReport) -> Iterator[Record]:
+def _as_records(source: Source, place: str, value: Any) -> Iterator[Record]:
     """Yield the record that a JSON value stands for, or report that it stands for none."""
     if isinstance(value, str):
         value = {"text": value}
     if not isinstance(value, dict):
-        report.skip(f"{source.name}, {place}", f"{show(value)}, expected an object or a text")
-    elif record := whole_fields(source, place, {name: _as_text(part) for name, part in value.items()}, report):
-        yield record
+        source.skip(f"{place}", f"{show(value)}, expected an object or a text")
+    else:
+        yield from source.record(place, {name: _as_text(part) for name, part in value.items()})
 
 
 def _as_text(value: Any) -> str:
@@ -268,6 +268,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_object)
+BETWEEN = re.compile(r"[ \t\r\n,]*")  # two values
 
 
 # XML
@@ -275,27 +276,26 @@ DECODER = json.JSONDecoder(object_pairs_hook=_object)
 ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([\w-]+)")
 
 
-def read_xml(source: Source, report: ReadReport) -> Iterator[Record]:
+def read_xml(source: Source) -> Iterator[Record]:
     """Yield a record for each child of the root: its attributes, and the text of each of its own children."""
-    for line, element in _children(source, report):
-        if record := whole_fields(source, f"line {line}", _xml_fields(element), report):
-            yield record
+    for line, element in _children(source):
+        yield from source.record(f"line {line}", _xml_fields(element))
 
 
-def _children(source: Source, report: ReadReport) -> Iterator[tuple[int, Element]]:
+def _children(source: Source) -> Iterator[tuple[int, Element]]:
     """Yield each child of the root with the line where it began; the first damage ends it."""
     parser: XMLPullParser = XMLPullParser(("start", "end"))
     path: list[Element] = []
     last: Element | None = None  # whose text before and after it is not whole yet
     began = 0
     try:
-        for line, raw in _xml_lines(source, report):
+        for line, raw in _xml_lines(source):
             parser.feed(raw)
             for event, element in cast(Iterator[tuple[str, Element]], parser.read_events()):
                 if len(path) == 1:  # the text before this tag is whole
                     stray = (path[0].text if last is None else last.tail) or ""
                     if stray.strip():
-                        report.skip(f"{source.name}, line {line}", "text beside the elements, expected none")
+                        source.skip(f"line {line}", "text beside the elements, expected none")
                     if last is not None:
                         path[0].remove(last)  # memory stays flat
                     began = line
@@ -308,18 +308,18 @@ def _children(source: Source, report: ReadReport) -> Iterator[tuple[int, Element
                     path.pop()
         parser.close()
     except ParseError as error:
-        where, reason = f"{source.name}, line {error.position[0]}", re.sub(r": line \d+, column \d+$", "", str(error))
-        report.skip(where, f"no XML: {reason}; what follows in this file was left out too")
+        reason = re.sub(r": line \d+, column \d+$", "", str(error))
+        source.skip(f"line {error.position[0]}", f"no XML: {reason}; what follows in this file was left out too")
 
 
-def _xml_lines(source: Source, report: ReadReport) -> Iterator[tuple[int, bytes]]:
+def _xml_lines(source: Source) -> Iterator[tuple[int, bytes]]:
     """Yield the lines for the parser; entities, a few of which can stand for gigabytes, end the file."""
     mend = source.errors == "replace"
-    for line, raw in numbered_lines(source, report):
+    for line, raw in source.lines():
         if line == 1 and (declared := ENCODING.match(raw)):
             mend = mend and declared[1].lower() == b"utf-8"
         if b"<!ENTITY" in raw:
-            report.skip(f"{source.name}, line {line}", "it defines entities, which no data needs")
+            source.skip(f"line {line}", "it defines entities, which no data needs")
             return
         yield line, raw.decode("utf-8", errors="replace").encode() if mend else raw
 
@@ -341,24 +341,24 @@ def _xml_fields(element: Element) -> dict[str, str]:
 DEBRIS = re.compile(r"\(cid:\d+\)|[\ue000-\uf8ff]")  # glyphs whose letters the file doesn't tell
 
 
-def read_pdf(source: Source, report: ReadReport) -> Iterator[Record]:
+def read_pdf(source: Source) -> Iterator[Record]:
     """Yield the text of a PDF as one record, pages parted by form feeds; empty ones and debris are reported."""
     pages, debris = [], 0
-    for number, text in _pages(source, report):
+    for number, text in _pages(source):
         found = len(DEBRIS.findall(text))
         if not DEBRIS.sub("", text).strip():
             what = f"{found} glyphs without letters" if found else "no text: it is empty or a picture"
-            report.skip(f"{source.name}, page {number}", what)
+            source.skip(f"page {number}", what)
             continue
         debris += found
         pages.append(text)
     if debris:
-        report.note(source.name, f"{debris} glyphs without letters, such as (cid:12), stand in its text")
+        source.note(f"{debris} glyphs without letters, such as (cid:12), stand in its text")
     if pages:
         yield Record(source.name, "", {"text": "\f".join(pages)})
 
 
-def _pages(source: Source, report: ReadReport) -> Iterator[tuple[int, str]]:
+def _pages(source: Source) -> Iterator[tuple[int, str]]:
     """Yield (number, text) of each page that can be read; a damaged file makes pypdf fail in many ways."""
     from pypdf import PdfReader
 
@@ -367,13 +367,13 @@ def _pages(source: Source, report: ReadReport) -> Iterator[tuple[int, str]]:
         reader = PdfReader(source.path)
         count = len(reader.pages)
     except Exception as error:
-        report.skip(source.name, f"no PDF that can be read: {_name(error)}")
+        source.skip("", f"no PDF that can be read: {_name(error)}")
         return
     for number in range(count):
         try:
             text = reader.pages[number].extract_text()
         except Exception as error:
-            report.skip(f"{source.name}, page {number + 1}", f"it can't be read: {_name(error)}")
+            source.skip(f"page {number + 1}", f"it can't be read: {_name(error)}")
             continue
         yield number + 1, text
 

@@ -1,7 +1,7 @@
 """Dataset loading: one file or folders of TXT, CSV, JSON, JSONL, XML, TFRecord and PDF to records and documents.
 
 Lesson 09 shows what a reader must not do: drop anything in silence. A later format needs one function,
-`(source, report) -> records`, and one entry in READERS.
+`(source) -> records`, and one entry in READERS.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,7 @@ from utils.texts.readers import Source, read_csv, read_json, read_jsonl, read_pd
 from utils.texts.records import Document, Errors, ReadReport, Record, text_of, used_columns
 from utils.texts.tfrecord import read_tfrecord
 
-READERS: dict[str, Callable[[Source, ReadReport], Iterator[Record]]] = {
+READERS: dict[str, Callable[[Source], Iterator[Record]]] = {
     ".csv": read_csv,
     ".json": read_json,
     ".jsonl": read_jsonl,
@@ -35,27 +36,26 @@ def read_records(path: str | Path, report: ReadReport | None = None, errors: Err
 
     Without a report, a warning names what was left out, so that nothing is dropped silently.
     """
-    filled = report or ReadReport()
-    records = list(stream_records(path, filled, errors))
-    if report is None:
-        _warn(path, filled)
-    return records
+    with _reported(path, report) as filled:
+        return list(stream_records(path, filled, errors))
 
 
 def read_documents(path: str | Path, report: ReadReport | None = None, errors: Errors = "strict") -> list[Document]:
     """Read the same as one text a record."""
-    filled, documents = report or ReadReport(), []
-    for document in stream_documents(path, filled, errors):
-        filled.count(document)
-        documents.append(document)
-    if report is None:
-        _warn(path, filled)
-    return documents
+    with _reported(path, report) as filled:
+        documents = list(stream_documents(path, filled, errors))
+        for document in documents:
+            filled.count(document)
+        return documents
 
 
-def _warn(path: str | Path, report: ReadReport) -> None:
-    if report.skipped or report.notes:
-        warnings.warn(f"{path}: {report}", stacklevel=3)
+@contextmanager
+def _reported(path: str | Path, report: ReadReport | None) -> Iterator[ReadReport]:
+    """Give the report, or one of its own, of which a warning tells."""
+    filled = report or ReadReport()
+    yield filled
+    if report is None and (filled.skipped or filled.notes):
+        warnings.warn(f"{path}: {filled}", stacklevel=4)
 
 
 def stream_records(path: str | Path, report: ReadReport, errors: Errors = "strict") -> Iterator[Record]:
@@ -68,7 +68,7 @@ def stream_records(path: str | Path, report: ReadReport, errors: Errors = "stric
         raise CourseError(f"errors={errors!r} is unknown, expected 'strict', 'replace' or 'skip'.")
     found = False
     for source in _sources(Path(path), errors, report):
-        for record in READERS[source.path.suffix.lower()](source, report):
+        for record in READERS[source.path.suffix.lower()](source):
             found = True
             yield record
     if not found:
@@ -101,14 +101,14 @@ def _sources(path: Path, errors: Errors, report: ReadReport) -> Iterator[Source]
     if path.is_file():
         if path.suffix.lower() not in READERS:
             raise CourseError(f"{path} ends in {path.suffix!r}, expected {KNOWN}. Save it as one of these.")
-        yield Source(path, path.name, errors)
+        yield Source(path, path.name, errors, report)
         return
     if not path.is_dir():
         raise CourseError(f"{path} was not found, expected a text file or a folder. Check the spelling.")
     for file in sorted(_walk(path, path, report), key=lambda file: file.relative_to(path).as_posix()):
         name = file.relative_to(path).as_posix()
         if file.suffix.lower() in READERS:
-            yield Source(file, name, errors)
+            yield Source(file, name, errors, report)
         else:
             report.skip(name, f"no reader for {file.suffix or 'a file without ending'}, only {KNOWN}")
 

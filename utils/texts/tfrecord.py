@@ -5,91 +5,58 @@ Length, checksum of the length, payload, checksum of the payload; the payload is
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from utils.errors import CourseError
 from utils.files.crc32c import masked_crc32c
-from utils.texts.readers import Source, open_source, whole_fields
-from utils.texts.records import ReadReport, Record
+from utils.texts.readers import Source
+from utils.texts.records import Record
 
 HEAD, TAIL = 12, 4  # length and its checksum before a payload, the payload's checksum after it
 LONGEST = 1 << 30  # bytes of one record
 
 
-def read_tfrecord(source: Source, report: ReadReport) -> Iterator[Record]:
+def read_tfrecord(source: Source) -> Iterator[Record]:
     """Yield a record for each tf.train.Example of a file."""
-    for number, payload in _frames(source, report):
+    for number, payload in _frames(source):
         try:
             fields = decode_example(payload)
         except CourseError as error:
-            report.skip(f"{source.name}, record {number}", str(error))
-            continue
-        if record := whole_fields(source, f"record {number}", fields, report):
-            yield record
+            source.skip(f"record {number}", str(error))
+        else:
+            yield from source.record(f"record {number}", fields)
 
 
-def _frames(source: Source, report: ReadReport) -> Iterator[tuple[int, bytes]]:
+def _frames(source: Source) -> Iterator[tuple[int, bytes]]:
     """Yield (number, payload) of each frame whose checksum is right; where its length is damaged, nothing follows."""
-    number = 0
-    with open_source(source) as file:
-        while head := file.read(HEAD):
-            number += 1
-            where, start = f"{source.name}, record {number}", file.tell() - len(head)
-            length = int.from_bytes(head[:8], "little")
+    with source.open() as file:
+        for number in count(1):
+            start, head = file.tell(), file.read(HEAD)
+            length, wrong = int.from_bytes(head[:8], "little"), ""
+            if not head:
+                return
             if masked_crc32c(head[:8]) != head[8:] or length > LONGEST:
                 reason = f"the length at byte {start:,} and its checksum don't agree; what follows was left out too"
-                report.skip(where, reason)
-                return
+                return source.skip(f"record {number}", reason)
             payload, check = file.read(length), file.read(TAIL)
             if len(check) < TAIL:
-                report.skip(where, f"the file ends in the middle of it, at byte {file.tell():,}")
+                wrong = f"the file ends in the middle of it, at byte {file.tell():,}"
             elif masked_crc32c(payload) != check:
-                reason = f"its checksum is wrong: some of the {length:,} bytes at {start + HEAD:,} changed"
-                report.skip(where, reason)
+                wrong = f"its checksum is wrong: some of the {length:,} bytes at {start + HEAD:,} changed"
+            if wrong:
+                source.skip(f"record {number}", wrong)
             else:
                 yield number, payload
-
-
-def to_tfrecord(records: Iterable[Mapping[str, str]]) -> bytes:
-    """Frame each record as length, checksum of the length, tf.train.Example, checksum of the Example."""
-    return b"".join(_frame(encode_example(record)) for record in records)
-
-
-def _frame(payload: bytes) -> bytes:
-    length = struct.pack("<Q", len(payload))
-    return b"".join([length, masked_crc32c(length), payload, masked_crc32c(payload)])
-
-
-def encode_example(record: Mapping[str, str]) -> bytes:
-    """Encode a record as the protocol buffer tf.train.Example, each field a list of one byte string.
-
-    >>> encode_example({"a": "bc"}).hex(" ")
-    '0a 0d 0a 0b 0a 01 61 12 06 0a 04 0a 02 62 63'
-    """
-    features = b""
-    for name, value in sorted(record.items()):
-        feature = _field(1, _field(1, value.encode()))  # Feature{bytes_list: BytesList{value}}
-        features += _field(1, _field(1, name.encode()) + _field(2, feature))  # map entry {key, value}
-    return _field(1, features)
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    """One length-delimited field: tag, length in groups of 7 bits with the lowest first, bytes."""
-    length, size = b"", len(payload)
-    while size > 127:
-        length += bytes([size & 127 | 128])
-        size >>= 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + payload
 
 
 def decode_example(payload: bytes) -> dict[str, str]:
     """Return the fields of a tf.train.Example; of several values, each is a line.
 
-    >>> decode_example(encode_example({"a": "bc"}))
+    >>> decode_example(bytes.fromhex("0a0d 0a0b 0a0161 1206 0a04 0a026263"))
     {'a': 'bc'}
     """
     fields = {}
