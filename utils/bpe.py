@@ -17,14 +17,9 @@ from utils.errors import CourseError
 from utils.files.places import DATA
 
 END_OF_TEXT = "<|endoftext|>"
-
-
 PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's own
-
-
 GPT2_TOKENIZER = DATA / "nano" / "tokenizer.json"
 GPT2_SHA256 = "37cc2c5c7f374e5a121330302f6b32c7646a85a88e46faddb3a6751aa1f526b6"
-
 
 Merge = tuple[str, str]
 
@@ -37,8 +32,6 @@ def _byte_symbols() -> dict[int, str]:
 
 
 SYMBOLS = _byte_symbols()  # byte -> character, in the order of GPT-2's ids 0 to 255
-
-
 BYTES = {symbol: byte for byte, symbol in SYMBOLS.items()}
 
 

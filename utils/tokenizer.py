@@ -30,8 +30,6 @@ from utils.errors import CourseError
 from utils.files.whole_files import read_json, write_whole
 
 META = "meta.json"  # the file that says which tokenizer a folder was made with
-
-
 CUTS = re.compile(r"(?<=\S)(?=[ \n])")  # none of GPT-2's pieces leads from a non-space to a space
 
 

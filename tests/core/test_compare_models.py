@@ -14,6 +14,7 @@ import torch
 from shapes import TINY, tiny_model
 
 from tools.__main__ import main
+from tools.commands.evaluation import join_rows, to_table
 from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.evaluate import (
@@ -23,9 +24,7 @@ from utils.evaluate import (
     compare_models,
     encode_documents,
     examine,
-    join_rows,
     measure_loss,
-    to_table,
 )
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2

@@ -8,8 +8,9 @@ from statistics import fmean
 
 import pytest
 
+from tools.commands.evaluation import document_loss, judge
 from utils.config import SIZES
-from utils.evaluate import FRESH, document_loss, judge, tell_stories
+from utils.evaluate import FRESH, tell_stories
 from utils.files.places import DATA
 from utils.loaders import load_gpt2
 from utils.stories.generator import corpus, exact_entropy

@@ -14,25 +14,8 @@ from utils.texts.reading import read_documents
 from utils.texts.records import Document, ReadReport
 
 MARKS = [f"\n*** {kind} OF THE PROJECT GUTENBERG EBOOK X ***\n" for kind in ("START", "END")]
-PIECES = [
-    *MARKS,
-    "a",
-    "b-\n",
-    "\f",
-    "\n",
-    " ",
-    "7",
-    "(cid:12)",
-    "(cid:",
-    "Ã©",
-    "Ã",
-    "\x83Â",
-    "â€™",
-    "\xad",
-    "\xa0",
-    "\r",
-    "-",
-]
+LETTERS = "a\f\n 7Ã\xad\xa0\r-\t\x00\x85\u2028\u202f\ufeff東"
+PIECES = [*MARKS, *LETTERS, "b-\n", "(cid:12)", "(cid:", "Ã©", "\x83Â", "â€™"]
 messy = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 BOOK = (
     "Produced by Somebody\n*** START OF THE PROJECT GUTENBERG EBOOK ODES ***\nOde\n"
@@ -62,11 +45,23 @@ def test_cleaning_twice_is_cleaning_once_with_any_steps(text, steps):
         ("encodings", "Ã\x83Â©", "é", 3),  # twice misread
         ("encodings", "naïve café „Spaß“ «CAFÉ» São", "naïve café „Spaß“ «CAFÉ» São", 0),
         ("hyphens", "a hand-\nbook, soft\xad\nly and soft\xadly", "a handbook, softly and softly", 3),
+        ("line endings", "one\r\ntwo\rthree\x0cfour\n", "one\ntwo\nthree\nfour\n", 3),
+        ("control characters", "fo\x00ur\ufeff", "four", 2),
+        ("no-break spaces", "four\xa0five", "four five", 1),
+        ("trailing spaces", "three \t\n \nsix  ", "three\n\nsix", 3),
+        ("blank lines", "a\n\n\nb\n\n\n\n\nc", "a\n\n\nb\n\n\nc", 1),  # two stay, three become two
         ("hyphens", "1920-\n1930, Jean-\nLuc, a -\nb", "1920-\n1930, Jean-\nLuc, a -\nb", 0),
     ],
 )
 def test_each_step_does_and_counts_what_it_says(step, before, after, count):
     assert clean(before, (step,)) == (after, {step: count})
+
+
+def test_gentle_steps_go_on_until_none_finds_anything_and_leave_alone_what_is_clean():
+    text = "one\r\ntwo\rthree \t\n\n\n \n\nfo\x00ur\xa0five\ufeff\x0csix  "
+    assert clean(text) == ("one\ntwo\nthree\n\n\nfour five\nsix", dict(zip(GENTLE, (3, 2, 1, 3, 1), strict=True)))
+    tidy = "a\n\n\n\tb  c – 👩‍🚀 naïve\n"
+    assert clean(tidy)[0] == tidy
 
 
 def test_an_unknown_step_is_refused():
@@ -120,14 +115,8 @@ def test_copies_and_near_copies_are_named_with_what_they_are_like():
 
 def test_exact_copies_only_when_nothing_near_is_asked_for():
     seen = Duplicates(near=None)
-    assert [seen.add(d) is None for d in documents("a b c d e f", "A b c d e f", "a b c d e f ", "", "...")] == [
-        True,
-        True,
-        False,
-        True,
-        True,
-    ]
-    assert seen.bands == {}
+    copies = [seen.add(d) is not None for d in documents("a b c d e f", "A b c d e f", "a b c d e f ", "", "...")]
+    assert copies == [False, False, True, False, False] and seen.bands == {}
 
 
 def test_no_two_poems_are_alike_and_a_senseless_share_is_refused():

@@ -8,9 +8,10 @@ import random
 import pytest
 import torch
 
+from tools.commands.evaluation import document_loss
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.evaluate import document_loss, tell_stories
+from utils.evaluate import tell_stories
 from utils.model import GPT2
 from utils.stories.generator import corpus, log_probability
 from utils.texts.memorization import Phrases

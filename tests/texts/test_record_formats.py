@@ -117,20 +117,23 @@ def test_a_text_comes_back_from_its_fields(text):
     assert text_of(fields_of(text)) in (text, "") and (text_of(fields_of(text)) == text or not text.strip())
 
 
-def test_numbers_lists_and_nothing_become_text(tmp_path):
-    row = {"text": "a", "n": 3, "x": 0.5, "yes": True, "none": None, "tags": ["é", 1]}
-    assert read(write(tmp_path, "a.jsonl", json.dumps(row)))[0] == [
-        {"text": "a", "n": "3", "x": "0.5", "yes": "true", "none": "", "tags": '["é", 1]'}
-    ]
-
-
-def test_xml_attributes_nested_tags_and_mixed_text_are_kept(tmp_path):
-    content = '<p><row Id="1" Title="A"/><row><a>x<b>y</b></a><a>z</a></row><row>one <i>two</i> three</row></p>'
-    assert read(write(tmp_path, "a.xml", content))[0] == [
-        {"Id": "1", "Title": "A", "text": ""},
-        {"a": "xy\nz"},
-        {"text": "one two three"},
-    ]
+@pytest.mark.parametrize(
+    ("name", "content", "records"),
+    [
+        (
+            "a.jsonl",
+            '{"text": "a", "n": 3, "x": 0.5, "yes": true, "none": null, "tags": ["é", 1]}',
+            [{"text": "a", "n": "3", "x": "0.5", "yes": "true", "none": "", "tags": '["é", 1]'}],
+        ),
+        (
+            "a.xml",
+            '<p><row Id="1" Title="A"/><row><a>x<b>y</b></a><a>z</a></row><row>one <i>two</i> three</row></p>',
+            [{"Id": "1", "Title": "A", "text": ""}, {"a": "xy\nz"}, {"text": "one two three"}],
+        ),
+    ],
+)
+def test_values_of_every_kind_become_text(tmp_path, name, content, records):
+    assert read(write(tmp_path, name, content))[0] == records
 
 
 def test_tfrecords_of_numbers_are_read(tmp_path):

@@ -115,7 +115,8 @@ def compare(
     out: str = "",  # a CSV file for the table
 ) -> None:
     """Let models sit the same exam: loss, perplexity, coherence, memorization."""
-    from utils.evaluate import FRESH, Candidate, Exam, Protocol, compare_models, join_rows, to_table
+    from tools.commands.evaluation import join_rows, to_table
+    from utils.evaluate import FRESH, Candidate, Exam, Protocol, compare_models
     from utils.loaders import load_with_tokenizer
     from utils.stories.generator import corpus
     from utils.texts.memorization import Phrases
@@ -150,7 +151,7 @@ def judge(
     out: str = "",  # a JSON file for the figures and all the stories
 ) -> None:
     """Let a model tell stories, and measure them: loss, coherence, memorization."""
-    from utils.evaluate import judge
+    from tools.commands.evaluation import judge
     from utils.loaders import load_gpt2
 
     expect(1, documents=documents, stories=stories)

@@ -32,7 +32,7 @@ class Source(NamedTuple):
     errors: Errors
     report: ReadReport
 
-    def open(self) -> IO[bytes]:
+    def open_bytes(self) -> IO[bytes]:
         """Open the file as bytes."""
         try:
             return self.path.open("rb")
@@ -41,7 +41,7 @@ class Source(NamedTuple):
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield (number, line with its end), without a byte order mark."""
-        with self.open() as file:
+        with self.open_bytes() as file:
             for number, raw in enumerate(file, 1):
                 if number == 1 and raw.startswith(codecs.BOM_UTF8):
                     self.note("byte order mark removed")

@@ -33,7 +33,7 @@ def read_tfrecord(source: Source) -> Iterator[Record]:
 
 def _frames(source: Source) -> Iterator[tuple[int, bytes]]:
     """Yield (number, payload) of each frame whose checksum is right; where its length is damaged, nothing follows."""
-    with source.open() as file:
+    with source.open_bytes() as file:
         for number in count(1):
             start, head = file.tell(), file.read(HEAD)
             length, wrong = int.from_bytes(head[:8], "little"), ""
