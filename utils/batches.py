@@ -73,14 +73,14 @@ def _at_least_one(name: str, value: int) -> None:
 def _checked(tokens: Tokens, context: int) -> np.ndarray:
     """Return tokens as an array of integers that holds at least one window."""
     _at_least_one("context", context)
-    array = check_integers(tokens)
+    array = tokens.cpu().numpy() if isinstance(tokens, torch.Tensor) else np.asarray(tokens)
     if array.size <= context:
         advice = f"Use a context of at most {array.size - 1}, or add" if array.size > 1 else "Add"
         raise CourseError(
             f"{array.size:,} tokens were found, but a context of {context} needs {context + 1:,} or more: "
             f"each input has the next token as its target. {advice} text."
         )
-    return array
+    return check_integers(array)
 
 
 def check_integers(tokens: Tokens) -> np.ndarray:

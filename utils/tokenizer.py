@@ -150,10 +150,11 @@ class Tokenizer(_Codec):
         self._bytes = {token: symbol_bytes(symbols) for symbols, token in vocab.items()}
         self.end_of_text = vocab[END_OF_TEXT]
 
-    @classmethod
-    def gpt2(cls) -> Tokenizer:
+    @staticmethod
+    @cache
+    def gpt2() -> Tokenizer:
         """Return GPT-2's tokenizer of 50,257 tokens; it is built once."""
-        return _gpt2()
+        return Tokenizer(*read_gpt2_vocabulary(), name="gpt2")
 
     def _encode(self, text: str, start: int = 0) -> list[int]:
         parts = [part for _, part in _cut(text, 16_000)]  # they share out the cores
@@ -167,7 +168,7 @@ class Tokenizer(_Codec):
         return {"tokenizer": self.name, "vocab": self.vocab, "merges": self.merges}
 
     def __reduce__(self) -> tuple:
-        return (_gpt2, ()) if self.name == "gpt2" else (Tokenizer, (self.vocab, self.merges))
+        return (Tokenizer.gpt2, ()) if self.name == "gpt2" else (Tokenizer, (self.vocab, self.merges))
 
 
 class CharTokenizer(_Codec):
@@ -264,11 +265,6 @@ def choose_bpe(vocab: dict[str, int], merges: list[Merge]) -> Tokenizer:
     """Return the tokenizer of a vocabulary: GPT-2's own, built once, where it is the same."""
     gpt2 = Tokenizer.gpt2()
     return gpt2 if (vocab, merges) == (gpt2.vocab, gpt2.merges) else Tokenizer(vocab, merges)
-
-
-@cache
-def _gpt2() -> Tokenizer:
-    return Tokenizer(*read_gpt2_vocabulary(), name="gpt2")
 
 
 def _cut(text: str, size: int) -> Iterator[tuple[int, str]]:

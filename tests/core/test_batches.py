@@ -82,33 +82,23 @@ def test_a_second_call_writes_nothing(stories, tmp_path):
     assert second.train_tokens == first.train_tokens and second.report == first.report
 
 
-def change_text(stories, out):
-    (stories / "03.txt").write_text("Another story.", encoding="utf-8")
-
-
-def add_file(stories, out):
-    (stories / "99.txt").write_text("One more story.", encoding="utf-8")
-
-
-def flip_a_bit(stories, out):
-    raw = bytearray((out / "train.bin").read_bytes())
+def flip_a_bit(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
     raw[10] ^= 1
-    (out / "train.bin").write_bytes(raw)
+    path.write_bytes(raw)
 
 
-def shorten(stories, out):
-    (out / "validate.bin").write_bytes((out / "validate.bin").read_bytes()[:-2])
+FAULTS = {
+    "another text": lambda stories, out: (stories / "03.txt").write_text("Another story.", encoding="utf-8"),
+    "one more text": lambda stories, out: (stories / "99.txt").write_text("One more story.", encoding="utf-8"),
+    "a flipped bit": lambda stories, out: flip_a_bit(out / "train.bin"),
+    "a shorter file": lambda stories, out: os.truncate(out / "validate.bin", 2),
+    "a missing file": lambda stories, out: (out / "validate.bin").unlink(),
+    "a damaged meta.json": lambda stories, out: (out / "meta.json").write_text("{", encoding="utf-8"),
+}
 
 
-def remove(stories, out):
-    (out / "validate.bin").unlink()
-
-
-def damage_meta(stories, out):
-    (out / "meta.json").write_text("{", encoding="utf-8")
-
-
-@pytest.mark.parametrize("fault", [change_text, add_file, flip_a_bit, shorten, remove, damage_meta])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_changed_text_or_damaged_files_are_made_again(stories, tmp_path, fault):
     out = tmp_path / "out"
     tokenize_to_bin(stories, out, GPT2)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.patches import Patch
@@ -65,25 +66,25 @@ def legend_below(figure: Figure, columns: int) -> None:
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
 
 
-def stack(rows: Mapping[str, Mapping[str, float]], height: float) -> tuple[Figure, Axes, np.ndarray]:
-    """Draw each row as one bar cut into its parts, the first at the top; the array is where each bar ends, (rows,)."""
+def stack(rows: Mapping[str, Mapping[str, float]], height: float) -> tuple[Figure, Axes, list[BarContainer]]:
+    """Draw each row as one bar cut into its parts, the first row at the top, and return what is drawn for each part."""
     figure, axes = new_axes(8, height)
     names = dict.fromkeys(name for parts in rows.values() for name in parts)
     sizes = {name: np.array([parts.get(name, 0) for parts in rows.values()]) for name in names}
-    ends = np.zeros(len(rows))
+    left, drawn = np.zeros(len(rows)), []
     for color, name, widths in colored(sizes):
-        axes.barh(list(rows), widths, left=ends, color=color, edgecolor="white", label=name)
-        ends = ends + widths
+        drawn.append(axes.barh(list(rows), widths, left=left, color=color, edgecolor="white", label=name))
+        left = left + widths
     axes.invert_yaxis()
-    return figure, axes, ends
+    return figure, axes, drawn
 
 
 def memory_bar(parts: Mapping[str, float], limits: Mapping[str, float], title: str = "") -> Figure:
     """Stack the parts of a model's memory in one bar, with a line for each limit of this machine (all in bytes)."""
-    figure, axes, ends = stack({"": {f"{name} {format_bytes(size)}": size for name, size in parts.items()}}, 2.2)
+    figure, axes, _ = stack({"": {f"{name} {format_bytes(size)}": size for name, size in parts.items()}}, 2.2)
     for style, (name, size) in zip(cycle(("-", "--", ":")), limits.items(), strict=False):
         axes.axvline(size, color="black", linestyle=style, label=f"{name} {format_bytes(size)}")
-    axes.set(yticks=[], title=title, xlim=(0, 1.05 * max([*ends, *limits.values()])))
+    axes.set(yticks=[], title=title, xlim=(0, 1.05 * max([sum(parts.values()), *limits.values()])))
     axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
     legend_below(figure, 3)
     return figure
@@ -171,10 +172,10 @@ def layer_bars(series: Mapping[str, Sequence[float]], label: str, title: str = "
 def share_bars(rows: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
     """Draw each row as one bar of full length, cut into the shares of its parts."""
     shares = {row: {name: part / sum(parts.values()) for name, part in parts.items()} for row, parts in rows.items()}
-    figure, axes, _ = stack(shares, 0.45 * len(rows) + 1.2)
-    for drawn in axes.containers:
-        labels = [f"{bar.get_width():.0%}" if bar.get_width() >= 0.05 else "" for bar in drawn]
-        axes.bar_label(drawn, labels, label_type="center")
+    figure, axes, drawn = stack(shares, 0.45 * len(rows) + 1.2)
+    for part in drawn:
+        labels = [f"{bar.get_width():.0%}" if bar.get_width() >= 0.05 else "" for bar in part]
+        axes.bar_label(part, labels, label_type="center")
     axes.set(xlim=(0, 1), title=title)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     legend_below(figure, 3)
@@ -183,9 +184,10 @@ def share_bars(rows: Mapping[str, Mapping[str, float]], title: str = "") -> Figu
 
 def stacked_bars(rows: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
     """Draw each row of bytes as one bar, cut into its parts, with its sum at its end; the longest fills the width."""
-    figure, axes, ends = stack(rows, 0.5 * len(rows) + 1.4)
-    axes.bar_label(axes.containers[-1], [f" {format_bytes(total)}" for total in ends], padding=3)
-    axes.set(xlim=(0, 1.15 * ends.max()), title=title)
+    figure, axes, drawn = stack(rows, 0.5 * len(rows) + 1.4)
+    totals = [sum(parts.values()) for parts in rows.values()]
+    axes.bar_label(drawn[-1], [f" {format_bytes(total)}" for total in totals], padding=3)
+    axes.set(xlim=(0, 1.15 * max(totals)), title=title)
     axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value))
     legend_below(figure, 4)
     return figure

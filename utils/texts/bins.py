@@ -113,7 +113,7 @@ class _Side:
 def _write_bins(
     corpus: Corpus, chosen: set[int], tokenizer: Tokenizer | CharTokenizer, folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """Write all files, and return for each side how much is in it, with hashes."""
+    """Write all files, and return for each side how much is in it, and the hash of each file."""
     planned, asked = corpus.content, corpus.settings.instructions
     bins = [folder / f"{side}.bin" for side in SIDES]
     learned = [learned_path(path) for path in bins]
@@ -130,11 +130,9 @@ def _write_bins(
             found[name] = {"tokens": side.tokens.tell() // 2, "documents": side.documents}
 
     _write_together([*bins, *learned] if asked else bins, write)
-    for name, path, marks in zip(SIDES, bins, learned, strict=True):
-        if not asked:
-            marks.unlink(missing_ok=True)  # of an earlier text
-        found[name] |= {"sha256": _sha256(path), "learned_sha256": _sha256(marks)}
-    return found
+    for marks in () if asked else learned:
+        marks.unlink(missing_ok=True)  # of an earlier text
+    return {**found, "files": _hashes(folder)}
 
 
 def _write_together(paths: Sequence[Path], write: Callable[..., None], *files: IO[bytes]) -> None:
@@ -153,24 +151,18 @@ def _parts(index: int, text: str, chosen: set[int], fraction: float) -> list[tup
 
 
 def _current_meta(folder: Path, key: str) -> dict[str, Any] | None:
-    """Return meta.json when it has this key and both files still are what it says."""
+    """Return meta.json when it has this key and all files still are what it says."""
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        if meta["key"] != key:
-            return None
-        for side in SIDES:
-            path = folder / f"{side}.bin"
-            expected = {path: meta[side]["sha256"], learned_path(path): meta[side].get("learned_sha256")}
-            if any(_sha256(file) != sha256 for file, sha256 in expected.items()):
-                return None
+        return meta if meta["key"] == key and meta["files"] == _hashes(folder) else None
     except (OSError, ValueError, KeyError, TypeError):  # missing or damaged: made again
         return None
-    return meta
 
 
-def _sha256(path: Path) -> str | None:
-    """Return a file's hash, or None where there is no file."""
-    return sha256_of(path) if path.exists() else None
+def _hashes(folder: Path) -> dict[str, str | None]:
+    """Return the SHA-256 of each file that may be there, None where it is not."""
+    bins = [folder / f"{side}.bin" for side in SIDES]
+    return {path.name: sha256_of(path) if path.exists() else None for path in (*bins, *map(learned_path, bins))}
 
 
 def learned_path(path: Path) -> Path:
