@@ -96,3 +96,26 @@ def bench(
     from benchmarks import run
 
     return run(list(names))
+
+
+def fuzz(
+    kinds: tuple[str, ...] = (),  # kinds of files, such as csv; all when none is named
+    /,
+    *,
+    files: int = 20_000,  # how many in all
+    first: int = 0,  # the number of the first file of each kind, to open one again
+    keep: str = "",  # a folder for one damaged file of each fault
+) -> int:
+    """Damage files of every kind at random and open them: each must open, or be refused in a sentence."""
+    from tools.commands import expect, progress
+    from tools.repo.fuzz import KINDS, Tally, fuzz, keep_examples, report
+
+    expect(1, files=files)
+    names = list(kinds or KINDS)
+    tallies = {name: Tally() for name in names}
+    for name, tally in progress(fuzz(names, files, first), "opening files"):
+        tallies[name].add(tally)
+    print("\n".join(report(tallies)))
+    if keep:
+        keep_examples(tallies, Path(keep))
+    return int(any(tally.faults for tally in tallies.values()))
