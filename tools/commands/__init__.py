@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 
 from utils.errors import CourseError
@@ -45,13 +44,6 @@ def read_words(kind: type, words: Sequence[str], command: str) -> list[str]:
             word = f"{name.replace('-', '_')}={value}"
         found.append(word)
     return found
-
-
-def progress(steps, text: str, total: int | None = None):
-    """Return steps with a tqdm progress bar, on a terminal only."""
-    from tqdm import tqdm
-
-    return tqdm(steps, desc=text, total=total, disable=None if sys.stderr.isatty() else True, leave=False)
 
 
 def write_bins(source, out: str, settings) -> None:

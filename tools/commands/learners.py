@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from tools.commands import expect, progress, read_words, write_bins
+from tools.commands import expect, read_words, write_bins
 from utils.errors import CourseError
+from utils.files.progress import progress
 
 
 def prepare(

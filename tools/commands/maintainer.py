@@ -107,13 +107,14 @@ def fuzz(
     keep: str = "",  # a folder for one damaged file of each fault
 ) -> int:
     """Damage files of every kind at random and open them: each must open, or be refused in a sentence."""
-    from tools.commands import expect, progress
+    from tools.commands import expect
     from tools.repo.fuzz import KINDS, Tally, fuzz, keep_examples, report
+    from utils.files.progress import progress
 
     expect(1, files=files)
     names = list(kinds or KINDS)
     tallies = {name: Tally() for name in names}
-    for name, tally in progress(fuzz(names, files, first), "opening files"):
+    for name, tally in progress(fuzz(names, files, first), "files, some hundred at a time"):
         tallies[name].add(tally)
     print("\n".join(report(tallies)))
     if keep:

@@ -12,6 +12,7 @@ from tools.repo.course_map import read_home
 from tools.repo.notebooks import find_notebooks, read_notebook
 from utils.errors import CourseError
 from utils.files.places import ROOT
+from utils.files.progress import progress
 
 PAGES = ("README.md", "docs/*.md", "data/README.md", "data/nano/README.md", "data/stories/README.md")
 STYLE = ROOT / "docs" / "site.css"
@@ -39,7 +40,7 @@ def build_site(out: Path) -> list[Path]:
         raise CourseError(f"{out} holds something else than a site. Choose an empty folder.")
     from pygments.formatters import HtmlFormatter
 
-    pages = [write_page(source, out) for source in sources()]
+    pages = [write_page(source, out) for source in progress(sources(), "pages")]
     for picture in (ROOT / "docs").glob("*.svg"):
         shutil.copy(picture, out / "docs" / picture.name)
     colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")

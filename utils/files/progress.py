@@ -1,0 +1,36 @@
+"""Progress of long work: a bar on a terminal, lines in a log, nothing in a notebook, whose outputs are stored."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Step = TypeVar("Step")
+PAUSE = 20.0  # seconds between two lines of a log
+
+
+def progress(steps: Iterable[Step], text: str, total: int | None = None) -> Iterator[Step]:
+    """Yield the steps and say meanwhile how many are done, on standard error."""
+    if total is None and isinstance(steps, Sized):
+        total = len(steps)
+    if sys.stderr.isatty():
+        yield from tqdm(steps, text, total, leave=False)
+    elif "ipykernel" in sys.modules:
+        yield from steps
+    else:
+        yield from _lines(steps, text, total)
+
+
+def _lines(steps: Iterable[Step], text: str, total: int | None) -> Iterator[Step]:
+    """Yield the steps; print a line at once, and another one after each pause."""
+    print(f"{text} …", file=sys.stderr, flush=True)
+    told, whole = time.monotonic(), f" of {total:,}" if total else ""
+    for done, step in enumerate(steps):
+        if time.monotonic() - told > PAUSE:
+            print(f"{text}: {done:,}{whole}", file=sys.stderr, flush=True)
+            told = time.monotonic()
+        yield step
