@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from utils.errors import CourseError
+from utils.files.progress import progress
 from utils.model import GPT2, IGNORE, weight_bytes
 from utils.sampling import END_OF_TEXT_ID, VOCAB, Sampling, generate
 from utils.stories.parser import coherence
@@ -76,7 +76,7 @@ def measure_loss(model: GPT2, tokens, protocol: Protocol | None = None) -> Score
 def mean_loss(model: GPT2, batches: Iterable[tuple[Tensor, ...]]) -> tuple[float, int]:
     """Return the mean over all targets of batches of inputs and targets (batch, time), and how many they are."""
     total, count = 0.0, 0
-    for inputs, targets in tqdm(batches, "loss", disable=None, leave=False):  # a bar on terminals only
+    for inputs, targets in progress(batches, "loss, batches", after=2.0):
         scored = int((targets != IGNORE).sum())
         total += float(model(inputs.to(model.device), targets.to(model.device))) * scored
         count += scored
@@ -194,7 +194,7 @@ FRESH = 7  # the seed of stories that nobody has trained on
 def tell_stories(model: GPT2, count: int, seed: int = 0, temperature: float = 0.8, batch: int = 50) -> list[str]:
     """Return stories as they come from the model, each begun from nothing."""
     tokenizer, told = Tokenizer.gpt2(), []
-    for first in tqdm(range(0, count, batch), "stories", disable=None, leave=False):
+    for first in progress(range(0, count, batch), f"batches of {batch} stories"):
         prompts = [[END_OF_TEXT_ID]] * min(batch, count - first)
         settings = Sampling(max_new=400, temperature=temperature, seed=seed + first)
         told += [tokenizer.decode(row) for row in generate(model, prompts, settings)]

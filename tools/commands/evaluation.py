@@ -10,10 +10,10 @@ from statistics import fmean
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from utils.batches import padded
 from utils.evaluate import FRESH, Result, mean_loss, tell_stories
+from utils.files.progress import progress
 from utils.model import GPT2
 from utils.sampling import END_OF_TEXT_ID
 from utils.stories.generator import corpus, exact_entropy, log_probability
@@ -90,7 +90,7 @@ def judge(
     loss, best = document_loss(model, fresh)
     told = tell_stories(model, stories, seed)
     readings = [read_story(text) for text in told]
-    phrases = Phrases(tqdm(corpus(*training), "training text", training[0], disable=None, leave=False))
+    phrases = Phrases(progress(corpus(*training), "training text, documents", training[0]))
     verdict = Verdict(
         loss,
         best,

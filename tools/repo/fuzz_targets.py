@@ -14,6 +14,7 @@ import torch
 from utils.batches import Batches
 from utils.bpe import train_bpe
 from utils.config import GPT2Config
+from utils.files.places import DATA
 from utils.files.settings import read_settings
 from utils.formats.gguf_writer import save_gguf
 from utils.formats.hub_layout import hub_tensors
@@ -28,7 +29,6 @@ from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import quantize_model
 from utils.texts.reading import read_documents
 from utils.texts.records import ReadReport
-from utils.texts.tfrecord import to_tfrecord
 from utils.tokenizer import CharTokenizer, Tokenizer
 from utils.training.checkpoints import LAST
 from utils.training.config import TrainConfig
@@ -221,7 +221,7 @@ KINDS: dict[str, Callable[[Path], Target]] = {
     "nested json": lambda folder: _text(folder, "a.json", json.dumps({"version": 1, "data": RECORDS})),
     "jsonl": lambda folder: _text(folder, "a.jsonl", "\n".join(map(json.dumps, RECORDS))),
     "xml": lambda folder: _text(folder, "a.xml", f'<?xml version="1.0" encoding="utf-8"?>\n<rows>\n{XML}</rows>\n'),
-    "tfrecord": lambda folder: _text(folder, "a.tfrecord", to_tfrecord(RECORDS)),
+    "tfrecord": lambda folder: _text(folder, "a.tfrecord", (DATA / "quiz" / "quiz.tfrecord").read_bytes()),
     "pdf": lambda folder: _text(folder, "a.pdf", one_page(TEXTS[1].replace("\n", " "))),
     "recipe": _recipe,
     "checkpoint": _checkpoint,

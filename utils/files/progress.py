@@ -13,8 +13,8 @@ Step = TypeVar("Step")
 PAUSE = 20.0  # seconds between two lines of a log
 
 
-def progress(steps: Iterable[Step], text: str, total: int | None = None) -> Iterator[Step]:
-    """Yield the steps and say meanwhile how many are done, on standard error."""
+def progress(steps: Iterable[Step], text: str, total: int | None = None, after: float = 0.0) -> Iterator[Step]:
+    """Yield the steps and say meanwhile how many are done, on standard error; `after` so many seconds in a log."""
     if total is None and isinstance(steps, Sized):
         total = len(steps)
     if sys.stderr.isatty():
@@ -22,15 +22,14 @@ def progress(steps: Iterable[Step], text: str, total: int | None = None) -> Iter
     elif "ipykernel" in sys.modules:
         yield from steps
     else:
-        yield from _lines(steps, text, total)
+        yield from _lines(steps, text, total, after)
 
 
-def _lines(steps: Iterable[Step], text: str, total: int | None) -> Iterator[Step]:
-    """Yield the steps; print a line at once, and another one after each pause."""
-    print(f"{text} …", file=sys.stderr, flush=True)
-    told, whole = time.monotonic(), f" of {total:,}" if total else ""
+def _lines(steps: Iterable[Step], text: str, total: int | None, after: float) -> Iterator[Step]:
+    """Yield the steps; print a line after some seconds, and another one after each pause."""
+    whole, next_line = f" of {total:,}" if total else "", time.monotonic() + after
     for done, step in enumerate(steps):
-        if time.monotonic() - told > PAUSE:
+        if time.monotonic() >= next_line:
             print(f"{text}: {done:,}{whole}", file=sys.stderr, flush=True)
-            told = time.monotonic()
+            next_line = time.monotonic() + PAUSE
         yield step

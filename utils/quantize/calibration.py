@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from utils.batches import Batches, Tokens, largest_context
 from utils.errors import CourseError
+from utils.files.progress import progress
 from utils.model import GPT2, Block
 from utils.quantize.grids import Grid, Quantized, quantize
 from utils.quantize.quantized_linear import HEAD, LAYERS, QuantizedLinear, plain_layer, plan_for, replace_layer
@@ -99,7 +99,7 @@ def quantize_blocks(
     """Quantize the layers of a plan in place, block after block, with calibration tokens; the head is rounded."""
     plan = plan_for(model, plan) if isinstance(plan, Grid) else plan
     calibration = Calibration(model, tokens)
-    for number, block in enumerate(tqdm(model.blocks, way, disable=None, leave=False)):
+    for number, block in enumerate(progress(model.blocks, way)):
         assert isinstance(block, Block), "blocks that are kept elsewhere can't be calibrated"
         names = {layer: f"blocks.{number}.{layer}" for layer in LAYERS if f"blocks.{number}.{layer}" in plan}
         for name in names.values():

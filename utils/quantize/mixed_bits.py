@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from utils.errors import CourseError
+from utils.files.progress import progress
 from utils.model import GPT2
 from utils.quantize.calibration import Calibration, energy
 from utils.quantize.grids import Grid, quantize
@@ -33,7 +33,7 @@ def measure_sensitivity(model: GPT2, tokens: Tensor, grid: Grid = Grid(), choice
     slopes = output_gradients(model, tokens)
     calibration = Calibration(model, tokens)
     found: dict[str, dict[int, float]] = {}
-    for number, block in enumerate(tqdm(model.blocks, "bits that each block needs", disable=None, leave=False)):
+    for number, block in enumerate(progress(model.blocks, "bits that each block needs")):
         seen = calibration.observe(block)
         for layer in LAYERS:
             name, weight = f"blocks.{number}.{layer}", plain_layer(block, layer).weight.detach().float()
