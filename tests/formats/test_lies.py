@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from shapes import Hostile, tiny_model
 
+from labs.shootout.gptq_writer import save_gptq_folder
 from utils.bpe import build_vocab
 from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.files.places import ROOT
 from utils.formats.gguf import open_gguf
 from utils.formats.gguf_writer import save_gguf
-from utils.formats.gptq_folder import save_gptq_folder
 from utils.formats.hub_layout import hub_tensors
 from utils.formats.inspect_model import inspect_file
 from utils.formats.open_file import open_model_file, open_weights
@@ -80,7 +80,7 @@ FILES = {
 def refusals(path: Path) -> list[str]:
     """Open, load and inspect; let everything but a CourseError through, and return what was said against it."""
     said = []
-    for work in (load_gpt2, inspect_file):
+    for work in (load_gpt2, inspect_file, load_tokenizer):
         try:
             work(path)
         except CourseError as error:
@@ -162,10 +162,6 @@ def gguf(keys=(), tensors=(), data: int = 0, version: int = 3, counts: tuple[int
     return start + bytes(-len(start) % 32) + bytes(data)
 
 
-def deep(levels: int) -> bytes:
-    return typed(9, b"".join(array(9, 1) for _ in range(levels - 1)) + array(0, 0))
-
-
 def changed_json(name: str, **changes: object) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         content = json.loads((folder / name).read_text(encoding="utf-8"))
@@ -196,12 +192,6 @@ MILLION = {
     name: {"dtype": "F32", "shape": [1, 1], "data_offsets": [4 * i, 4 * i + 4]}
     for i, name in enumerate(["wte.weight", "wpe.weight", *(f"h.{i}.ln_1.weight" for i in range(20_000))])
 }
-BLOCKS = gguf(
-    [text("general.architecture") + typed(8, text("gpt2")), text("gpt2.block_count") + typed(4, b"\x30\x75\0\0")],
-    [tensor(f"blk.{i}.attn_norm.weight", (32,), offset=128 * i) for i in range(30_000)],
-    128 * 30_000,
-)
-
 # What is in a file, and what must be named when it is opened: the byte, the key, the name or the number that is wrong.
 # fmt: off
 LIES: dict[str, list[tuple[bytes, tuple[str, ...]]]] = {
@@ -243,17 +233,17 @@ LIES: dict[str, list[tuple[bytes, tuple[str, ...]]]] = {
         (b"cposix\nsystem\n(S'true'\ntR.", ("b'cposix",)),
         *((made_bin(code), ("refused", name)) for code, name in [
             (b"cposix\nsystem\n(S'true'\ntR.", "posix.system"),
-            (b"cbuiltins\neval\n.", "builtins.eval"),
-            (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", "os.system"),
+            (b"cbuiltins\neval\n.", "'eval'"),
+            (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", "instruction 140"),
             (b"ctorch\nload\n.", "torch.load"),
             (b"ctorch\nFloatStorage.mro\n.", "torch.FloatStorage.mro"),
-            (b"(S'true'\nios\nsystem\n.", "os.system"),
+            (b"(S'true'\nios\nsystem\n.", "instruction 83"), (b"\x80\x02]\x82\x01.", "instruction 130"),
+            (b"\x80\x05\x96" + struct.pack("<Q", 4 * 10**12) + b".", "instruction 150"),
         ]),
         *((made_bin(code), ("damaged",)) for code in [
             b"", b"\x80\x02}", b"\x80\x02.", b"\x80\x02h\x07.", b"\x80\x02](K\x01u.", b"\x80\x02}(]Nu.",
-            b"\x80\x02]\x82\x01.", b"\x80\x02}N\x81.", b"\x80\x02}q\x00h\x00)R.", b"\x80\x02X\xff\xff\xff\x7fabc.",
+            b"\x80\x02}N\x81.", b"\x80\x02}q\x00h\x00)R.", b"\x80\x02X\xff\xff\xff\x7fabc.",
             b"\x80\x02}" + b"\x85" * 100_000 + b"}\x86\x86h\x00.",
-            b"\x80\x05\x96" + struct.pack("<Q", 4 * 10**12) + b".",
         ]),
         *((made_bin(bin_program(a=bin_tensor(*walk))), ("damaged",)) for walk in [
             (6, 0, (7,), (1,)), (6, 5, (2,), (1,)), (6, 0, (2, 2), (5, 1)), (6, 0, (2**70,), (0,)), (6, -1, (2,), (1,)),
@@ -285,17 +275,13 @@ LIES: dict[str, list[tuple[bytes, tuple[str, ...]]]] = {
         (gguf([A + typed(7, b"\1")] * 2), ("byte 38", "'a'")),
         (gguf([A + typed(13, bytes(8))]), ("byte 37", "type 13", "'a'")),
         (gguf([A + typed(12, b"")])[:40], ("byte 37", "8 bytes")),
-        (gguf([A + typed(7, b"\2")]), ("byte 37", "2")),
-        (gguf([A + typed(8, struct.pack("<Q", MAX))]), ("byte 37", "1 strings")),
+        (gguf([A + typed(8, struct.pack("<Q", MAX))]), ("byte 37", "string 1 of 1")),
         (gguf([A + typed(9, array(13, 1))]), ("byte 37", "type 13")),
         (gguf([A + typed(9, array(12, 2**61))]), ("byte 49", f"{2**61:,} float64")),
         (gguf([A + typed(9, array(8, 2**40))]), (f"{2**40:,} string",)),
         (gguf([A + typed(9, array(8, 5, text("b" * 50)))]), ("string 3 of 5",)),
         (gguf([A + typed(9, array(8, 2, struct.pack("<Q", MAX)))], data=64), ("string 1 of 2",)),
-        (gguf([A + deep(5)]), ("5 deep", "'a'")),
-        (gguf([A + deep(50_000)]), ("5 deep",)),
-        (gguf([A + typed(9, array(9, 40_000, array(0, 0) * 40_000))]), ("32,769",)),
-        (gguf([A + typed(9, array(7, 3, b"\1\0\7"))]), ("byte 51", "7")),
+        (gguf([A + typed(9, array(9, 1, array(0, 0)))]), ("byte 37", "type 9", "'a'")),
         (gguf([text("general.alignment") + typed(8, text("8"))]), ("general.alignment", "string")),
         *((gguf([text("general.alignment") + typed(4, struct.pack("<I", n))]), (f"alignment is {n}",))
           for n in (0, 24)),
@@ -314,7 +300,6 @@ LIES: dict[str, list[tuple[bytes, tuple[str, ...]]]] = {
         (gguf(tensors=[tensor(sizes=(9,)), tensor("u", offset=32)], data=96), ("'u'", "'t'")),
         (gguf(tensors=[tensor()], data=31), ("'t'", "96", "95")),
         (gguf(tensors=[tensor(sizes=(2**40,))], data=32), ("'t'", "4,398,046,511,")),
-        (BLOCKS, ("30,000", "360,004")),
     ],
 }
 # A whole model in which one thing is wrong: which kind, what is done to its folder, and what must be named.
@@ -442,7 +427,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_does_not_run(tmp_path, zipped):
     proof, path = tmp_path / "it_ran", tmp_path / "pytorch_model.bin"
     for content in (Hostile(proof), {"wte.weight": torch.zeros(2, 2), "x": Hostile(proof)}):
         torch.save(content, path, _use_new_zipfile_serialization=zipped)
-        assert_refused(tmp_path, "refused", "pathlib.Path")
+        assert_refused(tmp_path, "refused", "'getattr'")
         assert not proof.exists()
     torch.load(path, weights_only=False)
     assert proof.exists(), "the pickle was not hostile, so its refusal shows nothing"
@@ -457,10 +442,10 @@ def test_the_lies_are_told_in_the_language_of_the_formats(tmp_path):
     assert open_weights(tmp_path / "a.bin")["a"].read().tolist() == [[1, 2], [4, 5]]
     (tmp_path / "a.safetensors").write_bytes(st_file(entry()))
     assert load_file(tmp_path / "a.safetensors")["a"].tolist() == [0, 0]
-    keys = [A + deep(4), text("general.alignment") + typed(4, b"\x40\0\0\0")]
+    keys = [A + typed(9, array(0, 2, b"\1\2")), text("general.alignment") + typed(4, b"\x40\0\0\0")]
     for version in (2, 3):
         (tmp_path / "a.gguf").write_bytes(gguf(keys, version=version))
-        assert open_gguf(tmp_path / "a.gguf").get("a") == [[[[]]]]
+        assert open_gguf(tmp_path / "a.gguf").get("a") == [1, 2]
     (tmp_path / "a.gguf").write_bytes(gguf(tensors=[tensor(), tensor("u", (2, 3), offset=64)], data=88))
     assert [list(t.shape) for t in open_gguf(tmp_path / "a.gguf").tensors.values()] == [[8], [3, 2]]
 
@@ -527,14 +512,6 @@ def test_any_value_in_a_config_is_read_or_refused(originals, tmp_path, kind, dat
     refusals(folder)
 
 
-@settings(suppress_health_check=QUIET)
-@given(content=JSON, name=st.sampled_from(["dtype", "shape", "data_offsets", None]))
-def test_any_json_in_a_header_is_read_or_refused(tmp_path, content, name):
-    header = entry(**{name: content}) if name else {"a": content}
-    (tmp_path / "a.safetensors").write_bytes(st_file(header))
-    refusals(tmp_path / "a.safetensors")
-
-
 @settings(max_examples=200, suppress_health_check=QUIET)
 @given(content=st.binary(max_size=200), start=st.sampled_from([b"GGUF\3\0\0\0", b"\x80\x02", b"PK\3\4", b""]))
 @example(b"", b"")
@@ -543,19 +520,6 @@ def test_anything_after_the_first_bytes_is_read_or_refused(tmp_path, content, st
     refusals(tmp_path / "any.bin")
     (tmp_path / "b.bin").write_bytes(made_bin(b"\x80\x02" + content))
     refusals(tmp_path / "b.bin")
-
-
-def test_every_byte_of_a_gguf_header_may_be_anything(originals, tmp_path):
-    data, path = (originals / "gguf" / "model.gguf").read_bytes(), tmp_path / "a.gguf"
-    end, tokens = data.index(b"token_embd.weight"), data.index(b"tokenizer.ggml.tokens")
-    for at in [*range(0, tokens + 80, 5), *range(end - 100, end + 600, 9)]:
-        for value in (0, 255):
-            path.write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
-            refusals(path)
-            try:
-                load_tokenizer(path)
-            except CourseError as error:
-                assert str(error)
 
 
 # All of it under a cap on memory: what a file claims is never what is allocated

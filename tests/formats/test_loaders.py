@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import struct
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from shapes import child, lively, loading_peak, random_tokens, theirs, tiny_model
+from shapes import child, lively, loading_peak, random_tokens, same_weights, theirs, tiny_model
 from torch.testing import assert_close
 
-from utils.config import SIZES
+from utils.bpe import END_OF_TEXT
+from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError
 from utils.files.whole_files import write_whole
+from utils.formats.gguf_writer import save_gguf
 from utils.formats.hub_layout import hub_tensors
 from utils.formats.inspect_model import inspect_file
 from utils.formats.open_file import open_weights
@@ -24,6 +25,7 @@ from utils.formats.safetensors import open_safetensors, read_note, write_safeten
 from utils.loaders import load_gpt2, load_with_tokenizer, save_gpt2
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
+from utils.tokenizer import Tokenizer
 
 GREEDY = Sampling(max_new=12, temperature=0, stop=())
 
@@ -48,30 +50,17 @@ def folder(tmp_path):
     return save_gpt2(tiny_model(), tmp_path / "tiny")
 
 
-@pytest.fixture(scope="module")
-def small_folder(tmp_path_factory):
-    """Return random weights of the true small shape as .safetensors and as .bin; 1 GB for a while."""
-    folder = tmp_path_factory.mktemp("small")
-    with torch.device("meta"):
-        model = GPT2(SIZES["small"])
-    model.to_empty(device="cpu").tie_head()
-    torch.manual_seed(0)
-    model.initialize()
-    for name, weight in model.named_parameters():
-        if "norm" in name and name.endswith("weight"):
-            torch.nn.init.ones_(weight)
-    save_gpt2(model, folder / "safetensors")
-    (folder / "bin").mkdir()
-    shutil.copy(folder / "safetensors" / "config.json", folder / "bin")
-    torch.save({n: t.contiguous() for n, t in hub_tensors(model)}, folder / "bin" / "pytorch_model.bin")
-    del model
-    yield folder
-    shutil.rmtree(folder)
-
-
-def same_weights(a: GPT2, b: GPT2) -> bool:
-    mine, other = dict(a.named_parameters()), dict(b.named_parameters())
-    return mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
+def written(model: GPT2, folder: Path, kind: str) -> Path:
+    """Write a model as one file: safetensors, torch (.bin), or gguf in float32 or as Q4_0."""
+    save_gpt2(model, folder)
+    if kind == "safetensors":
+        return folder / "model.safetensors"
+    if kind == "torch":
+        torch.save({name: tensor.contiguous() for name, tensor in hub_tensors(model)}, folder / "pytorch_model.bin")
+        return folder / "pytorch_model.bin"
+    tokens = {chr(number): number for number in range(model.config.vocab_size - 1)}
+    tokenizer = Tokenizer(tokens | {END_OF_TEXT: len(tokens)}, [])
+    return save_gguf(model, folder / "model.gguf", kind.removeprefix("gguf ") if " " in kind else "F32", tokenizer)
 
 
 # Both ways, against transformers
@@ -105,15 +94,6 @@ def test_what_we_saved_loads_in_transformers_whole_and_exact(nano_folder, tmp_pa
     assert not any(report.get(kind) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"))
     assert back.dtype == torch.float32 and back.config.activation_function == "gelu_new"
     assert_same_model(ours, back.eval(), random_tokens(2, 40, 50257, seed=1), new=8)
-
-
-def test_the_true_small_shape_gives_the_logits_and_the_greedy_text_of_transformers(small_folder):
-    import transformers
-
-    reference = transformers.GPT2LMHeadModel.from_pretrained(small_folder / "safetensors").eval()
-    ours = load_gpt2(small_folder / "safetensors")
-    assert ours.config == SIZES["small"]
-    assert_same_model(ours, reference, random_tokens(1, 16, 50257), new=4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -207,14 +187,15 @@ def test_one_file_alone_loads_and_so_does_one_beside_its_config(folder, tmp_path
     assert same_weights(alone, model) and alone.config.n_head == 1
 
 
-def test_a_loaded_model_owns_its_weights(folder):
-    before = (folder / "model.safetensors").read_bytes()
-    model = load_gpt2(folder)
+@pytest.mark.parametrize("kind", ["safetensors", "torch", "gguf"])
+def test_a_loaded_model_owns_its_weights_and_lets_go_of_the_file(tmp_path, kind):
+    file = written(tiny_model(), tmp_path / kind, kind)
+    before, model = file.read_bytes(), load_gpt2(file)
     with torch.no_grad():
         for weight in model.parameters():
             weight.zero_()
-    assert (folder / "model.safetensors").read_bytes() == before
-    (folder / "model.safetensors").unlink()  # Windows refuses this while a map is open
+    assert file.read_bytes() == before
+    file.unlink()  # Windows refuses this while a map is open
     assert not model(random_tokens(1, 3)).any()
 
 
@@ -252,7 +233,7 @@ def test_nano_comes_with_the_course_and_a_copy_without_it_says_so(monkeypatch, t
 # Writing whole files or none
 
 
-def test_what_was_there_stays_when_writing_fails(tmp_path):
+def test_a_file_is_replaced_at_once_and_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
@@ -263,13 +244,6 @@ def test_what_was_there_stays_when_writing_fails(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_whole(path, fail)
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["file"]
-    write_whole(path, lambda file: file.write(b"new"))
-    assert path.read_bytes() == b"new" and [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_new_file_takes_the_place_of_the_old_one_at_once(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
     os.link(path, tmp_path / "second_name")  # goes on being the old file, unless that is written into
     write_whole(path, lambda file: file.write(b"new"))
     assert (path.read_bytes(), (tmp_path / "second_name").read_bytes()) == (b"new", b"old")
@@ -308,6 +282,13 @@ def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process its own peak")
-@pytest.mark.parametrize("kind", ["safetensors", "bin"])
-def test_loading_small_peaks_at_little_more_than_its_weights(small_folder, kind):
-    assert 0.95 < loading_peak(small_folder / kind) <= 1.1
+@pytest.mark.parametrize("kind", ["safetensors", "torch", "gguf", "gguf Q4_0"])
+def test_loading_peaks_at_little_more_than_the_weights(tmp_path, kind):
+    with torch.device("meta"):
+        model = GPT2(GPT2Config(n_layer=8, n_head=8, n_embd=512, vocab_size=20_000))
+    model.to_empty(device="cpu").tie_head()
+    for weight in model.parameters():
+        weight.data.fill_(0.5)
+    path = written(model, tmp_path / "large", kind)
+    del model
+    assert 0.9 < loading_peak(path, written(tiny_model(), tmp_path / "small", kind)) <= 1.1

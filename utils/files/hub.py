@@ -51,9 +51,6 @@ class Patience:
     timeout: float = 30.0  # seconds without one byte
 
 
-PATIENCE = Patience()
-
-
 @dataclass(frozen=True)
 class HubModel:
     """One model of the hub at one revision, with the files we use, the small one first."""
@@ -68,36 +65,36 @@ class HubModel:
         return cache_folder() / f"{self.repo.split('/')[-1]}-{self.revision[:12]}"
 
 
-def _gpt2(name: str, revision: str, config: Pin, weights: Pin) -> HubModel:
-    return HubModel(f"openai-community/{name}", revision, {"config.json": config, "model.safetensors": weights})
+# Size, repository and revision; then bytes and SHA-256 of each file. The hub states a length that is left open.
+_PINS = """
+small openai-community/gpt2 607a30d783dfa663caf39e06633721c8d4cfcd7e
+config.json 665 0daed7749b4f02b8f76240d5444551d7b08712dab4d0adb8239c56ba823bb7b4
+model.safetensors 548105171 248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707
+
+medium openai-community/gpt2-medium 6dcaa7a952f72f9298047fd5137cd6e4f05f41da
+config.json 718 ef1a44d889ad1a0acc7731c78134f1b87d2d222f110e97dd10fd4117331caf22
+model.safetensors 1519984962 fc5a354a19255ad494f3d71549390baca1ccf61d1d822b9408971705c687c9cd
+
+large openai-community/gpt2-large 32b71b12589c2f8d625668d2335a01cac3249519
+config.json 666 7fccdcfd6622055342a734c663ee0b61ff4fd697f42467595df0bf4448c8c170
+model.safetensors - 5f47f3e12f91cd33b662ce7e433b6150ad5512b5884a2cee961b50e9c3bbebce
+
+xl openai-community/gpt2-xl 15ea56dee5df4983c59b2538573817e1667135e2
+config.json 689 be48115d52314bc27327e160bf10197760db02ea689d10adb24db4102edf7a8a
+model.safetensors - 0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a
+"""
 
 
-PINNED = {
-    "small": _gpt2(
-        "gpt2",
-        "607a30d783dfa663caf39e06633721c8d4cfcd7e",
-        Pin("0daed7749b4f02b8f76240d5444551d7b08712dab4d0adb8239c56ba823bb7b4", 665),
-        Pin("248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707", 548_105_171),
-    ),
-    "medium": _gpt2(
-        "gpt2-medium",
-        "6dcaa7a952f72f9298047fd5137cd6e4f05f41da",
-        Pin("ef1a44d889ad1a0acc7731c78134f1b87d2d222f110e97dd10fd4117331caf22", 718),
-        Pin("fc5a354a19255ad494f3d71549390baca1ccf61d1d822b9408971705c687c9cd", 1_519_984_962),
-    ),
-    "large": _gpt2(
-        "gpt2-large",
-        "32b71b12589c2f8d625668d2335a01cac3249519",
-        Pin("7fccdcfd6622055342a734c663ee0b61ff4fd697f42467595df0bf4448c8c170", 666),
-        Pin("5f47f3e12f91cd33b662ce7e433b6150ad5512b5884a2cee961b50e9c3bbebce"),  # the hub states its length
-    ),
-    "xl": _gpt2(
-        "gpt2-xl",
-        "15ea56dee5df4983c59b2538573817e1667135e2",
-        Pin("be48115d52314bc27327e160bf10197760db02ea689d10adb24db4102edf7a8a", 689),
-        Pin("0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c30511736a6a"),  # the hub states its length
-    ),
-}
+def _read_pins(text: str) -> dict[str, HubModel]:
+    found = {}
+    for part in text.strip().split("\n\n"):
+        (size, repo, revision), *files = (line.split() for line in part.splitlines())
+        pins = {name: Pin(sha256, None if length == "-" else int(length)) for name, length, sha256 in files}
+        found[size] = HubModel(repo, revision, pins)
+    return found
+
+
+PINNED = _read_pins(_PINS)
 TEXTS = {
     "tinyshakespeare": (
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
@@ -117,15 +114,11 @@ def cache_folder() -> Path:
     return Path(shared).expanduser() / "hands-on-gpt2"
 
 
-def fetch(size: str, patience: Patience = PATIENCE) -> Path:
-    """Return the folder with config.json and model.safetensors of a size, downloaded if need be."""
-    return fetch_model(_pinned(size), patience)
-
-
-def fetch_model(model: HubModel, patience: Patience = PATIENCE) -> Path:
-    """Return the folder that holds every file of `model`, each one verified."""
+def fetch(size: str) -> Path:
+    """Return the folder with config.json and model.safetensors of a size, verified, downloaded if need be."""
+    model = _pinned(size)
     for name, pin in model.files.items():
-        download(f"{model.repo}/resolve/{model.revision}/{name}", model.folder / name, pin, patience)
+        download(f"{model.repo}/resolve/{model.revision}/{name}", model.folder / name, pin)
     return model.folder
 
 
@@ -135,18 +128,18 @@ def is_downloaded(size: str) -> bool:
     return all(is_verified(model.folder / name, pin) for name, pin in model.files.items())
 
 
-def prefetch(sizes: Iterable[str], patience: Patience = PATIENCE) -> list[Path]:
+def prefetch(sizes: Iterable[str]) -> list[Path]:
     """Download several sizes, so that everything afterwards works without a network."""
     known = [size for size in sizes if _pinned(size)]  # a wrong name shows before the first gigabyte
-    return [fetch(size, patience) for size in known]
+    return [fetch(size) for size in known]
 
 
-def fetch_text(name: str, patience: Patience = PATIENCE) -> Path:
+def fetch_text(name: str) -> Path:
     """Return a known text as a file, downloaded if it is not there yet."""
     if name not in TEXTS:
         raise CourseError(f"Found the text name {name!r}; expected one of {', '.join(TEXTS)}.")
     address, pin = TEXTS[name]
-    return download(address, cache_folder() / "texts" / f"{name}.txt", pin, patience)
+    return download(address, cache_folder() / "texts" / f"{name}.txt", pin)
 
 
 def _pinned(size: str) -> HubModel:
@@ -155,18 +148,13 @@ def _pinned(size: str) -> HubModel:
     return PINNED[size]
 
 
-def is_offline() -> bool:
-    """Say whether the environment forbids downloads."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def download(address: str, target: Path, pin: Pin, patience: Patience = PATIENCE) -> Path:
+def download(address: str, target: Path, pin: Pin, patience: Patience = Patience()) -> Path:
     """Return `target` as `pin` wants it, from a full address or a path on the hub (HF_ENDPOINT)."""
     part = target.with_name(f"{target.name}.part")
     try:
         if is_verified(target, pin):
             return target
-        if is_offline():
+        if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
             raise CourseError(
                 f"{target} is not there as {pin}, and HF_HUB_OFFLINE forbids a download. Unset it where there is a "
                 "network and run this once (all of a model: `python -m tools prefetch SIZE`); nano needs none."

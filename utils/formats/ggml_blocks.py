@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -29,14 +29,18 @@ class BlockFormat:
     number: int
     values: int  # in a block
     nbytes: int  # of a block
-    unpack: Callable[[Tensor], Tensor] | None = None  # (blocks, nbytes) of uint8 → (blocks, values) of float32
+    unpack: Callable[[Tensor], Tensor]  # (blocks, nbytes) of uint8 → (blocks, values) of float32
     pack: Callable[[Tensor], Tensor] | None = None  # the way back
     largest: float = math.inf  # value that can be packed
 
     @property
-    def bits(self) -> float:
-        """Bits a value takes, scales included."""
-        return 8 * self.nbytes / self.values
+    def is_readable(self) -> bool:
+        """Whether ours or the library's code can unpack it; the library knows some formats by their size alone."""
+        try:
+            self.unpack(torch.zeros(1, self.nbytes, dtype=torch.uint8, device="cpu"))
+        except NotImplementedError:
+            return False
+        return True
 
     def bytes_of(self, count: int) -> int:
         """Return how many bytes `count` values take; they must fill whole blocks."""
@@ -44,17 +48,12 @@ class BlockFormat:
 
     def dequantize(self, raw: Tensor) -> Tensor:
         """Turn bytes (…, row bytes) of uint8 into values (…, row) of float32."""
-        if self.unpack is None:
-            raise CourseError(
-                f"{self.name} can't be read here, only {', '.join(name for name in FORMATS if FORMATS[name].unpack)}. "
-                "Get the file in one of these, Q8_0 for instance."
-            )
         return self.unpack(raw.reshape(-1, self.nbytes)).view(*raw.shape[:-1], -1)
 
     def quantize(self, values: Tensor) -> Tensor:
         """Turn values (…, row) into bytes (…, row bytes) of uint8."""
         if self.pack is None:
-            raise CourseError(f"{self.name} can't be written here, only {', '.join(writable())}. Choose one of these.")
+            raise CourseError(f"{self.name} can't be written here, only {', '.join(FORMATS)}. Choose one of these.")
         if values.shape[-1] % self.values:
             raise CourseError(
                 f"{self.name} packs rows in blocks of {self.values} values, these rows have {values.shape[-1]}. "
@@ -69,26 +68,18 @@ class BlockFormat:
         return self.pack(values.reshape(-1, self.values)).view(*values.shape[:-1], -1)
 
 
-def _half(raw: Tensor, at: int) -> Tensor:
-    """Return the float16 that begins at byte `at` of each block: (blocks, 1)."""
-    return raw[:, at : at + 2].view(torch.float16).float()
+def _scale(raw: Tensor) -> Tensor:
+    """Return the float16 with which each block begins: (blocks, 1)."""
+    return raw[:, :2].view(torch.float16).float()
 
 
-def _four_bits(raw: Tensor) -> Tensor:
-    """Cut 16 bytes into 32 codes: first the lower halves of all bytes, then the upper ones."""
-    return torch.cat([raw & 15, raw >> 4], dim=1)
-
-
-def _q4_0(raw: Tensor) -> Tensor:  # d 2, q 16 bytes
-    return (_four_bits(raw[:, 2:]).to(torch.int8) - 8).float() * _half(raw, 0)
-
-
-def _q4_1(raw: Tensor) -> Tensor:  # d 2, m 2, q 16
-    return _four_bits(raw[:, 4:]).float() * _half(raw, 0) + _half(raw, 2)
+def _q4_0(raw: Tensor) -> Tensor:  # d 2, q 16 bytes: first the lower halves of all bytes, then the upper ones
+    q = torch.cat([raw[:, 2:] & 15, raw[:, 2:] >> 4], dim=1)
+    return (q.to(torch.int8) - 8).float() * _scale(raw)
 
 
 def _q8_0(raw: Tensor) -> Tensor:  # d 2, q 32
-    return raw[:, 2:].view(torch.int8).float() * _half(raw, 0)
+    return raw[:, 2:].view(torch.int8).float() * _scale(raw)
 
 
 def _inverse(d: Tensor) -> Tensor:
@@ -96,21 +87,10 @@ def _inverse(d: Tensor) -> Tensor:
     return torch.nan_to_num(torch.ones_like(d) / d, nan=0, posinf=0, neginf=0)
 
 
-def _pack_four_bits(*scales: Tensor, codes: Tensor) -> Tensor:
-    """Join float16 scales (blocks, 1) and codes (blocks, 32) from 0 to 15; a byte holds codes i and i + 16."""
-    q = codes.clamp(0, 15).to(torch.uint8)  # the cast drops the fraction
-    return torch.cat([*(d.half().view(torch.uint8) for d in scales), q[:, :16] | q[:, 16:] << 4], dim=1)
-
-
 def _to_q4_0(x: Tensor) -> Tensor:
     d = x.gather(1, x.abs().argmax(1, keepdim=True)) / -8  # the value farthest from 0 becomes code 0, that is −8
-    return _pack_four_bits(d, codes=x * _inverse(d) + 8.5)
-
-
-def _to_q4_1(x: Tensor) -> Tensor:
-    m = x.amin(1, keepdim=True)
-    d = (x.amax(1, keepdim=True) - m) / 15
-    return _pack_four_bits(d, m, codes=(x - m) * _inverse(d) + 0.5)
+    q = (x * _inverse(d) + 8.5).clamp(0, 15).to(torch.uint8)  # the cast drops the fraction
+    return torch.cat([d.half().view(torch.uint8), q[:, :16] | q[:, 16:] << 4], dim=1)
 
 
 def _to_q8_0(x: Tensor) -> Tensor:
@@ -134,49 +114,32 @@ def _plain(name: str, number: int, dtype: torch.dtype, largest: float) -> BlockF
     )
 
 
-def _unpack_by_library(name: str, raw: Tensor) -> Tensor:
-    """Unpack (blocks, bytes) by the `gguf` library; its import takes 0.3 s, so it waits until it is needed."""
-    from gguf import GGMLQuantizationType, quants
-
-    return torch.from_numpy(quants.dequantize(raw.numpy(), GGMLQuantizationType[name]))
-
-
-# Name, ggml's number, values in a block, bytes of a block; the second ones are known by size only, for `inspect`.
-BY_LIBRARY = """
-    Q5_0 6 32 22, Q5_1 7 32 24, Q2_K 10 256 84, Q3_K 11 256 110, Q4_K 12 256 144, Q5_K 13 256 176, Q6_K 14 256 210,
-    IQ2_XXS 16 256 66, IQ2_XS 17 256 74, IQ3_XXS 18 256 98, IQ1_S 19 256 50, IQ4_NL 20 32 18, IQ3_S 21 256 110,
-    IQ2_S 22 256 82, IQ4_XS 23 256 136, IQ1_M 29 256 56, TQ1_0 34 256 54, TQ2_0 35 256 66, MXFP4 39 32 17
-"""
-SIZE_ONLY = "Q8_1 9 32 40, Q8_K 15 256 292, I8 24 1 1, I16 25 1 2, I32 26 1 4, I64 27 1 8, F64 28 1 8"
+FORMATS = {
+    entry.name: entry
+    for entry in [
+        _plain("F32", 0, torch.float32, math.inf),
+        _plain("F16", 1, torch.float16, HALF_MAX),
+        _plain("BF16", 30, torch.bfloat16, torch.finfo(torch.bfloat16).max),
+        BlockFormat("Q4_0", 2, 32, 18, _q4_0, _to_q4_0, 8 * HALF_MAX),
+        BlockFormat("Q8_0", 8, 32, 34, _q8_0, _to_q8_0, 127 * HALF_MAX),
+    ]
+}
 
 
-def _listed(table: str, readable: bool) -> list[BlockFormat]:
-    found = []
-    for name, *sizes in (row.split() for row in table.split(",")):
-        number, values, nbytes = map(int, sizes)
-        unpack = partial(_unpack_by_library, name) if readable else None
-        found.append(BlockFormat(name, number, values, nbytes, unpack))
-    return found
+@cache
+def find_format(number: int) -> BlockFormat | None:
+    """Return the format that ggml gives a number; those that aren't ours by the `gguf` library, or None.
 
-
-_TABLE = [
-    _plain("F32", 0, torch.float32, math.inf),
-    _plain("F16", 1, torch.float16, HALF_MAX),
-    _plain("BF16", 30, torch.bfloat16, torch.finfo(torch.bfloat16).max),
-    BlockFormat("Q4_0", 2, 32, 18, _q4_0, _to_q4_0, 8 * HALF_MAX),
-    BlockFormat("Q4_1", 3, 32, 20, _q4_1, _to_q4_1, HALF_MAX),
-    BlockFormat("Q8_0", 8, 32, 34, _q8_0, _to_q8_0, 127 * HALF_MAX),
-    *_listed(BY_LIBRARY, readable=True),
-    *_listed(SIZE_ONLY, readable=False),
-]
-FORMATS = {entry.name: entry for entry in _TABLE}
-BY_NUMBER = {entry.number: entry for entry in _TABLE}
-
-
-def writable() -> list[str]:
-    """Return the names of the formats that can be written.
-
-    >>> writable()
-    ['F32', 'F16', 'BF16', 'Q4_0', 'Q4_1', 'Q8_0']
+    Its import takes 0.3 s, so it waits until a file needs it.
     """
-    return [entry.name for entry in _TABLE if entry.pack]
+    for entry in FORMATS.values():
+        if entry.number == number:
+            return entry
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
+
+    if number not in set(GGMLQuantizationType):
+        return None
+    kind = GGMLQuantizationType(number)
+    return BlockFormat(
+        kind.name, number, *GGML_QUANT_SIZES[kind], lambda raw: torch.from_numpy(quants.dequantize(raw.numpy(), kind))
+    )

@@ -10,40 +10,45 @@ import math
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from utils.errors import CourseError
 from utils.formats.ggml_blocks import BlockFormat
 from utils.formats.gguf_header import Value, Walk, read_header
+from utils.formats.safetensors import LazyTensor, map_bytes
 
 CHUNK = 2**18  # values that are turned into floats at a time, so that a cache can hold them
 
 
 @dataclass(frozen=True)
-class GGUFTensor:
+class GGUFTensor(LazyTensor):
     """One tensor in a GGUF file; it becomes float32, or what it is copied into, a few rows at a time."""
 
-    path: Path
     format: BlockFormat
-    stored: tuple[int, ...]  # its shape in the file; rows are packed, so the last dimension is
     offset: int  # bytes from the start of the file
     turned: bool = False  # whether it is to be seen transposed
 
-    dtype = torch.float32  # what it becomes
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """Its shape in the file; rows are packed, so the last dimension is."""
+        return self.shape[::-1] if self.turned else self.shape
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.stored[::-1] if self.turned else self.stored
+    def kind(self) -> str:
+        return self.format.name
 
     @property
     def nbytes(self) -> int:
-        return self.format.bytes_of(math.prod(self.stored))
+        return self.format.bytes_of(math.prod(self.shape))
+
+    def turn(self) -> GGUFTensor:
+        """Return the same tensor, transposed."""
+        return replace(self, shape=self.shape[::-1], turned=not self.turned)
 
     def read(self) -> Tensor:
         """Return all of it as float32."""
@@ -63,17 +68,12 @@ class GGUFTensor:
     @property
     def width(self) -> int:
         """Values in a row as it is stored."""
-        return self.stored[-1] if self.stored else 1
+        return self.stored[-1] if self.shape else 1
 
     def rows(self, first: int, count: int) -> Tensor:
         """Return stored rows (count, width) as float32; only their bytes are mapped."""
         row = self.format.bytes_of(self.width)
-        start = self.offset + first * row
-        try:
-            data = np.memmap(self.path, np.uint8, mode="c", offset=start, shape=(count, row))
-        except (ValueError, OSError) as error:
-            raise CourseError(f"{self.path} can't be read at byte {start:,}: {error}.") from error
-        return self.format.dequantize(torch.from_numpy(data))
+        return self.format.dequantize(map_bytes(self.path, self.offset + first * row, count * row).view(count, row))
 
 
 @dataclass(frozen=True)
@@ -85,25 +85,21 @@ class GGUFFile:
     metadata: dict[str, Value]
     tensors: dict[str, GGUFTensor]
 
-    def get(self, key: str, kind: type | None = None) -> Any:
-        """Read one value, None when it is not there; `kind` is what it must be: int, float, bool, str or list."""
+    def get(self, key: str) -> Any:
+        """Read one value, None when it is not there."""
         if key not in self.metadata:
             return None
         place = self.metadata[key]
         with _mapped(self.path) as data:
-            value = Walk(self.path, data, place.start).value(place.type, keep=True)
-        if kind is not None and type(value) is not kind:
-            raise CourseError(
-                f"{self.path}: {key} is of type {place} at byte {place.start:,}, expected {kind.__name__}. "
-                "Get the file again."
-            )
-        return value
+            return Walk(self.path, data, place.start).value(place.type, keep=True)
 
     def need(self, key: str, kind: type) -> Any:
-        """Read one value that must be there."""
-        value = self.get(key, kind)
-        if value is None:
-            raise CourseError(f"{self.path} has no {key}, expected a value of type {kind.__name__}. Get it again.")
+        """Read one value that must be there and be an int, a float, a str or a list."""
+        value = self.get(key)
+        if type(value) is not kind:
+            place = self.metadata.get(key)
+            found = f"of type {place} at byte {place.start:,}" if place else "missing"
+            raise CourseError(f"{self.path}: {key} is {found}, expected {kind.__name__}. Get the file again.")
         return value
 
 
@@ -114,7 +110,10 @@ def open_gguf(path: str | Path) -> GGUFFile:
         raise CourseError(f"{path} is not there. Give a .gguf file.")
     with _mapped(path) as data:
         version, metadata, entries, start = read_header(path, data)
-    tensors = {name: GGUFTensor(path, e.format, e.shape, start + e.offset) for name, e in entries.items()}
+    tensors = {
+        name: GGUFTensor(path, torch.float32, entry.shape, entry.format, start + entry.offset)
+        for name, entry in entries.items()
+    }
     return GGUFFile(path, version, metadata, tensors)
 
 

@@ -17,22 +17,20 @@ from typing import Any
 
 from utils.errors import CourseError
 from utils.files.whole_files import LONGEST_JSON
-from utils.formats.ggml_blocks import BY_NUMBER, BlockFormat
+from utils.formats.ggml_blocks import BlockFormat, find_format
 
 MAGIC = b"GGUF"
 ALIGNMENT = 32  # bytes, unless the file says otherwise
 # Real files stay far below these, and they bound the time and memory that a hostile header can cost.
-MOST = 32_768  # keys, tensors, and arrays
+MOST = 32_768  # keys and tensors
 LONGEST_KEY = 65_535  # bytes
 LONGEST_NAME = 64
 LONGEST_TEXT = 2**24
-DEEPEST = 4  # arrays within arrays
 MOST_DIMENSIONS = 4
 UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
-NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 10: "Q", 11: "q", 12: "d"}  # type → struct code
+CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # of struct
 NAMES = "uint8 int8 uint16 int16 uint32 int32 float32 bool string array uint64 int64 float64"
-TYPE_NAMES = dict(enumerate(NAMES.split()))
-SMALLEST = {kind: struct.calcsize(f"<{code}") for kind, code in NUMBERS.items()} | {BOOL: 1, STRING: 8, ARRAY: 12}
+TYPES = dict(enumerate(NAMES.split()))
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Value:
     count: int = 0
 
     def __str__(self) -> str:
-        return f"{self.count:,} × {TYPE_NAMES[self.item]}" if self.type == ARRAY else TYPE_NAMES[self.type]
+        return f"{self.count:,} × {TYPES[self.item]}" if self.type == ARRAY else TYPES[self.type]
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,6 @@ class Entry:
     shape: tuple[int, ...]  # in PyTorch's order: the packed dimension is the last, GGUF writes it first
     offset: int  # from the beginning of the data
 
-    @property
-    def nbytes(self) -> int:
-        return self.format.bytes_of(math.prod(self.shape))
-
 
 class Walk:
     """A place in the header that moves on with all that is read, and tells the byte when something is wrong."""
@@ -68,7 +62,6 @@ class Walk:
     def __init__(self, path: Path, data: mmap.mmap | bytes, at: int = 0) -> None:
         self.path, self.data, self.at = path, data, at
         self.end = min(len(data), LONGEST_JSON)
-        self.arrays = 0  # walked so far
 
     def wrong(self, found: str, at: int | None = None) -> CourseError:
         place = self.at if at is None else at
@@ -84,9 +77,8 @@ class Walk:
         """Read one number by its struct code."""
         size = struct.calcsize(f"<{code}")
         self.check(size, what)
-        (value,) = struct.unpack_from(f"<{code}", self.data, self.at)
         self.at += size
-        return value
+        return struct.unpack_from(f"<{code}", self.data, self.at - size)[0]
 
     def text(self, what: str, longest: int = LONGEST_TEXT) -> str:
         """Read a string: its length in eight bytes, then UTF-8."""
@@ -94,50 +86,37 @@ class Walk:
         if length > longest:
             raise self.wrong(f"{what} has {length:,} bytes, expected at most {longest:,}", start)
         self.check(length, what)
-        try:
-            value = bytes(self.data[self.at : self.at + length]).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self.wrong(f"{what} is not UTF-8 ({error.reason})", self.at + error.start) from None
         self.at += length
-        return value
+        try:
+            return self.data[self.at - length : self.at].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.wrong(f"{what} is not UTF-8 ({error.reason})", self.at - length + error.start) from None
 
-    def value(self, kind: int, keep: bool, depth: int = 0) -> Any:
+    def value(self, kind: int, keep: bool) -> Any:
         """Walk over one value of the metadata, and return it if it is to be kept."""
-        if kind in NUMBERS:
-            return self.number(NUMBERS[kind])
-        if kind == BOOL:
-            return self.bools(1)[0]
+        if kind == ARRAY:
+            item, count = self.array_start()
+            if item == STRING:
+                return [self.text("a string") for _ in range(count)] if keep else self.skip(count)
+            start, self.at = self.at, self.at + count * struct.calcsize(f"<{CODES[item]}")
+            return list(struct.unpack_from(f"<{count}{CODES[item]}", self.data, start)) if keep else None
         if kind == STRING:
             return self.text("a string") if keep else self.skip(1)
-        if kind == ARRAY:
-            return self.array(keep, depth + 1)
-        raise self.wrong(f"the value has type {kind}, expected 0 to 12")
-
-    def array(self, keep: bool, depth: int) -> list | None:
-        """Walk over an array: what it holds, how many, and then these."""
-        self.arrays += 1
-        if depth > DEEPEST or self.arrays > MOST:
-            raise self.wrong(f"arrays lie {depth} deep, the {self.arrays:,}th of them; expected {DEEPEST} and {MOST:,}")
-        item, count = self.array_start()
-        if item == BOOL:
-            return self.bools(count)
-        if item == STRING and not keep:
-            return self.skip(count)
-        if item in (STRING, ARRAY):
-            return [self.value(item, keep, depth) for _ in range(count)]
-        start, self.at = self.at, self.at + count * SMALLEST[item]
-        return list(struct.unpack_from(f"<{count}{NUMBERS[item]}", self.data, start)) if keep else None
+        if kind not in CODES:
+            raise self.wrong(f"the value has type {kind}, expected 0 to 12")
+        return self.number(CODES[kind])
 
     def array_start(self) -> tuple[int, int]:
-        """Read what an array holds and how many of it, which must fit in the file."""
+        """Read what an array holds and how many of it, which must fit in the file; llama.cpp nests none either."""
         start = self.at
         item, count = self.number("I", "the type of an array"), self.number("Q", "the length of an array")
-        if item not in TYPE_NAMES:
-            raise self.wrong(f"an array holds type {item}, expected 0 to 12", start)
-        self.check(count * SMALLEST[item], f"an array of {count:,} {TYPE_NAMES[item]}")
+        if item not in CODES and item != STRING:
+            raise self.wrong(f"an array holds type {item}, expected 0 to 12 and no array", start)
+        smallest = 8 if item == STRING else struct.calcsize(f"<{CODES[item]}")
+        self.check(count * smallest, f"an array of {count:,} {TYPES[item]}")
         return item, count
 
-    def skip(self, count: int) -> list | None:
+    def skip(self, count: int) -> None:
         """Step over strings one by one; their lengths are all that is looked at."""
         length_at, data, at, last = struct.Struct("<Q").unpack_from, self.data, self.at, self.end - 8
         for i in range(count):
@@ -146,17 +125,8 @@ class Walk:
             self.at = at
             at += 8 + length_at(data, at)[0]
         if at > self.end:
-            raise self.wrong(f"the last of {count:,} strings reaches beyond the end of the header or the file")
+            raise self.wrong(f"string {count:,} of {count:,} reaches beyond the end of the header or the file")
         self.at = at
-        return None
-
-    def bools(self, count: int) -> list[bool]:
-        self.check(count, "a bool")
-        raw = bytes(self.data[self.at : self.at + count])
-        if bad := raw.strip(b"\0\1"):
-            raise self.wrong(f"a bool is {bad[0]}, expected 0 or 1", self.at + raw.index(bad[0]))
-        self.at += count
-        return [byte == 1 for byte in raw]
 
 
 def read_header(path: Path, data: mmap.mmap | bytes) -> tuple[int, dict[str, Value], dict[str, Entry], int]:
@@ -216,17 +186,14 @@ def _read_entry(walk: Walk, entries: dict[str, Entry]) -> None:
         raise walk.wrong(f"{name!r} has {rank:,} dimensions, expected at most {MOST_DIMENSIONS}", walk.at - 4)
     sizes = [walk.number("Q", f"a dimension of {name!r}") for _ in range(rank)]
     if 0 in sizes or math.prod(sizes) >= 2**63:
-        raise walk.wrong(
-            f"{name!r} has dimensions {sizes}, expected none of 0 and under 2⁶³ values", walk.at - 8 * rank
-        )
-    number = walk.number("I", f"the type of {name!r}")
-    if number not in BY_NUMBER:
+        found = f"{name!r} has dimensions {sizes}, expected none of 0 and under 2⁶³ values"
+        raise walk.wrong(found, walk.at - 8 * rank)
+    kind = find_format(number := walk.number("I", f"the type of {name!r}"))
+    if kind is None:
         raise walk.wrong(f"{name!r} has the unknown type {number}", walk.at - 4)
-    kind = BY_NUMBER[number]
-    if (sizes or [1])[0] % kind.values:
-        raise walk.wrong(
-            f"rows of {name!r} have {(sizes or [1])[0]:,} values, {kind.name} packs {kind.values} at a time"
-        )
+    width = sizes[0] if sizes else 1
+    if width % kind.values:
+        raise walk.wrong(f"rows of {name!r} have {width:,} values, {kind.name} packs {kind.values} at a time")
     entries[name] = Entry(walk.at, kind, tuple(reversed(sizes)), walk.number("Q", f"the place of {name!r}"))
 
 
@@ -234,10 +201,9 @@ def _alignment(walk: Walk, metadata: dict[str, Value]) -> int:
     place = metadata.get("general.alignment")
     if place is None:
         return ALIGNMENT
-    found = struct.unpack_from("<I", walk.data, place.start)[0] if place.type == UINT32 else 0
-    if found < 8 or found & (found - 1):
-        kind = found if place.type == UINT32 else place
-        raise walk.wrong(f"general.alignment is {kind}, expected a power of two from 8 as uint32", place.start)
+    found = struct.unpack_from("<I", walk.data, place.start)[0] if place.type == UINT32 else place
+    if isinstance(found, Value) or found < 8 or found & (found - 1):
+        raise walk.wrong(f"general.alignment is {found}, expected a power of two from 8 as uint32", place.start)
     return found
 
 
@@ -250,6 +216,6 @@ def _check_places(walk: Walk, entries: dict[str, Entry], data_start: int, alignm
         start = data_start + entry.offset
         if start < end:
             raise walk.wrong(f"{name!r} begins at byte {start:,}, within {before}, which ends at {end:,}", entry.at)
-        end, before = start + entry.nbytes, repr(name)
+        end, before = start + entry.format.bytes_of(math.prod(entry.shape)), repr(name)
         if end > len(walk.data):
             raise walk.wrong(f"{name!r} ends at byte {end:,}, the file is truncated at {len(walk.data):,}", entry.at)

@@ -16,7 +16,7 @@ from torch import Tensor
 from utils.bpe import END_OF_TEXT
 from utils.errors import CourseError
 from utils.files.whole_files import write_whole
-from utils.formats.ggml_blocks import FORMATS, BlockFormat, writable
+from utils.formats.ggml_blocks import FORMATS, BlockFormat
 from utils.formats.gguf import CHUNK
 from utils.formats.gguf_gpt2 import CONFIG_KEYS, gguf_name
 from utils.formats.gguf_header import ALIGNMENT, ARRAY, BOOL, FLOAT32, INT32, MAGIC, STRING, UINT32
@@ -25,18 +25,18 @@ from utils.model import GPT2
 from utils.tokenizer import Tokenizer
 
 VERSION = 3
-FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "BF16": 32}  # llama.cpp's numbers for whole files
+FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}  # llama.cpp's numbers for whole files
 NORMAL, CONTROL = 1, 3  # kinds of tokens
 
 
 def save_gguf(model: GPT2, path: str | Path, kind: str = "F16", tokenizer: Tokenizer | None = None) -> Path:
-    """Write `model` with its matrices as `kind` (F32, F16, BF16, Q8_0, Q4_0, Q4_1), never half a file.
+    """Write `model` with its matrices as `kind` (F32, F16, BF16, Q8_0, Q4_0), never half a file.
 
     Norms, biases and positions stay float32; the token table is the head too and is stored once.
     `tokenizer` is GPT-2's unless another one is handed in.
     """
-    if kind not in writable():
-        raise CourseError(f"kind {kind!r} can't be written, expected one of {', '.join(writable())}.")
+    if kind not in FORMATS:
+        raise CourseError(f"kind {kind!r} can't be written, expected one of {', '.join(FORMATS)}.")
     path, tensors = Path(path), _tensors(model, FORMATS[kind])
     metadata = _shape(model, kind) | _vocabulary(tokenizer or Tokenizer.gpt2(), model.config.vocab_size)
     header = _header(metadata, tensors)
@@ -56,15 +56,11 @@ def save_gguf(model: GPT2, path: str | Path, kind: str = "F16", tokenizer: Token
 
 def _tensors(model: GPT2, packing: BlockFormat) -> list[tuple[str, Tensor, BlockFormat]]:
     """Return each parameter under GGUF's name with the format it is to take; linear weights are out × in already."""
-    exact = FORMATS["F32"]
-    return [
-        (
-            gguf_name(hub_name(name)),
-            weight.detach(),
-            exact if weight.dim() == 1 or name.startswith("position") else packing,
-        )
-        for name, weight in model.named_parameters()
-    ]
+    found = []
+    for name, weight in model.named_parameters():
+        exact = weight.dim() == 1 or name.startswith("position")
+        found.append((gguf_name(hub_name(name)), weight.detach(), FORMATS["F32"] if exact else packing))
+    return found
 
 
 def _packed(weight: Tensor, packing: BlockFormat) -> Iterator[memoryview]:

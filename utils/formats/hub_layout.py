@@ -6,10 +6,12 @@ Lesson 04 reads the names and turns the matrices by hand.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from utils.config import SIZES, GPT2Config
@@ -46,17 +48,21 @@ MOST_LAYERS = 1000  # the largest GPT-2 has 48; a header may claim millions
 Tensors = Mapping[str, LazyTensor]
 
 
+def renamed(name: str, modules: Mapping[str, str], block: str) -> str:
+    """Translate the name of a parameter, module by module; `block` is what comes before the number of a block."""
+    module, _, kind = name.rpartition(".")
+    if inside := re.fullmatch(r"[a-z]+\.(\d+)\.(.+)", module):
+        return f"{block}.{inside[1]}.{modules[inside[2]]}.{kind}"
+    return f"{modules[module]}.{kind}"
+
+
 def hub_name(name: str) -> str:
     """Translate one of our parameter names.
 
     >>> hub_name("blocks.3.mlp.up.weight")
     'h.3.mlp.c_fc.weight'
     """
-    module, _, kind = name.rpartition(".")
-    if module.startswith("blocks."):
-        _, layer, part = module.split(".", 2)
-        return f"h.{layer}.{HUB_NAMES[part]}.{kind}"
-    return f"{HUB_NAMES[module]}.{kind}"
+    return renamed(name, HUB_NAMES, "h")
 
 
 def found_shape(stored: Tensors, path: Path) -> tuple[int, int, int, int]:
@@ -93,43 +99,35 @@ def parse_config(raw: dict, path: Path, found: tuple[int, int, int, int], names:
                 "The config belongs to other weights: fetch both again from one place."
             )
     layers, width, vocab, context = found
-    if isinstance(layers, int) and layers > MOST_LAYERS:
-        raise CourseError(f"{path} holds or promises {layers:,} layers, expected at most {MOST_LAYERS:,}.")
-    heads = raw.get("n_head", max(1, width // 64) if isinstance(width, int) else 1)  # 64 wide, as all published ones
+    if layers > MOST_LAYERS:
+        raise CourseError(f"{path} belongs to {layers:,} layers, expected at most {MOST_LAYERS:,}.")
+    heads = raw.get("n_head", max(1, width // 64))  # 64 wide, as all published ones
     return GPT2Config(layers, heads, width, vocab, context)
 
 
-def hub_shapes(config: GPT2Config) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the name and shape of every tensor that a GPT-2 of this shape needs, as the hub's files store it."""
-    width = config.n_embd
-    yield TABLE, (config.vocab_size, width)
-    yield "wpe.weight", (config.context, width)
-    linear = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
-    linear |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
-    for layer in range(config.n_layer):
-        for norm in ("ln_1", "ln_2"):
-            yield from ((f"h.{layer}.{norm}.{kind}", (width,)) for kind in ("weight", "bias"))
-        for name, shape in linear.items():
-            yield f"h.{layer}.{name}.weight", shape
-            yield f"h.{layer}.{name}.bias", shape[1:]
-    yield from ((f"ln_f.{kind}", (width,)) for kind in ("weight", "bias"))
+def hub_shapes(config: GPT2Config) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor that a GPT-2 of this shape needs, as the hub's files store it."""
+    with torch.device("meta"):
+        model = GPT2(config)
+    return {hub_name(name): tuple(as_stored(name, weight).shape) for name, weight in model.named_parameters()}
+
+
+def as_stored(name: str, weight: Tensor) -> Tensor:
+    """Turn a parameter of ours into the hub's layout, or the hub's into ours: linear weights lie in × out there."""
+    return weight.T if name.endswith(LINEAR) else weight
 
 
 def check_tensors(config: GPT2Config, stored: Tensors, path: Path) -> None:
     """Refuse tensors that are missing or have another shape, before anything is made."""
-    shapes = dict(hub_shapes(config))
+    shapes = hub_shapes(config)
     if missing := [name for name in shapes if name not in stored]:
         raise CourseError(f"{path} lacks {missing[0]} and {len(missing) - 1} other tensors of a GPT-2 of this depth.")
     for name, expected in shapes.items():
-        if stored[name].shape != expected:
+        found = stored[name]
+        if found.shape != expected or not found.dtype.is_floating_point:
             raise CourseError(
-                f"{path}: {name} has shape {stored[name].shape}, expected {expected}. "
-                "Fetch weights and config from one place."
-            )
-        if not stored[name].dtype.is_floating_point:
-            raise CourseError(
-                f"{path}: {name} holds {stored[name].dtype}, expected floating-point numbers. "
-                "Take the unquantized weights."
+                f"{path}: {name} is {found.kind} of shape {found.shape}, expected floats of {expected}. "
+                "Fetch weights and config from one place, unquantized."
             )
 
 
@@ -154,17 +152,14 @@ def tie_tables(stored: dict[str, LazyTensor], path: Path) -> None:
 
 def read_parameter(stored: Tensors, name: str, target: Tensor) -> None:
     """Fill `target` with the parameter that we call `name`, whichever way round its file holds it."""
-    stored[hub_name(name)].read_into(target.T if name.endswith(LINEAR) else target)
+    stored[hub_name(name)].read_into(as_stored(name, target))
 
 
 def hub_tensors(model: GPT2) -> list[tuple[str, Tensor]]:
     """Return the parameters under the hub's names and in its layout (linear weights in × out)."""
     if any(name.endswith("lora_A.weight") for name, _ in model.named_parameters()):
         raise CourseError("This model has adapters: save those with save_lora, or first merge_lora and remove_lora.")
-    found = [
-        (hub_name(name), weight.detach().T if name.endswith(LINEAR) else weight.detach())
-        for name, weight in model.named_parameters()
-    ]
+    found = [(hub_name(name), as_stored(name, weight.detach())) for name, weight in model.named_parameters()]
     if len(found) != (expected := 12 * model.config.n_layer + 4):
         raise CourseError(
             f"This model has {len(found)} plain tensors, expected {expected}: its weights are packed. "

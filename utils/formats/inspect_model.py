@@ -13,9 +13,9 @@ from pathlib import Path
 
 from utils.config import format_bytes
 from utils.errors import CourseError
-from utils.files.whole_files import read_json
-from utils.formats.gguf_gpt2 import describe_gguf, printable
-from utils.formats.gptq_folder import PackedMatrix, read_quantization
+from utils.formats.gguf import GGUFFile
+from utils.formats.gguf_header import ARRAY
+from utils.formats.gptq_folder import PackedMatrix, quantization_config, read_quantization
 from utils.formats.open_file import (
     WEIGHT_FILES,
     ModelFile,
@@ -28,7 +28,6 @@ from utils.formats.open_file import (
 from utils.formats.quantized_files import open_quantized
 from utils.formats.safetensors import LazyTensor
 from utils.formats.tf_checkpoint import hub_name_of
-from utils.formats.torch_files import pickle_requests
 from utils.quantize.quantized_linear import layer_shapes, plan_of
 
 WHAT = {
@@ -36,52 +35,55 @@ WHAT = {
     "torch": "file of torch.save",
     "shards": "index of {} shards",
     "tensorflow": "TensorFlow checkpoint",
+    "gguf": "GGUF version {}",
 }
-NOTHING = "it holds no weights that it reads"
-UNKNOWN = re.compile("empty|a web page|no format known")  # these are refused
 # What is stored beside the parameters: causal masks, the tied head, a state of training
 NO_PARAMETER = re.compile(r"(.*\.)?(attn\.(masked_)?bias|lm_head\.weight)|optimizer\..*|random\..*")
 # Floating-point numbers that say what packed codes stand for
 SCALES = ("scales", "absmax", "nested_absmax", "quant_map", "nested_quant_map", "SCB", "q_scale_max")
+Told = tuple[str, int | None]  # how weights are packed, and how many the packed tensors stand for, if that can be told
 
 
-def ending_in(weights: ModelFile, part: str) -> list[tuple[str, LazyTensor]]:
-    return [(name, tensor) for name, tensor in weights.tensors.items() if name.endswith(f".{part}")]
+def _ending_in(weights: ModelFile, part: str) -> dict[str, LazyTensor]:
+    """Return the tensors of this part by the names of their layers."""
+    ending = f".{part}"
+    return {name.removesuffix(ending): each for name, each in weights.tensors.items() if name.endswith(ending)}
 
 
-def describe_quantization(weights: ModelFile) -> tuple[str, int]:
+def describe_quantization(weights: ModelFile) -> Told:
     """Say how the weights are packed, and how many weights the packed tensors stand for."""
+    if weights.gguf:
+        kinds = Counter(tensor.kind for tensor in weights.tensors.values() if tensor.kind not in ("F32", "F16", "BF16"))
+        return ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common()) or "none", 0
     return next((describe(weights) for mark, describe in QUANTIZED.items() if mark in weights.parts), ("none", 0))
 
 
-def _gptq_or_awq(weights: ModelFile) -> tuple[str, int]:
-    config = _quantization_config(weights.folder)
+def _gptq_or_awq(weights: ModelFile) -> Told:
+    config = quantization_config(weights.folder) or {}
     if "g_idx" not in weights.parts or config.get("quant_method", "gptq") != "gptq":
         bits = config.get("bits", config.get("w_bit", 4))
         bits = bits if bits in (2, 3, 4, 8) else 4
-        count = sum(prod(tensor.shape) * 32 // bits for _, tensor in ending_in(weights, "qweight"))
+        count = sum(prod(tensor.shape) * 32 // bits for tensor in _ending_in(weights, "qweight").values())
         return f"{config.get('quant_method', 'AWQ')!s:.20}, {bits} bits: weights scaled, rounded and packed", count
     try:
         layers = [tensor for tensor in weights.stored.values() if isinstance(tensor, PackedMatrix)]
         kind = read_quantization(weights.folder)["format"]
     except CourseError as error:
-        return f"GPTQ, but {error}", 0
+        return f"GPTQ, but {error}", None
     bits = ", ".join(f"{count} × {bits} bits" for bits, count in sorted(Counter(t.bits for t in layers).items()))
-    groups = sorted({t.shape[0] // t.groups for t in layers})
-    return f"GPTQ, {bits}, groups of {' and '.join(map(str, groups))}, format {kind}", sum(
-        prod(t.shape) for t in layers
-    )
+    groups = " and ".join(str(size) for size in sorted({t.shape[0] // t.groups for t in layers}))
+    return f"GPTQ, {bits}, groups of {groups}, format {kind}", sum(prod(t.shape) for t in layers)
 
 
-def _exl2(weights: ModelFile) -> tuple[str, int]:
-    inputs = {name.removesuffix(".q_invperm"): prod(tensor.shape) for name, tensor in ending_in(weights, "q_invperm")}
-    packed = {name.removesuffix(".q_weight"): tensor for name, tensor in ending_in(weights, "q_weight")}
-    count = sum(inputs.get(name, 0) * tensor.shape[-1] for name, tensor in packed.items() if tensor.shape)
+def _exl2(weights: ModelFile) -> Told:
+    inputs, packed = _ending_in(weights, "q_invperm"), _ending_in(weights, "q_weight")
+    layers = [(inputs[name].shape, packed[name].shape) for name in inputs.keys() & packed]
+    count = sum(prod(perm) * words[-1] for perm, words in layers if words)
     used = sum(tensor.nbytes for tensor in packed.values())
     return f"EXL2, {8 * used / max(count, 1):.2f} bits on average, more where a layer is sensitive", count
 
 
-def _bitsandbytes(weights: ModelFile) -> tuple[str, int]:
+def _bitsandbytes(weights: ModelFile) -> Told:
     sizes = {name: prod(tensor.shape) for name, tensor in weights.tensors.items()}
     if "SCB" in weights.parts:
         count = sum(size for name, size in sizes.items() if name.removesuffix("weight") + "SCB" in sizes)
@@ -90,17 +92,18 @@ def _bitsandbytes(weights: ModelFile) -> tuple[str, int]:
     return "bitsandbytes, 4 bits, blocks with one scale each", count
 
 
-def _ours(weights: ModelFile) -> tuple[str, int]:
+def _ours(weights: ModelFile) -> Told:
     what = "packed by this course's save_quantized"
     if weights.problem:
-        return f"codes {what}", 0
+        return f"codes {what}", None
     model = open_quantized(weights)
     plan, shapes = plan_of(model), layer_shapes(model)
     counts = [f"{count} × {grid}" for grid, count in Counter(plan.values()).most_common()]
     return f"{'; '.join(counts)}; {what}", sum(prod(shapes[name]) for name in plan)
 
 
-QUANTIZED: dict[str, Callable[[ModelFile], tuple[str, int]]] = {
+# By the last part of a tensor's name
+QUANTIZED: dict[str, Callable[[ModelFile], Told]] = {
     "qweight": _gptq_or_awq,
     "q_weight": _exl2,
     "absmax": _bitsandbytes,
@@ -109,34 +112,20 @@ QUANTIZED: dict[str, Callable[[ModelFile], tuple[str, int]]] = {
 }
 
 
-def _quantization_config(folder: Path) -> dict:
-    for name in ("config.json", "quantize_config.json"):
-        if (folder / name).is_file():
-            raw = read_json(folder / name)
-            found = raw.get("quantization_config", raw if name.startswith("quantize") else None)
-            if isinstance(found, dict):
-                return found
-    return {}
-
-
-# Packed weights that ours does not read, by the last part of a tensor's name: what they are, and what opens them
-FOREIGN = {
-    "q_weight": ("EXL2", "exllamav2"),
-    "absmax": ("bitsandbytes", "transformers and bitsandbytes"),
-    "SCB": ("bitsandbytes", "transformers and bitsandbytes"),
-}
-
-
 def _load_gpt2(weights: ModelFile) -> str:
-    for mark, (what, opener) in FOREIGN.items():
-        if mark in weights.parts:
-            return f"no, its weights are packed by {what}: open it with {opener}"
+    if "q_weight" in weights.parts:
+        return "no, its weights are packed by EXL2: open it with exllamav2"
+    if {"absmax", "SCB"} & weights.parts:
+        return "no, its weights are packed by bitsandbytes: open it with transformers and bitsandbytes"
     if weights.is_adapter:
         return "yes, its folder, where adapter_config.json names a model; else load_lora beside one"
     return f"no, {weights.problem}" if weights.problem else "yes"
 
 
 def _transformers(weights: ModelFile) -> str:
+    if weights.gguf:
+        takes_config = weights.gguf.get("gpt2.context_length") not in (None, 1024)  # not taken from the file
+        return "yes, with gguf_file= and config=" if takes_config else f"{_knowing(weights)}, with gguf_file="
     if weights.kind == "tensorflow":
         return "no, it reads no TensorFlow checkpoints any more: use load_gpt2 and save_gpt2"
     if "packed" in weights.parts:
@@ -155,7 +144,14 @@ def _transformers(weights: ModelFile) -> str:
 
 
 def _llama_cpp(weights: ModelFile) -> str:
-    return "no, it reads GGUF: use load_gpt2 and save_gguf"
+    if not weights.gguf:
+        return "no, it reads GGUF: use load_gpt2 and save_gguf"
+    return _knowing(weights) if "tokenizer.ggml.tokens" in weights.gguf.metadata else "no, it holds no tokens"
+
+
+def _knowing(weights: ModelFile) -> str:
+    known = weights.gguf and weights.gguf.get("general.architecture") == "gpt2"
+    return "yes" if known else "yes, if it knows the architecture"
 
 
 def _gptqmodel(weights: ModelFile) -> str:
@@ -171,11 +167,10 @@ def _exllamav2(weights: ModelFile) -> str:
 def _gpt_2_simple(weights: ModelFile) -> str:
     if weights.kind != "tensorflow":
         return "no, it reads TensorFlow checkpoints: use load_gpt2 and save_tf_checkpoint"
-    wanted = ("checkpoint", "hparams.json", "encoder.json", "vocab.bpe")
-    missing = [name for name in wanted if not (weights.folder / name).is_file()]
-    return (
-        f"no, {missing[0]} is missing beside it" if missing else f"no, {weights.problem}" if weights.problem else "yes"
-    )
+    for name in ("checkpoint", "hparams.json", "encoder.json", "vocab.bpe"):
+        if not (weights.folder / name).is_file():
+            return f"no, {name} is missing beside it"
+    return f"no, {weights.problem}" if weights.problem else "yes"
 
 
 LOADERS: dict[str, Callable[[ModelFile], str]] = {
@@ -191,50 +186,48 @@ LOADERS: dict[str, Callable[[ModelFile], str]] = {
 def inspect_file(path: str | Path) -> list[str]:
     """Describe a file or folder of weights line by line, without loading it."""
     file = find_weights(find_model(Path(path) if Path(path).exists() else path))
-    other = None if file.name.endswith((".index", ".index.json")) else describe_other(file, first_bytes(file))
-    if other and not UNKNOWN.match(other):
-        return [f"{printable(file.name)}: {file.stat().st_size:,} bytes", other, f"load_gpt2: no, {NOTHING}"]
+    start = b"" if file.name.endswith((".index", ".index.json")) else first_bytes(file)
+    size = f"{printable(file.name)}: {file.stat().st_size:,} bytes"
+    if start and (other := describe_other(file, start)):
+        return [size, other, "load_gpt2: no, it holds no weights that it reads"]
     try:
-        opened = open_model_file(file, values=False)
-    except CourseError:
-        if file.suffix == ".index" or first_bytes(file)[:1] != b"\x80":
+        return describe(open_model_file(file, values=False))
+    except CourseError as error:
+        if start[:1] != b"\x80":
             raise
-        asks = ", ".join(printable(name) for name in pickle_requests(file)[:8]) or "nothing in its first bytes"
-        size = f"{printable(file.name)}: {file.stat().st_size:,} bytes"
-        return [size, f"a pickle; it asks for {asks}", "load_gpt2: no, unpickling it could run any code"]
-    return describe_gguf(opened.gguf) if opened.gguf else describe(opened)
+        return [size, "a pickle", f"load_gpt2: no, {error}"]
 
 
 def describe(weights: ModelFile) -> list[str]:
     """Say what opened weights are, line by line: in all, then each loader, then each tensor."""
     total = sum(tensor.nbytes for tensor in weights.tensors.values())
-    shards = {getattr(tensor, "path", None) for tensor in weights.tensors.values()}
+    number = weights.gguf.version if weights.gguf else len({tensor.path for tensor in weights.tensors.values()})
     quantization, packed = describe_quantization(weights)
-    kinds = Counter(_kind(tensor) for tensor in weights.tensors.values())
+    kinds = Counter(tensor.kind for tensor in weights.tensors.values())
     dtypes = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
-    lines = [
+    return [
         f"{printable(weights.file.name)}: {len(weights.tensors)} tensors, {format_bytes(total)}",
-        f"{WHAT[weights.kind].format(len(shards))}, {dtypes or 'empty'}",
-        _count(weights, packed, quantization),
+        f"{WHAT[weights.kind].format(number)}, {dtypes or 'empty'}",
+        _count(weights, packed),
         f"quantization: {quantization}",
         *(f"{name}: {answer(weights)}" for name, answer in LOADERS.items()),
+        *([f"{printable(key)}: {_value(weights.gguf, key)}" for key in weights.gguf.metadata] if weights.gguf else []),
+        *(_line(name, tensor) for name, tensor in weights.tensors.items()),
     ]
-    return lines + [_line(name, tensor) for name, tensor in weights.tensors.items()]
 
 
-def _count(weights: ModelFile, packed: int, quantization: str) -> str:
+def _count(weights: ModelFile, packed: int | None) -> str:
     """Say how many parameters there are and how many bits each takes, scales and zeros included."""
-    names = [name for name in weights.tensors if not _is_beside(name, weights)]
+    found = {name: tensor for name, tensor in weights.tensors.items() if not _is_beside(name, weights)}
     plain = sum(
-        prod(weights.tensors[name].shape)
-        for name in names
-        if weights.tensors[name].dtype.is_floating_point and name.rpartition(".")[2] not in SCALES
+        prod(tensor.shape)
+        for name, tensor in found.items()
+        if tensor.dtype.is_floating_point and name.rpartition(".")[2] not in SCALES
     )
-    used = sum(weights.tensors[name].nbytes for name in names)
-    if plain + packed == 0 or (packed == 0 and quantization != "none"):
+    if packed is None or plain + packed == 0:
         return "parameters: can't be told from the header alone"
-    beside = len(weights.tensors) - len(names)
-    text = f"{plain + packed:,} parameters, {8 * used / (plain + packed):.2f} bits per weight"
+    bits, beside = 8 * sum(tensor.nbytes for tensor in found.values()), len(weights.tensors) - len(found)
+    text = f"{plain + packed:,} parameters, {bits / (plain + packed):.2f} bits per weight"
     return text + (f"; {beside} tensors beside them" if beside else "")
 
 
@@ -245,9 +238,18 @@ def _is_beside(name: str, weights: ModelFile) -> bool:
     return NO_PARAMETER.fullmatch(name) is not None
 
 
-def _kind(tensor: LazyTensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+def _value(file: GGUFFile, key: str) -> str:
+    """Show a value of GGUF's metadata in at most a line; of an array what it holds."""
+    place = file.metadata[key]
+    value = str(place) if place.type == ARRAY else file.get(key)
+    shown = printable(value) if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return shown if len(shown) <= 80 else f"{shown[:77]}…"
 
 
 def _line(name: str, tensor: LazyTensor) -> str:
-    return f"{printable(name):32} {_kind(tensor):9} {str(list(tensor.shape)):16} {tensor.nbytes:>12,} bytes"
+    return f"{printable(name):32} {tensor.kind:9} {str(list(tensor.shape)):16} {tensor.nbytes:>12,} bytes"
+
+
+def printable(text: str) -> str:
+    """Escape what could move the cursor of a terminal, and cut what is too long for a line."""
+    return (text if text.isprintable() else ascii(text))[:100]

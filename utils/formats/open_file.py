@@ -9,7 +9,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from utils.config import SIZES, GPT2Config, format_bytes, total_parameters
@@ -17,10 +17,10 @@ from utils.errors import CourseError, show
 from utils.files.places import DATA
 from utils.files.whole_files import read_json
 from utils.formats.gguf import GGUFFile, open_gguf
-from utils.formats.gguf_gpt2 import gpt2_from_gguf
+from utils.formats.gguf_gpt2 import config_from_gguf, gpt2_from_gguf
 from utils.formats.gguf_header import MAGIC
 from utils.formats.gptq_folder import unpack_layers
-from utils.formats.hub_layout import check_tensors, found_shape, parse_config, tie_tables
+from utils.formats.hub_layout import CONFIG_NAMES, check_tensors, found_shape, parse_config, tie_tables
 from utils.formats.safetensors import LazyTensor, open_safetensors
 from utils.formats.tf_checkpoint import gpt2_variables, latest_checkpoint, open_tf_checkpoint
 from utils.formats.torch_files import open_torch_file
@@ -74,7 +74,7 @@ class ModelFile:
     def stored(self) -> dict[str, LazyTensor]:
         """The tensors under the hub's names and in its layout; what GPTQ packed unpacks itself when it is read."""
         if self.gguf:
-            stored = gpt2_from_gguf(self.gguf)[0]
+            stored = gpt2_from_gguf(self.gguf)
         elif self.kind == "tensorflow":
             stored = gpt2_variables(self.file, self.tensors)
         else:
@@ -87,15 +87,14 @@ class ModelFile:
     @cached_property
     def config(self) -> GPT2Config:
         """The shape that config.json, hparams.json, a GGUF header or the tensors tell, held against the tensors."""
-        found = found_shape(self.stored, self.file)
+        found, path, raw, names = found_shape(self.stored, self.file), self.file, {}, CONFIG_NAMES
         if self.gguf:
-            config = parse_config(gpt2_from_gguf(self.gguf)[1], self.file, found)
-        elif (path := self.folder / "config.json").is_file():
-            config = parse_config(read_json(path), path, found)
-        elif (path := self.folder / "hparams.json").is_file():
-            config = parse_config(read_json(path), path, found, HPARAMS)
-        else:
-            config = parse_config({}, self.file, found)
+            raw = config_from_gguf(self.gguf)
+        elif (beside := self.folder / "config.json").is_file():
+            path, raw = beside, read_json(beside)
+        elif (beside := self.folder / "hparams.json").is_file():
+            path, raw, names = beside, read_json(beside), HPARAMS
+        config = parse_config(raw, path, found, names)
         check_tensors(config, self.stored, self.file)
         return config
 
@@ -129,16 +128,14 @@ def open_model_file(name: str | Path | ModelFile, values: bool = True) -> ModelF
     if isinstance(name, ModelFile):
         return name
     place = find_model(name)
-    file = find_weights(place)
+    opened = partial(ModelFile, str(name), place, file := find_weights(place))
     if file.suffix == ".index":
-        return ModelFile(str(name), place, file, "tensorflow", open_tf_checkpoint(file, values))
+        return opened("tensorflow", open_tf_checkpoint(file, values))
     if file.name.endswith(".index.json"):
-        return ModelFile(str(name), place, file, "shards", _open_shards(file))
-    if (start := first_bytes(file)).startswith(MAGIC):
-        gguf = open_gguf(file)
-        return ModelFile(str(name), place, file, "gguf", gguf.tensors, gguf=gguf)
-    kind, tensors, note = _open_single(file, start)
-    return ModelFile(str(name), place, file, kind, tensors, note)
+        return opened("shards", _open_shards(file))
+    if first_bytes(file).startswith(MAGIC):
+        return opened("gguf", (gguf := open_gguf(file)).tensors, gguf=gguf)
+    return opened(*_open_single(file))
 
 
 def open_weights(path: Path) -> Mapping[str, LazyTensor]:
@@ -154,8 +151,9 @@ def first_bytes(file: Path) -> bytes:
         raise CourseError(f"{file} can't be read: {error.strerror}. Fetch it again, or give another file.") from error
 
 
-def _open_single(file: Path, start: bytes) -> tuple[str, Mapping[str, LazyTensor], dict[str, str]]:
+def _open_single(file: Path) -> tuple[str, Mapping[str, LazyTensor], dict[str, str]]:
     """Open one file of safetensors or of torch.save."""
+    start = first_bytes(file)
     if (other := describe_other(file, start)) is not None:
         raise CourseError(f"{file} is no file of weights: it is {other}. Fetch or save it again.")
     if start[8:9] == b"{":
@@ -170,17 +168,13 @@ def _open_shards(index: Path) -> dict[str, LazyTensor]:
         raise CourseError(f"{index} has no weight_map from tensor names to file names. Fetch it again.")
     for shard in sorted(set(places.values())):
         if not shard.endswith((".safetensors", ".bin")) or set(shard) & set("/\\:\0"):
-            raise CourseError(
-                f"{index} names the shard {show(shard)}, expected a plain file name beside the index. Fetch it again."
-            )
-        tensors = _open_single(index.parent / shard, first_bytes(index.parent / shard))[1]
+            raise CourseError(f"{index} names the shard {show(shard)}, expected a file beside it. Fetch it again.")
+        tensors = _open_single(index.parent / shard)[1]
         if twice := found.keys() & tensors.keys():
             raise CourseError(f"{index}: {show(min(twice))} is in {shard} and in a shard before it. Fetch it again.")
         found |= tensors
     if missing := sorted(set(places) - set(found)):
-        raise CourseError(
-            f"{index} promises {show(missing[0])} (and {len(missing) - 1} more), the shards don't hold it."
-        )
+        raise CourseError(f"{index} promises {show(missing[0])} (and {len(missing) - 1} more), its shards lack it.")
     return found
 
 
@@ -190,9 +184,7 @@ def _unwrapped(tensors: Mapping[str, LazyTensor], file: Path) -> dict[str, LazyT
     for name, tensor in tensors.items():
         short = WRAPPED.sub("", name, count=1) if WRAPPED.match(name) else name
         if short in found:
-            raise CourseError(
-                f"{file} holds {show(short)} with and without a prefix such as transformer. Save it again."
-            )
+            raise CourseError(f"{file} holds {show(short)} with and without a wrapper's prefix. Save it again.")
         found[short] = tensor
     return found
 
@@ -239,9 +231,6 @@ LFS = re.compile(rb"version https://\S+\noid sha256:([0-9a-f]{1,64})\nsize (\d{1
 STARTS = (
     (b"\x93NUMPY", "one array of NumPy"),
     (b"\x89HDF\r\n", "HDF5, in which Keras saved weights (tf_model.h5); the same model is published as safetensors"),
-    (b"\x7fELF", "a program for Linux"),
-    (b"\x89PNG", "a picture"),
-    (b"%PDF", "a PDF document"),
     (b"\x1f\x8b", "compressed by gzip: unpack it first"),
     (b"lmgg", "GGML, the format before GGUF: convert the original weights with save_gguf"),
     (b"tjgg", "GGML, the format before GGUF: convert the original weights with save_gguf"),

@@ -24,6 +24,7 @@ from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import QuantizedLinear, layer_names
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+KINDS = ("lora_A", "lora_B")
 GRIDS = "grids"  # how the weights under the adapters were packed while they were trained
 PREFIX = "base_model.model.transformer."
 # Settings of peft that don't change what the tensors mean; any other one must be off.
@@ -49,7 +50,7 @@ def save_lora(model: GPT2, folder: str | Path) -> Path:
 def adapter_tensors(model: GPT2) -> Iterator[tuple[str, Tensor]]:
     """Yield the matrices of all adapters under peft's names: A (rank, in) and B (out, rank)."""
     for name, layer in need_adapters(model).items():
-        for kind in ("lora_A", "lora_B"):
+        for kind in KINDS:
             yield f"{PREFIX}{hub_layer(name)}.{kind}.weight", layer.get_parameter(f"{kind}.weight").detach()
 
 
@@ -68,7 +69,7 @@ def peft_config(model: GPT2) -> dict:
 
     settings, origin = lora_settings(model), model.origin
     kinds = list(dict.fromkeys(name.split(".", 2)[2] for name in settings.layers))
-    whole = chosen_layers(model, kinds) == list(settings.layers)
+    in_all = chosen_layers(model, kinds) == list(settings.layers)
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -76,7 +77,7 @@ def peft_config(model: GPT2) -> dict:
         "r": settings.rank,
         "lora_alpha": settings.alpha,
         "lora_dropout": 0.0,
-        "target_modules": [HUB_NAMES[kind] for kind in kinds] if whole else [hub_layer(n) for n in settings.layers],
+        "target_modules": [HUB_NAMES[kind] for kind in kinds] if in_all else [hub_layer(n) for n in settings.layers],
         "fan_in_fan_out": True,  # transformers' GPT-2 keeps its weights as in × out
         "bias": "none",
         "inference_mode": True,
@@ -85,17 +86,17 @@ def peft_config(model: GPT2) -> dict:
 
 def load_lora(model: GPT2, folder: str | Path) -> GPT2:
     """Put saved adapters, ours or peft's, beside the layers of the model that they were trained on, in place."""
-    folder = Path(folder)
-    raw, stored = read_adapter_config(folder), open_weights(folder / WEIGHTS)
-    layers = adapted_layers(model, stored, folder)
+    path = Path(folder) / WEIGHTS
+    raw, stored = read_adapter_config(path.parent), open_weights(path)
+    layers = _adapted_layers(model, stored, path)
     if odd := [name for name in stored if raw["r"] not in stored[name].shape]:
         raise CourseError(
-            f"{folder / CONFIG} says r is {raw['r']}, {show(odd[0], 90)} has shape {stored[odd[0]].shape}. "
+            f"{path.parent / CONFIG} says r is {raw['r']}, {show(odd[0], 90)} has shape {stored[odd[0]].shape}. "
             "The config belongs to another adapter."
         )
     add_lora(model, raw["r"], raw["lora_alpha"], layers)
     try:
-        fill_adapters(model, stored, folder / WEIGHTS)
+        fill_adapters(model, stored, path)
     except CourseError:
         remove_lora(model)
         raise
@@ -126,19 +127,15 @@ def read_adapter_config(folder: Path) -> dict:
     return raw
 
 
-def adapted_layers(model: GPT2, stored: Mapping[str, LazyTensor], folder: Path) -> list[str]:
+def _adapted_layers(model: GPT2, stored: Mapping[str, LazyTensor], path: Path) -> list[str]:
     """Return which of our layers the tensors of a file belong to; refuse a tensor that belongs to none."""
-    ours = {f"{PREFIX}{hub_layer(name)}": name for name in layer_names(model)}
-    found: dict[str, None] = {}
-    for tensor in stored:
-        layer, _, kind = tensor.removesuffix(".weight").rpartition(".")
-        if layer not in ours or kind not in ("lora_A", "lora_B"):
-            raise CourseError(
-                f"{folder / WEIGHTS} holds {show(tensor, 90)}, which belongs to no linear layer of a GPT-2 with "
-                f"{model.config.n_layer} blocks. Load the model that this adapter was made for."
-            )
-        found[ours[layer]] = None
-    return list(found)
+    ours = {f"{PREFIX}{hub_layer(name)}.{kind}.weight": name for name in layer_names(model) for kind in KINDS}
+    if odd := [name for name in stored if name not in ours]:
+        raise CourseError(
+            f"{path} holds {show(odd[0], 90)}, which belongs to no linear layer of a GPT-2 with "
+            f"{model.config.n_layer} blocks. Load the model that this adapter was made for."
+        )
+    return list(dict.fromkeys(ours[name] for name in stored))
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from utils.config import GPT2Config
 from utils.errors import CourseError, show
 from utils.files.whole_files import read_json
 from utils.formats.hub_layout import CONFIG_NAMES, parse_config, write_config
-from utils.formats.open_file import ModelFile, open_model_file
+from utils.formats.open_file import ModelFile
 from utils.formats.safetensors import LazyTensor, write_safetensors
 from utils.model import GPT2
 from utils.quantize.grids import Grid
@@ -55,8 +55,9 @@ def _as_stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 def open_quantized(file: ModelFile) -> GPT2:
     """Return the model that an opened file describes, on the meta device; its tensors are checked and not yet read."""
+    config = _read_config(file.folder / "config.json")
     with torch.device("meta"):
-        model = GPT2(_read_config(file.folder / "config.json"))
+        model = GPT2(config)
         for name, grid in _read_grids(file).items():
             plain = plain_layer(model, name)
             put_layer(model, name, QuantizedLinear(grid, plain.in_features, plain.out_features, plain.bias is not None))
@@ -64,14 +65,14 @@ def open_quantized(file: ModelFile) -> GPT2:
     return model
 
 
-def load_quantized(
-    path: str | Path | ModelFile, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
-) -> GPT2:
-    """Load a folder or file that `save_quantized` wrote; the packed bytes stay packed, all else takes `dtype`."""
-    file = open_model_file(Path(path) / FILE if not isinstance(path, ModelFile) and Path(path).is_dir() else path)
-    model = open_quantized(file)
-    for name in _own_tensors(model):
-        _assign(model, name, file.tensors[name].read(), dtype, device)
+def load_quantized(file: ModelFile, dtype: torch.dtype, device: str | torch.device) -> GPT2:
+    """Load what `save_quantized` wrote; the packed bytes stay packed, all else takes `dtype`."""
+    model, state = open_quantized(file), {}
+    for name, tensor in _own_tensors(model).items():
+        value = file.tensors[name].read().clone()  # no longer mapped to the file
+        value = value.to(dtype) if isinstance(tensor, nn.Parameter) else value.view(tensor.dtype)
+        state[name] = value.to(device)
+    model.load_state_dict(state, strict=False, assign=True)
     if HEAD in plan_of(model):
         model.token_embedding.to(dtype)
     else:
@@ -112,13 +113,3 @@ def _check(file: Path, stored: Mapping[str, LazyTensor], wanted: Mapping[str, Te
                 f"{file}: {name} is {stored[name].dtype} {stored[name].shape}, expected {kind} "
                 f"{tuple(tensor.shape)}. Weights, config and grids belong together: copy the whole folder again."
             )
-
-
-def _assign(model: GPT2, name: str, value: Tensor, dtype: torch.dtype, device: str | torch.device) -> None:
-    parent, _, child = name.rpartition(".")
-    module, value = model.get_submodule(parent), value.clone()  # no longer mapped to the file
-    if child not in dict(module.named_parameters(recurse=False)):
-        setattr(module, child, (value.view(torch.int16) if child == "scales" else value).to(device))
-        return
-    trained = not isinstance(module, QuantizedLinear)
-    setattr(module, child, nn.Parameter(value.to(device=device, dtype=dtype), requires_grad=trained))

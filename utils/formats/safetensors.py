@@ -11,10 +11,11 @@ import json
 import math
 import os
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -24,63 +25,59 @@ from utils.errors import CourseError, show
 from utils.files.whole_files import LONGEST_JSON, parse_json, write_whole
 
 DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8},
+    **{"U8": torch.uint8, "BOOL": torch.bool},
 }
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MOST_DIMENSIONS = 8
 
 
-class LazyTensor(Protocol):
-    """A tensor that stays in its file until it is read; each format has its own."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def dtype(self) -> torch.dtype: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def nbytes(self) -> int: ...
-    def read(self) -> Tensor: ...
-    def read_into(self, target: Tensor) -> None: ...
-    def rows(self, first: int, count: int) -> Tensor: ...
-
-
 @dataclass(frozen=True)
-class StoredTensor:
-    """A memory-mapped tensor: where its first value lies in a file; rows follow each other."""
+class LazyTensor(ABC):
+    """A tensor that stays in its file until it is read; each format says how."""
 
     path: Path
     dtype: torch.dtype
     shape: tuple[int, ...]
-    offset: int  # bytes from the start of the file
+
+    @property
+    def kind(self) -> str:
+        """What its file calls the type of its values."""
+        return str(self.dtype).removeprefix("torch.")
 
     @property
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @abstractmethod
+    def read(self) -> Tensor:
+        """Return all of it."""
+
+    def read_into(self, target: Tensor) -> None:
+        """Fill `target`, which has this shape and may be a transposed view."""
+        source = self.read()
+        if target.is_contiguous():
+            target.copy_(source)
+        else:
+            target.T.copy_(source.T)  # PyTorch is faster where it writes row after row
+
+    def rows(self, first: int, count: int) -> Tensor:
+        """Return some rows of a matrix."""
+        return self.read()[first : first + count]
+
+
+@dataclass(frozen=True)
+class StoredTensor(LazyTensor):
+    """A memory-mapped tensor: its values lie in the file as they are, row after row."""
+
+    offset: int  # bytes from the start of the file
+
     def read(self) -> Tensor:
         """Map this tensor's bytes, and no others, into memory; they are read when they are used."""
         if 0 in self.shape:
             return torch.empty(self.shape, dtype=self.dtype)
-        try:
-            data = np.memmap(self.path, dtype=np.uint8, mode="c", offset=self.offset, shape=(self.nbytes,))
-        except (ValueError, OSError) as error:
-            raise CourseError(f"{self.path} can't be read at byte {self.offset:,}: {error}.") from error
-        return torch.from_numpy(data).view(self.dtype).view(self.shape)
-
-    def read_into(self, target: Tensor) -> None:
-        """Fill `target`, which has this shape and may be a transposed view."""
-        copy_rows(self.read(), target)
+        return map_bytes(self.path, self.offset, self.nbytes).view(self.dtype).view(self.shape)
 
     def rows(self, first: int, count: int) -> Tensor:
         """Map `count` rows of a matrix and nothing beside them."""
@@ -88,38 +85,34 @@ class StoredTensor:
         return replace(self, shape=(count, self.shape[1]), offset=place).read()
 
 
-def copy_rows(source: Tensor, target: Tensor) -> None:
-    """Copy into a matrix or its transposed view; PyTorch is faster where it writes row after row."""
-    if target.is_contiguous():
-        target.copy_(source)
-    else:
-        target.T.copy_(source.T)
+def map_bytes(path: Path, offset: int, count: int) -> Tensor:
+    """Map bytes of a file; what is written into them stays in memory."""
+    try:
+        return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="c", offset=offset, shape=(count,)))
+    except (ValueError, OSError) as error:
+        raise CourseError(f"{path} can't be read at byte {offset:,}: {error}.") from error
 
 
 def open_safetensors(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     """Parse the header once: the tensors by name, none of them read, and the file's own note (__metadata__)."""
-    start, header = _read_header(path)
-    note = header.pop("__metadata__", {})
+    start, header, note = _read_header(path)
     found = {}
     for name, entry in header.items():
         try:
             found[name] = _parse_entry(path, start, entry)
         except (ValueError, TypeError, KeyError) as error:
-            raise CourseError(
-                f"{path} has a damaged header: its entry {show(name)} is wrong, {error!r:.300}. Fetch or save it again."
-            ) from error
-    _check_layout(path, start, path.stat().st_size, found)
-    return found, note if isinstance(note, dict) else {}
+            raise CourseError(f"{path} has a damaged header: its entry {show(name)} is wrong, {_why(error)}") from error
+    _check_layout(path, start, found)
+    return found, note
 
 
 def read_note(path: Path) -> dict[str, str]:
     """Return what a file says about itself, its __metadata__: from the header alone, as a run may replace the file."""
-    note = _read_header(path)[1].get("__metadata__", {})
-    return note if isinstance(note, dict) else {}
+    return _read_header(path)[2]
 
 
-def _read_header(path: Path) -> tuple[int, dict]:
-    """Return the byte at which the tensors begin, and the JSON before it."""
+def _read_header(path: Path) -> tuple[int, dict, dict[str, str]]:
+    """Return the byte at which the tensors begin, their entries and the note."""
     with path.open("rb") as file:
         size, head = os.fstat(file.fileno()).st_size, file.read(8)
         length = int.from_bytes(head, "little")
@@ -130,13 +123,16 @@ def _read_header(path: Path) -> tuple[int, dict]:
             )
         try:
             header = parse_json(file.read(length))
-            if not isinstance(header, dict):
-                raise ValueError(f"a {type(header).__name__} was found, expected an object")
         except (ValueError, RecursionError) as error:
-            raise CourseError(
-                f"{path} has a damaged header at byte 8: {error!r:.300}. Fetch or save it again."
-            ) from error
-    return 8 + length, header
+            raise CourseError(f"{path} has a damaged header at byte 8: {_why(error)}") from error
+    if not isinstance(header, dict):
+        raise CourseError(f"{path} has a {type(header).__name__} at byte 8, expected an object. Fetch it again.")
+    note = header.pop("__metadata__", {})
+    return 8 + length, header, note if isinstance(note, dict) else {}
+
+
+def _why(error: Exception) -> str:
+    return f"{error!r:.300}. Fetch or save it again."
 
 
 def _parse_entry(path: Path, start: int, entry: dict) -> StoredTensor:
@@ -154,9 +150,9 @@ def _parse_entry(path: Path, start: int, entry: dict) -> StoredTensor:
     return tensor
 
 
-def _check_layout(path: Path, start: int, size: int, entries: dict[str, StoredTensor]) -> None:
+def _check_layout(path: Path, start: int, entries: dict[str, StoredTensor]) -> None:
     """Tensors must follow each other without a gap or an overlap and fill the file exactly."""
-    at = start
+    at, size = start, path.stat().st_size
     for name, tensor in sorted(entries.items(), key=lambda item: (item[1].offset, item[1].nbytes)):
         if tensor.offset != at:
             raise CourseError(

@@ -12,16 +12,14 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from utils.config import GPT2Config
 from utils.errors import CourseError, show
 from utils.files.places import ROOT
 from utils.files.whole_files import write_whole
@@ -46,12 +44,13 @@ class Variable(StoredTensor):
     keeper: object = None
 
 
-class _Folder:
-    """A temporary folder that is gone when nobody refers to it any more."""
+class _FlatFile:
+    """Values of variables, one after the other, in a temporary folder that is gone when nobody refers to it."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="course-tf-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)  # Windows keeps what is still mapped
+        folder = tempfile.mkdtemp(prefix="course-tf-")
+        self.path = Path(folder) / "values"
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)  # Windows keeps what is still mapped
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -75,29 +74,25 @@ def open_tf_checkpoint(index: Path, values: bool = True) -> dict[str, StoredTens
     """Return all variables of a checkpoint by name; only those of GPT-2 can be read, and without `values` none."""
     if not index.is_file() or not list(index.parent.glob(f"{index.stem}.data-*-of-*")):
         raise CourseError(f"{index} needs {index.stem}.data-00000-of-00001 beside it, one of the two is missing.")
-    keeper = _Folder()
-    flat, wanted = keeper.path / "values", VARIABLE if values else "none"
-    found = _ask_tensorflow(index, "read", prefix=_prefix(index), wanted=wanted, target=str(flat))
+    flat = _FlatFile()
+    found = _ask_tensorflow(index, "read", wanted=VARIABLE if values else "none", target=str(flat.path))
     return {
-        each["name"]: Variable(flat, TORCH_DTYPES[each["dtype"]], tuple(each["shape"]), each["offset"] or 0, keeper)
+        each["name"]: Variable(flat.path, TORCH_DTYPES[each["dtype"]], tuple(each["shape"]), each["offset"] or 0, flat)
         for each in found
         if each["dtype"] in TORCH_DTYPES  # strings, such as the graph of objects, are left out
     }
-
-
-def _prefix(index: Path) -> str:
-    return str(index.resolve().with_suffix(""))
 
 
 def _ask_tensorflow(index: Path, work: str, **words: Any) -> list[dict[str, Any]]:
     """Let TensorFlow read or write, here if it is imported already, else in a process of its own."""
     if find_spec("tensorflow") is None:
         raise CourseError(f"{index} needs TensorFlow, which is not installed. Get it by: pip install tensorflow")
+    asked = {"work": work, "prefix": str(index.resolve().with_suffix("")), **words}
     if "tensorflow" in sys.modules:
-        answer = answer_request({"work": work, **words})
+        answer = answer_request(asked)
     else:
-        command, asked = [sys.executable, "-m", "utils.formats.tf_child"], json.dumps({"work": work, **words})
-        done = subprocess.run(command, input=asked, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST)
+        command, said = [sys.executable, "-m", "utils.formats.tf_child"], json.dumps(asked)
+        done = subprocess.run(command, input=said, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST)
         last = (done.stderr if done.returncode else done.stdout).strip().rpartition("\n")[2]
         answer = {"error": last or f"it ended with {done.returncode}"} if done.returncode else json.loads(last)
     if "error" in answer:
@@ -113,13 +108,10 @@ def gpt2_variables(index: Path, variables: Mapping[str, LazyTensor]) -> dict[str
             f"{index} holds no GPT-2: none of its variables has a name such as model/wte. "
             "Give a checkpoint that gpt-2-simple wrote."
         )
-    # gpt-2-simple convolves over a width of 1
-    return {
-        hub: replace(tensor, shape=tensor.shape[1:])
-        if isinstance(tensor, Variable) and tensor.shape[:-2] == (1,)
-        else tensor
-        for hub, tensor in named.items()
-    }
+    for hub, tensor in named.items():
+        if isinstance(tensor, Variable) and tensor.shape[:-2] == (1,):  # gpt-2-simple convolves over a width of 1
+            named[hub] = replace(tensor, shape=tensor.shape[1:])
+    return named
 
 
 def hub_name_of(variable: str) -> str | None:
@@ -152,13 +144,13 @@ def save_tf_checkpoint(
     model: GPT2, folder: str | Path, name: str = "model-0", tokenizer: Tokenizer | None = None
 ) -> Path:
     """Write a folder that gpt-2-simple loads: weights, hparams.json, encoder.json, vocab.bpe and `checkpoint`."""
-    folder, tokenizer = Path(folder), tokenizer or Tokenizer.gpt2()
-    tensors = [(variable_name_of(hub), tensor) for hub, tensor in hub_tensors(model)]
+    folder, tokenizer, config = Path(folder), tokenizer or Tokenizer.gpt2(), model.config
     folder.mkdir(parents=True, exist_ok=True)
-    write_variables(folder / f"{name}.index", [(n, t[None] if n.endswith("/w") else t) for n, t in tensors])
+    _write_weights(folder / f"{name}.index", model)
     merges = "".join(f"{a} {b}\n" for a, b in tokenizer.merges)
+    shape = {"n_vocab": config.vocab_size, "n_ctx": config.context, "n_embd": config.n_embd}
     texts = {
-        "hparams.json": json.dumps(hparams(model.config)),
+        "hparams.json": json.dumps(shape | {"n_head": config.n_head, "n_layer": config.n_layer}),
         "encoder.json": json.dumps(tokenizer.vocab),
         "vocab.bpe": f"#version: 0.2\n{merges}",
         "checkpoint": f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n',
@@ -168,23 +160,13 @@ def save_tf_checkpoint(
     return folder
 
 
-def write_variables(index: Path, variables: Iterable[tuple[str, Tensor]]) -> None:
-    """Write variables as float32 into a checkpoint; their values go to TensorFlow by way of a flat file."""
-    keeper, places = _Folder(), []
-    flat = keeper.path / "values"
-    with flat.open("wb") as file:
-        for name, tensor in variables:
-            places.append({"name": name, "shape": list(tensor.shape), "offset": file.tell()})
-            file.write(tensor.detach().to("cpu", torch.float32).contiguous().numpy().data)
-    _ask_tensorflow(index, "write", prefix=_prefix(index), variables=places, source=str(flat))
-
-
-def hparams(config: GPT2Config) -> dict[str, int]:
-    """Return a shape under OpenAI's names."""
-    return {
-        "n_vocab": config.vocab_size,
-        "n_ctx": config.context,
-        "n_embd": config.n_embd,
-        "n_head": config.n_head,
-        "n_layer": config.n_layer,
-    }
+def _write_weights(index: Path, model: GPT2) -> None:
+    """Write the weights as float32 into a checkpoint; their values go to TensorFlow by way of a flat file."""
+    flat, places = _FlatFile(), []
+    with flat.path.open("wb") as file:
+        for hub, weight in hub_tensors(model):
+            name = variable_name_of(hub)
+            shape = [1, *weight.shape] if name.endswith("/w") else [*weight.shape]  # a convolution of width 1
+            places.append({"name": name, "shape": shape, "offset": file.tell()})
+            file.write(weight.to("cpu", torch.float32).contiguous().numpy().data)
+    _ask_tensorflow(index, "write", variables=places, source=str(flat.path))

@@ -5,14 +5,9 @@ A pickle is a program, and weights_only lets it build tensors and nothing else; 
 
 from __future__ import annotations
 
-import io
-import pickletools
 import re
-import struct
 import warnings
 import zipfile
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +16,10 @@ import torch
 from torch import Tensor
 
 from utils.errors import CourseError, show
-from utils.formats.safetensors import copy_rows
+from utils.formats.safetensors import LazyTensor
 
 MOST_TIMES = 4  # tensors may share bytes (tied weights), but not to fill the memory from a small file
-LONGEST_PICKLE = 2_000_000  # bytes of one alone that are looked through for what it imports
-SAFE = re.compile(
-    r"collections\.OrderedDict|_codecs\.encode|torch\._utils\._rebuild_\w+|torch\.(\w+Storage|Size|device)"
-)
+ASKS = re.compile(r"GLOBAL (\S+)|Unsupported operand (\d+)")  # how torch names what weights don't need
 PARTS = 20  # mapped pages stay in memory, so a file is mapped anew after each twentieth of it
 
 
@@ -50,27 +42,14 @@ class TorchFile:
 
 
 @dataclass(frozen=True)
-class TorchTensor:
+class TorchTensor(LazyTensor):
     """One tensor of a state dict."""
 
     source: TorchFile
     name: str
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    nbytes: int
-
-    @property
-    def path(self) -> Path:
-        return self.source.path
 
     def read(self) -> Tensor:
         return self.source.load(self.name)
-
-    def read_into(self, target: Tensor) -> None:
-        copy_rows(self.read(), target)
-
-    def rows(self, first: int, count: int) -> Tensor:
-        return self.read()[first : first + count]
 
 
 def open_torch_file(path: Path) -> dict[str, TorchTensor]:
@@ -80,7 +59,7 @@ def open_torch_file(path: Path) -> dict[str, TorchTensor]:
     source = TorchFile(path)
     # The format of before 2020 can't be mapped; on the meta device its tensors have a shape and no bytes.
     state = load_state(path, source.is_zip, "cpu" if source.is_zip else "meta")
-    found = {n: TorchTensor(source, n, t.dtype, tuple(t.shape), t.nbytes) for n, t in state.items()}
+    found = {name: TorchTensor(path, t.dtype, tuple(t.shape), source, name) for name, t in state.items()}
     size, claimed = path.stat().st_size, sum(tensor.nbytes for tensor in found.values())
     if claimed > MOST_TIMES * size:
         raise CourseError(
@@ -137,48 +116,12 @@ def _tensors(content: dict) -> dict[str, Tensor]:
 
 def _refusal(path: Path, error: Exception) -> CourseError:
     """Say whether a file asks for more than weights, or is damaged."""
-    if wanted := [name for name in pickle_requests(path) if not SAFE.fullmatch(name)]:
+    if found := ASKS.search(str(error)):
+        what = show(found[1]) if found[1] else f"the instruction {found[2]}, which torch.save never writes"
         return CourseError(
             f"{path} is refused: its pickle asks for more than weights, and loading it could run code. It asks for "
-            f"{', '.join(show(name) for name in wanted[:5])}. Get a .safetensors file from its author."
+            f"{what}. Get a .safetensors file from its author."
         )
     reason = str(error).partition("WeightsUnpickler error: ")[2] or str(error) or repr(error)
     reason = re.split(r"\n|\. This is an internal", reason.strip())[0]  # the first sentence is about the file
     return CourseError(f"{path} is damaged: {show(reason, 300)}. Fetch or save it again.")
-
-
-def pickle_requests(path: Path) -> list[str]:
-    """List what a pickle, alone or in a zip, would import, as module.name, without running it."""
-    try:
-        if not zipfile.is_zipfile(path):
-            with path.open("rb") as file:
-                return list(dict.fromkeys(_imports(file.read(LONGEST_PICKLE))))
-        with zipfile.ZipFile(path) as archive:  # nothing in it is compressed, as open_torch_file made sure
-            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            return list(dict.fromkeys(_imports(archive.read(name))))
-    except (zipfile.BadZipFile, StopIteration, RuntimeError, ValueError, OSError, EOFError, zlib.error):
-        return []  # no zip of torch.save, or a damaged one
-
-
-def _imports(data: bytes) -> Iterator[str]:
-    """Yield what the pickles at the start of a file import; names may come from the memo of strings."""
-    stream = io.BytesIO(data)
-    texts: list[str] = []
-    memo: list[str] = []  # what was put there in the order of MEMOIZE, the last string or nothing
-    try:
-        while stream.tell() < len(data):
-            for code, argument, _ in pickletools.genops(stream):
-                if code.name == "STACK_GLOBAL":
-                    yield ".".join(texts[-2:])
-                elif code.name == "PROTO":
-                    texts, memo = [], []
-                elif code.name == "MEMOIZE":
-                    memo.append("".join(texts[-1:]))
-                elif isinstance(argument, str) and code.name in ("GLOBAL", "INST"):
-                    yield argument.replace(" ", ".", 1)
-                elif isinstance(argument, str):
-                    texts.append(argument)
-                elif isinstance(argument, int) and code.name in ("BINGET", "LONG_BINGET") and argument < len(memo):
-                    texts.append(memo[argument])
-    except (ValueError, struct.error):
-        return  # cut off, or no pickle any more
