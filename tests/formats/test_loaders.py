@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from shapes import child, lively, loading_peak, random_tokens, same_weights, theirs, tiny_model
+from shapes import TINY, child, lively, loading_peak, random_tokens, same_weights, theirs, tiny_model
 from torch.testing import assert_close
 
-from utils.bpe import END_OF_TEXT
+from utils.bpe import build_vocab
 from utils.config import SIZES, GPT2Config
 from utils.errors import CourseError
 from utils.files.whole_files import write_whole
@@ -27,7 +28,8 @@ from utils.model import GPT2
 from utils.sampling import Sampling, generate
 from utils.tokenizer import Tokenizer
 
-GREEDY = Sampling(max_new=12, temperature=0, stop=())
+ONE_MERGE = Tokenizer(build_vocab([("a", "b")]), [("a", "b")])  # 258 tokens
+SMALL = replace(TINY, vocab_size=258)
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +53,15 @@ def folder(tmp_path):
 
 
 def written(model: GPT2, folder: Path, kind: str) -> Path:
-    """Write a model as one file: safetensors, torch (.bin), or gguf in float32 or as Q4_0."""
+    """Write a model as one file: safetensors, torch (.bin), gguf F32 or gguf Q4_0."""
     save_gpt2(model, folder)
     if kind == "safetensors":
         return folder / "model.safetensors"
     if kind == "torch":
         torch.save({name: tensor.contiguous() for name, tensor in hub_tensors(model)}, folder / "pytorch_model.bin")
         return folder / "pytorch_model.bin"
-    tokens = {chr(number): number for number in range(model.config.vocab_size - 1)}
-    tokenizer = Tokenizer(tokens | {END_OF_TEXT: len(tokens)}, [])
-    return save_gguf(model, folder / "model.gguf", kind.removeprefix("gguf ") if " " in kind else "F32", tokenizer)
+    tokenizer = ONE_MERGE if model.config.vocab_size == len(ONE_MERGE.vocab) else None
+    return save_gguf(model, folder / "model.gguf", kind.removeprefix("gguf "), tokenizer)
 
 
 # Both ways, against transformers
@@ -187,9 +188,9 @@ def test_one_file_alone_loads_and_so_does_one_beside_its_config(folder, tmp_path
     assert same_weights(alone, model) and alone.config.n_head == 1
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "torch", "gguf"])
+@pytest.mark.parametrize("kind", ["safetensors", "torch", "gguf F32"])
 def test_a_loaded_model_owns_its_weights_and_lets_go_of_the_file(tmp_path, kind):
-    file = written(tiny_model(), tmp_path / kind, kind)
+    file = written(tiny_model(SMALL), tmp_path / kind, kind)
     before, model = file.read_bytes(), load_gpt2(file)
     with torch.no_grad():
         for weight in model.parameters():
@@ -282,13 +283,13 @@ def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process its own peak")
-@pytest.mark.parametrize("kind", ["safetensors", "torch", "gguf", "gguf Q4_0"])
+@pytest.mark.parametrize("kind", ["safetensors", "torch", "gguf F32", "gguf Q4_0"])
 def test_loading_peaks_at_little_more_than_the_weights(tmp_path, kind):
     with torch.device("meta"):
-        model = GPT2(GPT2Config(n_layer=8, n_head=8, n_embd=512, vocab_size=20_000))
+        model = GPT2(GPT2Config(n_layer=14, n_head=8, n_embd=384))
     model.to_empty(device="cpu").tie_head()
     for weight in model.parameters():
         weight.data.fill_(0.5)
     path = written(model, tmp_path / "large", kind)
     del model
-    assert 0.9 < loading_peak(path, written(tiny_model(), tmp_path / "small", kind)) <= 1.1
+    assert 0.9 < loading_peak(path, written(tiny_model(SMALL), tmp_path / "small", kind)) <= 1.1

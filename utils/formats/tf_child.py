@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ def write_variables(prefix: str, variables: list[dict[str, Any]], source: str) -
 
 def answer_request(asked: dict[str, Any]) -> dict[str, Any]:
     """Do what is asked for and return what was found, or what TensorFlow says against it."""
-    work = {"read": read_variables, "write": write_variables}[asked.pop("work")]
+    works: dict[str, Callable[..., Any]] = {"read": read_variables, "write": write_variables}
     try:
-        return {"found": work(**asked)}
+        return {"found": works[asked.pop("work")](**asked)}
     except Exception as error:  # TensorFlow's errors have no other class in common
         return {"error": f"{type(error).__name__}: {error}"}
 
