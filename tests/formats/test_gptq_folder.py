@@ -47,7 +47,7 @@ def test_codes_lie_side_by_side_from_the_lowest_bit(bits):
 
 
 GRIDS = [
-    *((bits, group, symmetric, False) for bits in BITS for group in (-1, 32) for symmetric in (True, False)),
+    *((bits, group, symmetric, False) for bits in BITS for group, symmetric in ((-1, True), (32, False))),
     *((4, 64, True, False), (4, 32, False, True), (3, 32, True, True), (8, 32, True, True)),
 ]
 
@@ -63,15 +63,6 @@ def test_a_folder_gives_back_what_its_codes_mean(tmp_path, grid):
         layer = layers.get(name.removesuffix(".weight"))
         expected = model.get_parameter(name).half().float() if layer is None else meant_by(layer)
         assert torch.equal(weight, expected), name
-
-
-def test_fewer_bits_change_the_logits_more(tmp_path):
-    model, tokens, errors = tiny_model(CONFIG), random_tokens(2, 20), []
-    for bits in BITS:
-        save_gptq_folder(model, quantize_all(model, bits, 32, True), tmp_path / str(bits))
-        with torch.no_grad():
-            errors.append(float((load_gpt2(tmp_path / str(bits))(tokens) - model(tokens)).square().mean().sqrt()))
-    assert errors == sorted(errors, reverse=True) and errors[0] > 5 * errors[-1]
 
 
 def by_hand(format_name: str, zero: int) -> tuple[dict, dict]:

@@ -63,11 +63,6 @@ def test_safetensors_are_told_with_every_tensor_and_its_bytes(folder):
     assert found == ["h.1.mlp.c_fc.weight", "float32", "[32,", "128]", "16,384", "bytes"]
 
 
-def test_16_bits_are_16_bits_per_weight(tmp_path):
-    lines = inspect_file(save_gpt2(tiny_model(), tmp_path, torch.bfloat16))
-    assert "28 × bfloat16" in lines[1] and lines[2] == f"{COUNT:,} parameters, 16.00 bits per weight"
-
-
 def test_a_bin_with_masks_and_a_second_head_counts_its_parameters_once(tmp_path):
     state = {f"transformer.{name}": tensor for name, tensor in hub_tensors(tiny_model())}
     state |= {f"transformer.h.{i}.attn.bias": torch.ones(1, 1, 24, 24) for i in range(2)}
