@@ -213,20 +213,10 @@ def parse_cell(source: str) -> ast.AST:
 
 
 def test_every_text_file_is_opened_with_an_encoding():
-    found = [
-        f"{name_of(path)}:{line}"
-        for path in python_files()
-        for line in opens_without_encoding(ast.parse(path.read_text(encoding="utf-8")))
-    ]
-    assert found == [], 'add encoding="utf-8": the default differs between systems'
-
-
-def test_every_notebook_opens_text_files_with_an_encoding():
-    found = []
+    trees = [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in python_files()]
     for path in find_notebooks():
-        for cell in read_notebook(path).cells:
-            if cell.cell_type == "code" and opens_without_encoding(parse_cell(cell.source)):
-                found.append(f"{path.name}: {cell.source.splitlines()[0]}")
+        trees += [(path, parse_cell(cell.source)) for cell in read_notebook(path).cells if cell.cell_type == "code"]
+    found = [f"{name_of(path)}:{line}" for path, tree in trees for line in opens_without_encoding(tree)]
     assert found == [], 'add encoding="utf-8": the default differs between systems'
 
 

@@ -20,25 +20,15 @@ def test_there_is_one_solution_for_each_of_thirteen_bugs():
 
 
 @pytest.mark.parametrize("name", BUGS)
-def test_the_solution_catches_its_bug_and_passes_on_the_right_trainer(name):
-    assert judge(name, TESTS[name]) == GOOD
-
-
-@pytest.mark.parametrize("name", BUGS)
-def test_a_bug_replaces_one_method_that_the_trainer_has_and_differs_from(name):
-    bug = BUGS[name]
+def test_a_bug_is_caught_by_its_solution_and_mended_by_the_right_method(name):
+    bug, changed = BUGS[name], sabotaged(name)
+    assert judge(name, TESTS[name]) == GOOD and len(bug.symptom) > 30
     assert inspect.getsource(bug.function) != inspect.getsource(getattr(Trainer, bug.method))
-    changed = sabotaged(name)
     assert [key for key in vars(Trainer) if getattr(changed, key) is not vars(Trainer)[key] and key == bug.method]
-    assert len(bug.symptom) > 30
-
-
-@pytest.mark.parametrize("name", BUGS)
-def test_a_sabotaged_trainer_still_runs_as_real_ones_did(name):
-    trainer = sabotaged(name)(DOCUMENTS)
-    trainer.run(10)
-    assert trainer.step_count == 10
-    assert trainer.events == ["Before", "After"]
+    trainer = changed(DOCUMENTS)
+    trainer.run(10)  # a sabotaged trainer still runs, as real ones did
+    assert trainer.step_count == 10 and trainer.events == ["Before", "After"]
+    assert check_mend(name, vars(Trainer)[bug.method], TESTS[name])
 
 
 def test_the_right_trainer_learns_stops_early_and_keeps_its_best_weights():
@@ -139,11 +129,6 @@ def test_a_mend_is_judged_by_both_tests(capsys):
     assert capsys.readouterr().out.count("not mended yet.") == 2
     assert not check_mend("slow_clock", Trainer.tokens_per_second, blind)
     assert "first a test that catches it" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", BUGS)
-def test_the_right_method_mends_its_bug(name, capsys):
-    assert check_mend(name, vars(Trainer)[BUGS[name].method], TESTS[name])
 
 
 def test_the_scoreboard_counts_what_is_caught(capsys):

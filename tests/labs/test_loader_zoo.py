@@ -86,10 +86,6 @@ def error_of(opened, model) -> float:
     return relative_error(logits_of(opened), expected_logits(model, PROMPTS))
 
 
-def linear_weights(model) -> list[torch.Tensor]:
-    return [weight for name, weight in model.named_parameters() if name.startswith("blocks") and weight.dim() == 2]
-
-
 # The same model everywhere
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import cache
 from html import escape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -48,6 +49,7 @@ def build_site(out: Path) -> list[Path]:
     return pages
 
 
+@cache  # every link asks for them
 def sources() -> list[Path]:
     """Return the notebooks that learners read, and the Markdown files that become pages."""
     notebooks = [path for path in find_notebooks() if "solutions" not in path.parts]
