@@ -198,8 +198,20 @@ def is_blank(answer) -> bool:
     if not (inspect.isfunction(answer) or inspect.isclass(answer)):
         return False
     try:
-        tree = ast.parse(dedent(inspect.getsource(answer)))
-    except (OSError, TypeError, SyntaxError):  # no source to look at: let the checks decide
+        return has_dots(inspect.getsource(answer))
+    except (OSError, TypeError):  # no source to look at: let the checks decide
+        return False
+
+
+def has_dots(source: str) -> bool:
+    """Tell whether the source of an answer still holds the three dots of the student's copy.
+
+    >>> has_dots("def double(x):\\n    return ..."), has_dots("def first(x):\\n    return x[..., 0]")
+    (True, False)
+    """
+    try:
+        tree = ast.parse(dedent(source))
+    except SyntaxError:
         return False
     indices = [node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
     used = {part for index in indices for part in ast.walk(index)}  # the dots of x[..., 0] are part of an answer

@@ -1,91 +1,123 @@
-"""The inside of grading, which grading.py starts: run one submission in this process, fenced in, then the checks.
+"""The fenced side of grading: run one submission in this process, then answer calls of the functions that it defined.
 
-What is asked comes in by standard input, what was found goes out by standard output, a line of JSON each. The checks
-are sent only when the submission has run to its end.
+The checks are not here, and never come here: `checking.py` runs them in a process that never ran the submission, and
+asks by value what a function gives for some arguments.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
+import linecache
 import os
-import sys
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tools.classroom.sandbox import Limits, confine
-from utils.checks import ask, blank_names, read_checks, run_check
+from tools.classroom.by_value import builtin_error
+from tools.classroom.remote_calls import Channel, NoAnswer
+from tools.classroom.sandbox import Fence, Limits, build_fence
+
+LONGEST_SOURCE = 100_000  # characters of one function
 
 
 def main() -> None:
-    """Read where the submission lies, run it, say so, read the checks, run them, tell the points."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    questions = os.fdopen(os.dup(0), encoding="utf-8")
+    """Read the order, build the fence, run the notebook, then answer until nobody asks."""
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     asked = json.loads(questions.readline())
     work = Path(asked["folder"])
     said = os.open(work / "printed.txt", os.O_WRONLY | os.O_CREAT)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for own, other in ((nothing, 0), (said, 1), (said, 2)):  # a submission prints into a file of limited length
         os.dup2(own, other)
-    os.chdir(work)
-    confine(work, Limits(**asked["limits"]))
-    names, error = run_notebook(Path(asked["notebook"]))
-    print(json.dumps({"ran": True, "error": error}), file=answers, flush=True)
-    checks = json.loads(questions.readline())
-    found = {task: grade_task(test["source"], test["cases"], names) for task, test in checks["tests"].items()}
-    print(json.dumps({"seal": checks["seal"], "tasks": found}), file=answers, flush=True)
-    answers.close()
+    work = build_fence(work, Fence(**asked["fence"]), Limits(**asked["limits"]))
+    os.environ.update({"HOME": str(work), "TMPDIR": str(work)})
+    (work / f"{asked['exercise']}.ipynb").write_text(asked["notebook"], encoding="utf-8", errors="replace")
+    notebook = Notebook(json.loads(asked["notebook"])["cells"])
+    channel = Channel(questions, answers, trusting=True, names=notebook)
+    with contextlib.suppress(NoAnswer):  # nobody asks any more
+        channel.serve_forever()
     os._exit(0)  # threads of the submission are not waited for
 
 
-def run_notebook(path: Path) -> tuple[Mapping, str]:
-    """Run the code cells of a notebook as Jupyter would, past errors; return its names and the first error."""
+@dataclass
+class Notebook(Mapping):
+    """What may be asked by name: to run, to describe what there is, and every name that the submission defined."""
+
+    cells: list
+
+    def __post_init__(self) -> None:
+        self.defined: Mapping[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        return {"(run)": self.run, "(describe)": self.describe, "(value)": self.value}.get(name) or self.defined[name]
+
+    def __iter__(self):
+        return iter(self.defined)
+
+    def __len__(self) -> int:
+        return len(self.defined)
+
+    def run(self) -> list[str] | None:
+        """Run all cells; return type and text of the first error, or nothing."""
+        self.defined, error = run_cells(self.cells)
+        return error
+
+    def value(self, name: str) -> Any:
+        """Return what stands under a name."""
+        return self.defined.get(name)
+
+    def describe(self, names: list[str]) -> dict[str, list[str]]:
+        """Return of each name what it is (missing, value, function), and the source of a function."""
+        return {name: self._describe(self.defined.get(name)) for name in names}
+
+    def _describe(self, answer: Any) -> list[str]:
+        if answer is None or answer is ...:
+            return ["missing", ""]
+        if not callable(answer):
+            return ["value", ""]
+        try:
+            return ["function", inspect.getsource(answer)[:LONGEST_SOURCE]]
+        except (OSError, TypeError):  # made by code that has no source, such as exec
+            return ["function", ""]
+
+
+def run_cells(cells: list) -> tuple[Mapping[str, Any], list[str] | None]:
+    """Run code cells as Jupyter would, past errors; return the names they define, and the first error."""
     from IPython.core.interactiveshell import InteractiveShell
 
     class Shell(InteractiveShell):
+        system = InteractiveShell.system_raw  # `!command` without a terminal, which the fence doesn't have
+
         def enable_gui(self, gui=None) -> None:
             """There is no window; %matplotlib may be asked for all the same."""
 
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     shell = Shell.instance()
     if shell.history_manager:
         shell.history_manager.enabled = False
-    first = ""
+    first: list[str] | None = None
     for cell in cells:
-        source = "".join(cell["source"])
-        if cell["cell_type"] != "code" or "google.colab" in source:
+        if cell["cell_type"] != "code":
             continue
         with contextlib.suppress(OSError):  # its output has become too long: what it computed counts all the same
-            done = shell.run_cell(source, store_history=False)
+            done = shell.run_cell("".join(cell["source"]), store_history=False)
             error = done.error_before_exec or done.error_in_exec
-            if error is not None and not first:
-                first = f"{type(error).__name__}: {str(error)[:200]}"
+            if error is not None and first is None:
+                first = [builtin_error(type(error)), describe_error(error)]
+    linecache.checkcache = lambda filename=None: None  # sources of cells stay known
     return shell.user_ns, first
 
 
-def grade_task(source: str, cases: list[tuple[float, bool]], names: Mapping) -> dict:
-    """Run all checks of one task: points and possible points, what failed, the message of the first public failure.
-
-    Of each check `cases` says how many points it gives and whether it is hidden. The checks are read without
-    otter-grader, which would take twice the time that a submission does.
-    """
-    checks = read_checks(source)
-    possible = sum(points for points, _ in cases)
-    if blanks := blank_names(checks, names):
-        return {"points": 0, "possible": possible, "note": f"not attempted: {', '.join(blanks)}", "hidden": ""}
-    told = [run_check(partial(ask, check), names) for check in checks]  # nothing where a check passes
-    failed = [(*case, message) for case, message in zip(cases, told, strict=True) if message]
-    public = [message for _, hidden, message in failed if not hidden]
-    count, further = len(failed) - len(public), sum(hidden for _, hidden in cases)
-    return {
-        "points": possible - sum(points for points, _, _ in failed),
-        "possible": possible,
-        "note": public[0] if public else "",
-        "hidden": f"{count} of {further} further checks fail" if count else "",
-    }
+def describe_error(error: BaseException) -> str:
+    """Return type and text of an error; both are the learner's own."""
+    try:
+        text = str(error)
+    except Exception:  # a __str__ of the learner's may raise whatever it likes
+        text = "(its text could not be made)"
+    return f"{type(error).__name__}: {text[:2000]}"
 
 
 if __name__ == "__main__":
     main()
-    sys.exit()

@@ -51,11 +51,13 @@ def class_grade(
     out: str = "grades",  # folder for the results
     seconds: int = 120,  # computing time of one submission
     memory: float = 6,  # its memory in GB
+    unfenced: bool = False,  # grade also where the system can't keep a submission's code from your files
 ) -> None:
     """Run hidden checks over every notebook in a folder; write grades.csv, gradebook.csv and a page per learner."""
     from tools.classroom.gradebook import grade_folder
     from tools.classroom.sandbox import Limits
 
     expect(1, seconds=seconds, memory=memory)
-    grades = grade_folder(Path(folder), Path(out), Limits(seconds, int(memory * 1e9)))
-    print(f"{len(grades)} submissions; {out} holds grades.csv, gradebook.csv and a page for each learner.")
+    rows = grade_folder(Path(folder), Path(out), Limits(seconds, int(memory * 1e9)), unfenced)
+    if rows:
+        print(f"{len(rows)} submissions; {out} holds grades.csv, gradebook.csv and a page for each learner.")

@@ -1,0 +1,92 @@
+"""Names and texts from strangers, made safe: for a table, a page, a file's name.
+
+File names are bytes to the system, and a learner's name may be anything that a platform lets through.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import html
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+from io import StringIO
+
+LONGEST_NAME, LONGEST_NOTE, LONGEST_TEXT = 80, 300, 500
+
+
+def readable(name: str) -> str:
+    """Return a file name as text: one that isn't UTF-8 comes from an old Windows, mostly, and is read as that does.
+
+    >>> readable("M\\udcfcller")
+    'Müller'
+    """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("cp1252", errors="replace") if os.name != "nt" else name
+    return name
+
+
+def clean(text: object, longest: int = LONGEST_TEXT) -> str:
+    """Return one short line without control characters, terminal escapes, lone surrogates or turned directions.
+
+    >>> clean("red \\x1b[31m and \\ud800 half\\n\\tof it", 40)
+    'red [31m and � half of it'
+    """
+    kept = (" " if char.isspace() else "�" if _is_lone(char) else char for char in str(text)[: 4 * longest])
+    line = " ".join("".join(char for char in kept if unicodedata.category(char) not in ("Cc", "Cf", "Co")).split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def _is_lone(char: str) -> bool:
+    return unicodedata.category(char) == "Cs"
+
+
+def for_page(text: object, longest: int = LONGEST_NOTE) -> str:
+    """Return a text for Markdown and HTML in which nothing is a tag, a link, a table's bar or an entity.
+
+    >>> for_page("<img src=x> [here](x) | `a`_b_")
+    '&lt;img src=x&gt; \\\\[here\\\\](x) \\\\| \\\\`a\\\\`\\\\_b\\\\_'
+    """
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(clean(text, longest), quote=False))
+
+
+def short_id(name: str) -> str:
+    """Return x and six hexadecimal digits that belong to a name; digits alone could be a number to a spreadsheet.
+
+    >>> short_id("A B") != short_id("A_B")
+    True
+    """
+    return "x" + hashlib.sha256(name.encode("utf-8", errors="surrogatepass")).hexdigest()[:6]
+
+
+def file_name(name: str, ident: str) -> str:
+    """Return the beginning of a file name that every system takes, and that no other learner has."""
+    plain = re.sub(r"[^\w.-]+", "_", clean(name, 40)).strip("._") or "nameless"
+    return f"{plain}_{ident}"
+
+
+def no_formula(cell: object) -> object:
+    """Keep a text from being a formula in a spreadsheet.
+
+    >>> no_formula("-1+cmd|' /C calc'!A0"), no_formula("Ada"), no_formula(-1)
+    ("'-1+cmd|' /C calc'!A0", 'Ada', -1)
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r\n") else cell
+
+
+def as_csv(head: Iterable[str], rows: Iterable[dict]) -> bytes:
+    """Return a table for spreadsheets and learning platforms, with the mark that spreadsheets look for."""
+    text, names = StringIO(), list(head)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_number(no_formula(row.get(name, ""))) for name in names])
+    return text.getvalue().encode("utf-8-sig", errors="replace")
+
+
+def _number(cell: object) -> object:
+    return f"{cell:g}" if isinstance(cell, float) else cell
