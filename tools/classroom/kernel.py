@@ -228,13 +228,13 @@ def furnish(root: Path, readable: Iterable[Path], room: int) -> None:
     """Make a file system in memory that shows some places of this one, read-only, and what programs expect."""
     mount("none", "/", "", RECURSIVE | PRIVATE)
     mount("tmpfs", str(root), "tmpfs", NO_SETUID | NO_DEVICES, "mode=755,size=16m")
+    for name, options in (("tmp", f"mode=700,size={room}"), ("dev/shm", f"mode=777,size={room}")):
+        (root / name).mkdir(parents=True)
+        mount("tmpfs", str(root / name), "tmpfs", NO_SETUID | NO_DEVICES, options)
     for place in readable:
         show_inside(place, root, READ_ONLY | NO_SETUID | NO_DEVICES)
     for device in DEVICES:
         show_inside(Path("/dev") / device, root, READ_ONLY | NO_SETUID)
-    for name, options in (("tmp", f"mode=700,size={room}"), ("dev/shm", f"mode=777,size={room}")):
-        (root / name).mkdir(parents=True)
-        mount("tmpfs", str(root / name), "tmpfs", NO_SETUID | NO_DEVICES, options)
     for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         (root / "dev" / name).symlink_to(f"/proc/self/fd{target}")
     (root / "proc").mkdir()

@@ -112,9 +112,12 @@ SYSTEM = (
 OF_THE_SYSTEM = ("cpuinfo", "meminfo", "stat", "version", "filesystems", "loadavg", "uptime", "sys/kernel", "sys/vm")
 
 
-def build_fence(folder: Path, fence: Fence, limits: Limits) -> Path:
-    """Fence in this process, or go on in a fenced child, and return the one folder that it can write to."""
-    places = readable_places()
+def build_fence(folder: Path, fence: Fence, limits: Limits, handed: Path) -> Path:
+    """Fence in this process, or go on in a fenced child, and return the one folder that it can write to.
+
+    What others put into `handed` it can read, too.
+    """
+    places = [*readable_places(), handed]
     if sys.platform.startswith("linux"):
         kernel.switch(kernel.DIE_WITH_PARENT, signal.SIGKILL)
         kernel.switch(kernel.SUBREAPER, 1)
@@ -269,6 +272,8 @@ def close_own_memory() -> None:
 
 if __name__ == "__main__":  # a trial: does the fence hold here?
     asked = json.loads(sys.argv[1])
-    inside = build_fence(Path(asked["folder"]), Fence(**asked["fence"]), Limits())
+    tried = Path(asked["folder"])
+    (tried / "handed").mkdir()
+    inside = build_fence(tried, Fence(**asked["fence"]), Limits(), tried / "handed")
     (inside / "written.txt").write_text("here", encoding="ascii")
     sys.exit(0)
