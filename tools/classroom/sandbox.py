@@ -35,7 +35,7 @@ class Limits:
     output: int = 200 * 2**20  # bytes of the largest file, what is printed included; nano in float32 takes 72
     folder: int = 500 * 2**20  # bytes of all files together
     processes: int = 100
-    patience: int = 30  # seconds that may pass beyond those of computing
+    patience: int = 120  # seconds that may pass beyond those of computing
 
 
 @dataclass(frozen=True)
