@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import logging
 import os
 import random
 import re
@@ -78,6 +79,7 @@ def start(seed: int = 0, size: str | None = None) -> Course:
 
     from utils.machine import pick_device
 
+    refuse_hub_code()
     size = chosen_size(size)
     os.environ["COURSE_MODEL"] = size
     random.seed(seed)
@@ -86,6 +88,16 @@ def start(seed: int = 0, size: str | None = None) -> Course:
     course = Course(size, pick_device(os.environ.get("COURSE_DEVICE") or None), torch.float32, seed)
     print(course)
     return course
+
+
+def refuse_hub_code() -> None:
+    """Let no library fetch native code from the Hugging Face Hub: bitsandbytes would while it is imported.
+
+    It asks the package `kernels` for it, which Colab has and the course has not. What it fetches has no pinned hash.
+    """
+    if "kernels" not in sys.modules:
+        sys.modules["kernels"] = None  # type: ignore[assignment]  # so that importing it fails
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # it advises to install kernels
 
 
 # On Google Colab, whose machines come with packages of their own

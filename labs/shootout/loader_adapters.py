@@ -19,12 +19,14 @@ from utils.errors import CourseError
 from utils.fit.llama_cpp import LlamaCpp
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
+from utils.session import refuse_hub_code
 
 
 def quiet_libraries() -> None:
     """Let libraries speak of errors only: not of GPU kernels that a CPU lacks, nor by progress bars."""
     for name in ("torchao", "bitsandbytes", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    refuse_hub_code()
     from transformers.utils import logging as theirs
 
     theirs.set_verbosity_error()

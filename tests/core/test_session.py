@@ -301,3 +301,18 @@ def test_the_dial_turns_the_course_and_the_notebooks_that_follow(monkeypatch):
     assert "model" not in course.__dict__, "the old size would go on being used"
     dial.value = "nano"
     assert course.model is not first and course.model.config == SIZES["nano"]
+
+
+def test_no_library_fetches_code_from_the_hub(tmp_path):
+    """bitsandbytes asks the package `kernels` for native code as soon as it is imported."""
+    (tmp_path / "kernels.py").write_text("def get_kernel(*names, **more): print('fetched', names)", encoding="utf-8")
+    code = (
+        "from utils.session import start; start(); import bitsandbytes\n"
+        "try:\n    from kernels import get_kernel\nexcept ImportError:\n    print('refused')"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    env = {**os.environ, "PYTHONPATH": paths, "COURSE_MODEL": "nano"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, encoding="utf-8", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "refused" in done.stdout and "fetched" not in done.stdout
+    assert "kernels" not in done.stderr
