@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,11 +18,16 @@ import pytest
 from wheels import BACKEND, COMMANDS, PYPROJECT, make_wheel
 
 from tools.classroom import class_pack
-from tools.classroom.class_pack import make_pack, pack_problems, serve_pack
+from tools.classroom.class_pack import banner, make_pack, pack_problems, read_pack, serve_pack
+from tools.classroom.pack_start import fingerprint
 from tools.repo.notebooks import ROOT
 from utils.errors import CourseError
+from utils.files.whole_files import sha256_of
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="a pack is made from a clone, with git")
+
+
+CPU = f"{version('torch').partition('+')[0]}+cpu"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +40,7 @@ def pack(tmp_path_factory) -> Path:
         course / "tools",
         course / "exercises" / "solutions",
         course / "labs" / "solutions",
+        course / "requirements",
         index,
     ):
         folder.mkdir(parents=True)
@@ -40,22 +49,26 @@ def pack(tmp_path_factory) -> Path:
         "backend.py": BACKEND,
         "utils/__init__.py": "",
         "tools/__main__.py": COMMANDS,
-        "requirements.txt": f"extra==1.0\ntorch=={version('torch').partition('+')[0]}\n",
+        "requirements/build.lock": "",
         "exercises/solutions/01.ipynb": "secret",
         "labs/solutions/06.py": "secret",
         ".gitignore": "ignored.txt\n",
         "ignored.txt": "not for learners",
         "a name with spaces, ü.txt": "hello",
     }
+    wheels = {
+        "learn": make_wheel(index, "extra", "1.0", {"extra.py": ""}),
+        "torch-cpu": make_wheel(index, "torch", CPU, {"torch.py": "BUILD = 'from the pack'"}),
+        "torch": make_wheel(index, "torch", CPU.partition("+")[0], {"torch.py": "BUILD = 'from the pack'"}),
+        "installer": make_wheel(index, "uv", "0.1", {"uv.py": "raise SystemExit('this uv does not run here')"}),
+    }
+    for lock, wheel in wheels.items():
+        name, number = wheel.name.split("-")[:2]
+        files[f"requirements/{lock}.lock"] = f"{name}==={number} --hash=sha256:{sha256_of(wheel)}\n"
     for name, text in files.items():
         (course / name).write_text(text, encoding="utf-8")
     shutil.copy(ROOT / "course.py", course)
     subprocess.run(["git", "init", "-q"], cwd=course, check=True)
-    make_wheel(index, "extra", "1.0", {"extra.py": ""})
-    make_wheel(index, "torch", version("torch"), {"torch.py": "BUILD = 'from the pack'"})
-    make_wheel(index, "pip", "99.0", {"pip.py": ""})
-    if uv := class_pack.installed_uv():
-        make_wheel(index, *uv[0].split("=="), {"uv.py": "raise SystemExit('this uv does not run here')"})
     patch = pytest.MonkeyPatch()
     patch.setattr(class_pack, "ROOT", course)
     patch.setenv("PIP_NO_INDEX", "1")
@@ -65,12 +78,22 @@ def pack(tmp_path_factory) -> Path:
     return place / "stick"
 
 
-def start(pack: Path, home: Path, *words: str) -> subprocess.CompletedProcess:
+def start(pack: Path, home: Path, *words: str, typed: str = "") -> subprocess.CompletedProcess:
     """Run start.py on a laptop that reaches no index, as a learner does."""
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "HOME": str(home)}
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON", "VIRTUAL"))}
     command = [sys.executable, str(pack / "start.py"), *words, "--to", str(home / "course"), "--no-lab"]
-    return subprocess.run(command, env={**settings, **nowhere}, capture_output=True, text=True, cwd=home)
+    env = {**settings, **nowhere}
+    return subprocess.run(command, env=env, input=typed, capture_output=True, encoding="utf-8", cwd=home)
+
+
+@contextmanager
+def served(pack: Path) -> Iterator[str]:
+    """Serve a pack as the teacher's machine does, and give its address."""
+    with serve_pack(pack, port=0, host="127.0.0.1") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 def test_a_pack_holds_the_course_its_packages_and_no_solutions(pack):
@@ -95,16 +118,121 @@ def test_a_laptop_without_an_index_installs_and_starts_from_the_stick(pack, tmp_
     assert (tmp_path / "course" / ".venv" / "ready").stat().st_mtime_ns == before
 
 
-def test_a_laptop_fetches_the_pack_from_the_teachers_machine(pack, tmp_path):
-    with serve_pack(pack, port=0, host="127.0.0.1") as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_address[1]}"
-        (tmp_path / "start.py").write_bytes((pack / "start.py").read_bytes())
-        done = start(tmp_path, tmp_path, address)
-        server.shutdown()
+def test_a_laptop_fetches_the_pack_whose_fingerprint_the_teacher_reads_aloud(pack, tmp_path):
+    shutil.copy(pack / "start.py", tmp_path)
+    number = read_pack(pack)[0]
+    with served(pack) as address:
+        done = start(tmp_path, tmp_path, address, "--pack", number)
+        again = start(tmp_path, tmp_path, address, typed=f"{number.upper().replace('-', ' ')}\n")  # it asks
     assert done.returncode == 0, done.stdout + done.stderr
     assert "torch from the pack" in done.stdout
     assert (tmp_path / "course" / "a name with spaces, ü.txt").read_text(encoding="utf-8") == "hello"
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("words", [["--pack", "0000-0000"], ["--pack", "7f3"], []])
+def test_whoever_answers_in_the_teachers_place_is_refused(pack, tmp_path, words):
+    """A neighbour serves another pack at the teacher's address: nothing of it reaches the laptop."""
+    shutil.copy(pack / "start.py", tmp_path)
+    with served(pack) as address:
+        refused = start(tmp_path, tmp_path, address, *words)
+    assert refused.returncode == 1 and not (tmp_path / "course").exists()
+    assert "".join(words[1:]) in refused.stderr and "teacher" in refused.stderr
+    assert read_pack(pack)[0] not in refused.stdout + refused.stderr  # or it would be typed from there
+
+
+def test_a_fingerprint_is_scrypt_of_the_sha256_and_shown_in_large(pack):
+    manifest = (pack / "PACK.json").read_bytes()
+    secret = hashlib.scrypt(
+        hashlib.sha256(manifest).digest(), salt=b"class pack", n=131072, r=8, p=1, maxmem=2**28, dklen=4
+    )
+    assert fingerprint(manifest).replace("-", "") == secret.hex()
+    assert " ".join(read_pack(pack)[0]) in banner(pack)
+    assert fingerprint(manifest + b" ") != fingerprint(manifest)
+
+
+OUTSIDE = [
+    "../escaped.txt",
+    "/absolute.txt",
+    "C:/windows.txt",
+    "course/../../escaped.txt",
+    "course\\..\\..\\escaped.txt",
+]
+ODD = ["course//x.txt", "course/x.txt:stream", "course/x\0.txt", "other/x.txt", "course", ".", "", "course/.. /x.txt"]
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, *ODD])
+def test_a_name_that_leads_out_of_the_pack_is_refused_before_anything_is_written(pack, tmp_path, name):
+    stick = broken_pack(pack, tmp_path, {name: {"bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}})
+    done = start(stick, tmp_path)
+    assert done.returncode == 1 and repr(name) in done.stderr, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["stick"]
+    with pytest.raises(CourseError) as error:
+        list(pack_problems(stick))
+    assert repr(name) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"bytes": -1}, {"bytes": True}, {"bytes": "5"}, {"bytes": 2**40}, {"sha256": "../x"}, {"sha256": 7}]
+)
+def test_sizes_and_hashes_that_are_none_are_refused(pack, tmp_path, entry):
+    whole = {"bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}
+    done = start(broken_pack(pack, tmp_path, {"course/x.txt": {**whole, **entry}}), tmp_path)
+    assert done.returncode == 1 and "PACK.json" in done.stderr and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["stick"]
+
+
+def broken_pack(pack: Path, place: Path, files: dict) -> Path:
+    """Return a pack whose PACK.json says something else."""
+    (place / "stick").mkdir()
+    shutil.copy(pack / "start.py", place / "stick")
+    (place / "stick" / "PACK.json").write_text(json.dumps({"files": files}), encoding="utf-8")
+    return place / "stick"
+
+
+def test_a_file_that_is_longer_than_announced_is_not_read_to_its_end(pack, tmp_path):
+    stick = broken_pack(pack, tmp_path, {"course/x.txt": {"bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}})
+    (stick / "course").mkdir()
+    with (stick / "course" / "x.txt").open("wb") as file:
+        file.truncate(1 << 40)  # a hole: no disk holds it, and nobody has the time to read it
+    done = start(stick, tmp_path)
+    assert done.returncode == 1 and "course/x.txt is damaged" in done.stderr
+    assert list((tmp_path / "course").rglob("*.*")) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links are for administrators on Windows")
+def test_links_in_a_pack_and_on_the_laptop_are_not_followed(pack, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("hello", encoding="utf-8")
+    entry = {"bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}
+    stick = broken_pack(pack, tmp_path, {"course/sub/x.txt": entry})
+    (stick / "course" / "sub").mkdir(parents=True)
+    (stick / "course" / "sub" / "x.txt").symlink_to(secret)
+    done = start(stick, tmp_path)
+    assert done.returncode == 1 and "course/sub/x.txt is a link" in done.stderr
+    (stick / "course" / "sub" / "x.txt").unlink()
+    shutil.copy(secret, stick / "course" / "sub" / "x.txt")
+    shutil.rmtree(tmp_path / "course", ignore_errors=True)
+    (tmp_path / "course").mkdir()
+    (tmp_path / "course" / "course.py").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "course" / "sub").symlink_to(tmp_path / "elsewhere")
+    done = start(stick, tmp_path)
+    assert done.returncode == 1 and str(tmp_path / "course" / "sub") in done.stderr
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_pack_of_packages_with_another_sha256_is_not_made(pack, tmp_path, monkeypatch):
+    course = pack.parent / "clone"
+    shutil.copytree(course, tmp_path / "clone")
+    lock = tmp_path / "clone" / "requirements" / "learn.lock"
+    lock.write_text("extra==1.0 --hash=sha256:" + "0" * 64, encoding="utf-8")
+    monkeypatch.setattr(class_pack, "ROOT", tmp_path / "clone")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", (pack.parent / "index").as_uri())
+    with pytest.raises(CourseError) as error:
+        make_pack(tmp_path / "stick", show=lambda text: None)
+    assert "extra" in str(error.value) and "0" * 64 in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["course/course.py", "wheels/extra-1.0-py3-none-any.whl"])
@@ -131,3 +259,7 @@ def test_what_is_no_pack_and_a_folder_in_use_end_in_a_sentence(pack, tmp_path):
         make_pack(tmp_path / "course")
     with pytest.raises(CourseError, match="is no class pack"):
         list(pack_problems(tmp_path / "empty"))
+    (tmp_path / "file").touch()
+    with pytest.raises(CourseError) as error:
+        make_pack(tmp_path / "file" / "stick")
+    assert str(tmp_path / "file" / "stick") in str(error.value)

@@ -10,10 +10,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
-from tools.classroom.pack_start import MANIFEST, is_whole
+from tools.classroom.pack_start import MANIFEST, entries, fingerprint, is_whole
 from tools.repo.notebooks import ROOT
 from utils.errors import CourseError
 from utils.files.whole_files import sha256_of
@@ -25,7 +25,10 @@ def make_pack(out: Path, sizes: Iterable[str] = (), show=print) -> Path:
     """Fill `out` with everything for laptops of this machine's kind; run again on another kind to add its packages."""
     if out.is_dir() and any(out.iterdir()) and not (out / "start.py").is_file():
         raise CourseError(f"{out} holds something else than a class pack. Choose an empty folder.")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(f"{out} can't be made ({error.strerror}). Choose a folder that you may write to.") from error
     show("Copying the course …")
     copy_course(out / "course")
     show("Fetching packages …")
@@ -61,22 +64,14 @@ def copy_course(target: Path) -> None:
 
 
 def fetch_wheels(target: Path) -> None:
-    """Gather wheels of all pinned packages, in the build of torch that is installed here, and of what installs them."""
-    torch, pins = f"torch=={version('torch')}", str(ROOT / "requirements.txt")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "-w", str(target)]
-    # the pins name all that is needed, but for what a CUDA build of torch brings
-    for wanted in (["--no-deps", "-r", pins, torch, "pip", *installed_uv()], [torch, "-c", pins]):
-        done = subprocess.run([*command, *wanted], capture_output=True, encoding="utf-8", errors="replace", cwd=ROOT)
-        if done.returncode:
-            raise CourseError(f"The packages could not be fetched:\n{(done.stderr or done.stdout)[-1500:]}")
-
-
-def installed_uv() -> list[str]:
-    """Return the uv that installed the pins here, which is what a learner's course.py asks for; nothing without one."""
-    try:
-        return [f"uv=={version('uv')}"]
-    except PackageNotFoundError:
-        return []
+    """Gather the locked files of all packages, in the build of torch that is installed here, and uv to install them."""
+    build = "torch-cpu" if version("torch").endswith("+cpu") else "torch"
+    locks = [word for name in ("learn", build, "installer") for word in ("-r", f"requirements/{name}.lock")]
+    fetch = ["download", "-q", "--no-deps", "--no-build-isolation", "--require-hashes", "-d", str(target.resolve())]
+    command = [sys.executable, "-m", "pip", *fetch, *locks]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", cwd=ROOT)
+    if done.returncode:
+        raise CourseError(f"The packages could not be fetched:\n{(done.stderr or done.stdout)[-1500:]}")
 
 
 def fetch_weights(sizes: list[str], target: Path) -> None:
@@ -94,13 +89,29 @@ def write_manifest(out: Path) -> None:
     for path in sorted(path for path in out.rglob("*") if path.is_file() and path.name != MANIFEST):
         files[path.relative_to(out).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     (out / MANIFEST).write_text(json.dumps({"files": files}, indent=1) + "\n", encoding="utf-8")
+    read_pack(out)
+
+
+def read_pack(out: Path) -> tuple[str, dict]:
+    """Return a pack's fingerprint, and name → size and SHA-256 of its files."""
+    if not (out / MANIFEST).is_file():
+        raise CourseError(f"{out} is no class pack: it has no {MANIFEST}.")
+    manifest = (out / MANIFEST).read_bytes()
+    try:
+        return fingerprint(manifest), entries(manifest)
+    except SystemExit as stop:
+        raise CourseError(f"{out}: {stop}") from stop
+
+
+def banner(out: Path) -> str:
+    """Return the fingerprint of a pack as it is read aloud and shown to a class."""
+    text = f"   P A C K     {' '.join(read_pack(out)[0])}   "
+    return f"\n{'═' * len(text)}\n\n{text}\n\n{'═' * len(text)}\n"
 
 
 def pack_problems(out: Path) -> Iterator[str]:
     """Yield every file of a pack that is missing or damaged."""
-    if not (out / MANIFEST).is_file():
-        raise CourseError(f"{out} is no class pack: it has no {MANIFEST}.")
-    files = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
+    files = read_pack(out)[1]
     yield from (f"{name} is missing or damaged" for name, entry in files.items() if not is_whole(out / name, entry))
 
 

@@ -15,14 +15,15 @@ def class_pack(
     check: bool = False,  # make nothing, hold every file to its SHA-256
 ) -> int:
     """Put the course, its packages and weights into one folder, for laptops without a network."""
-    from tools.classroom.class_pack import make_pack, pack_problems
+    from tools.classroom.class_pack import banner, make_pack, pack_problems
 
     if not check:
         make_pack(Path(pack), sizes)
         print(f"{pack} is ready. On each laptop: python start.py, from the stick or a copy; or class serve {pack}.")
+        print(banner(Path(pack)))
         return 0
     problems = list(pack_problems(Path(pack)))
-    print("\n".join(problems) or f"{pack} is whole")
+    print("\n".join(problems) or f"{pack} is whole{banner(Path(pack))}")
     return int(bool(problems))
 
 
@@ -35,12 +36,15 @@ def class_serve(
     """Let laptops in this network fetch a pack from this machine."""
     import socket
 
-    from tools.classroom.class_pack import serve_pack
+    from tools.classroom.class_pack import banner, read_pack, serve_pack
 
     expect(1, 65535, port=port)
     server = serve_pack(Path(pack), port)
     address = f"http://{socket.gethostname()}:{server.server_address[1]}"
-    print(f"On each laptop: fetch {address}/start.py, then: python start.py {address}\nCtrl-C ends it.", flush=True)
+    number = read_pack(Path(pack))[0]
+    print(f"{banner(Path(pack))}\nOn each laptop: python start.py {address} --pack {number}")
+    print("Hand out start.py by your learning platform or a stick: only a start.py that is yours checks the number.")
+    print("Ctrl-C ends it.", flush=True)
     server.serve_forever()
 
 
@@ -61,3 +65,23 @@ def class_grade(
     rows = grade_folder(Path(folder), Path(out), Limits(seconds, int(memory * 1e9)), unfenced)
     if rows:
         print(f"{len(rows)} submissions; {out} holds grades.csv, gradebook.csv and a page for each learner.")
+
+
+def forget(
+    folder: str = ".",  # looked through with all folders in it
+    /,
+    *,
+    days: float = 0,  # only what was last written longer ago
+    delete: bool = False,  # delete what is listed, for good
+) -> None:
+    """List chats, marks and logs that hold personal data, and delete them with --delete."""
+    from tools.classroom.forget import find_personal
+
+    expect(0, days=days)
+    found = find_personal(Path(folder), days)
+    for path, kind in found.items():
+        print(f"{path}: {kind}")
+        if delete:
+            path.unlink()
+    files = "1 file" if len(found) == 1 else f"{len(found)} files"
+    print(f"{files} deleted." if delete else f"{files} found; nothing is deleted without --delete.")
