@@ -32,9 +32,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOG = VENV / "install.log"
-UV = "uv==0.13.9"  # installs the pins in a fraction of pip's time; where it can't, pip does
-# Commands that need more than a learner's pins
-MORE_PINS = {"test": "dev", "exercises": "teach", "class": "teach", "site": "teach"}
+LOCKS = ("installer.lock", "build.lock", "learn.lock", "torch.lock", "torch-cpu.lock")  # what a learner's .venv is
+MORE_PINS = {"exercises": "teach", "class": "teach", "site": "teach", "test": "dev", "locks": "dev", "sbom": "dev"}
 UV_NAMES = {  # pip's settings, which uv does not read: what uv calls them, and what it wants between several values
     "index-url": ("UV_DEFAULT_INDEX", ""),
     "extra-index-url": ("UV_INDEX", " "),
@@ -47,6 +46,10 @@ UV_NAMES = {  # pip's settings, which uv does not read: what uv calls them, and 
 }
 NO_NETWORK = "connection broken by|Failed to (establish|resolve)|timed out|(Proxy|SSL|Connection)Error"
 NO_SPACE = "No space left on device|not enough space on the disk|Disk quota exceeded"
+OTHER_BYTES = (
+    "\n{} has another SHA-256 on this package index than the file that was tested, so it was not installed. "
+    "Try another network or index; if it stays so, report it as SECURITY.md says."
+)
 CUDA_ONLY = (
     "There is no NVIDIA GPU, and pip finds only the CUDA build of PyTorch (several GB). Let it see the CPU "
     "index that PyTorch's page names, by PIP_EXTRA_INDEX_URL, or add `--torch cuda` to take the large one."
@@ -94,13 +97,19 @@ def pip(*words: str) -> str:
 def uv_settings() -> dict:
     """Return pip's settings, from its files and from the environment, in uv's words; uv's own ones come first."""
     listed = subprocess.run([str(PYTHON), "-m", "pip", "config", "list"], capture_output=True, encoding="utf-8")
-    found = {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_SYSTEM_CERTS": "1"}  # as pip does
+    found = {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_SYSTEM_CERTS": "1", "UV_NO_CONFIG": "1"}  # as pip does
     for line in reversed(listed.stdout.splitlines()):  # sorted: what the environment says comes last here, and wins
         setting, _, text = line.partition("=")
         name, between = UV_NAMES.get(setting.rpartition(".")[2], ("", ""))
         values = ast.literal_eval(text).split() if name else []
         found.update({name: between.join(values)} if values else {})
     return {name: text for name, text in found.items() if name == "SSL_CERT_FILE" or name not in os.environ}
+
+
+def locked(*names: str) -> list:
+    """Return the words that install what lock files name, and nothing whose SHA-256 they don't name."""
+    files = [word for name in names for word in ("-r", "requirements/" + name)]
+    return ["--no-deps", "--no-build-isolation", "--require-hashes", *files]
 
 
 def add(*words: str) -> str:
@@ -119,27 +128,26 @@ def stop_after(output: str) -> None:
         sys.exit("\nThe disk is full: make room here and where temporary files go, then run this again.")
     if re.search(NO_NETWORK, output):
         sys.exit("\nNo package index could be reached: check the network or the proxy, then run this again.")
+    for name in re.findall(r"(?sm)DO NOT MATCH THE HASHES.*?^ +([\w.+=-]+) from", output):
+        sys.exit(OTHER_BYTES.format(name))
     sys.exit(f"\n{output[-1500:]}\nThe set-up stopped at the lines above; all that was said is in {LOG}.")
 
 
-def torch_build(wanted: str) -> list:
-    """Return what to ask for beside requirements.txt, so that nobody downloads CUDA in vain."""
-    if sys.platform != "linux":
-        return []
-    version = re.findall(r"^torch==([\d.]+)", (ROOT / "requirements.txt").read_text("utf-8"), re.M)[0]
+def torch_build(wanted: str) -> str:
+    """Return the lock file of the build of torch that suits this machine, so that nobody downloads CUDA in vain."""
     gpu = Path("/dev/nvidia0").exists() or (Path("/dev/dxg").exists() and shutil.which("nvidia-smi"))
-    if wanted == "cuda" or wanted == "auto" and gpu:
-        return [f"torch=={version},!={version}+cpu"]
-    failure = add("--dry-run", "--no-deps", f"torch=={version}+cpu")
+    if sys.platform != "linux" or wanted == "cuda" or (wanted == "auto" and gpu):
+        return "torch.lock"
+    failure = add("--dry-run", *locked("torch-cpu.lock"))
     if "No matching distribution" in failure and not re.search(NO_NETWORK, failure):
         sys.exit(CUDA_ONLY)
     stop_after(failure)
-    return [f"torch=={version}+cpu"]
+    return "torch-cpu.lock"
 
 
-def fingerprint(pins: str) -> str:
+def fingerprint(*locks: str) -> str:
     """Hash what an installation depends on: the pins, the project, its folder, the environment's Python."""
-    files = [ROOT / pins, ROOT / "pyproject.toml", VENV / "pyvenv.cfg"]
+    files = [*(ROOT / "requirements" / name for name in locks), ROOT / "pyproject.toml", VENV / "pyvenv.cfg"]
     return hashlib.sha256(b"".join([str(ROOT).encode(), *(file.read_bytes() for file in files)])).hexdigest()
 
 
@@ -163,7 +171,7 @@ def install(wanted: str | None) -> None:
     stamp = VENV / "ready"
     done = stamp.read_text("utf-8") if usable and stamp.exists() else ""
     wanted = wanted or done.partition(" ")[2] or "auto"
-    if done and done == f"{fingerprint('requirements.txt')} {wanted}":
+    if done and done == f"{fingerprint(*LOCKS)} {wanted}":
         return
     check_machine()
     print(f"Setting up {VENV}: a minute or some the first time, seconds after that.", flush=True)
@@ -171,27 +179,26 @@ def install(wanted: str | None) -> None:
     if not done:
         make_environment(usable)
     LOG.write_text("", encoding="utf-8")
-    failure = pip(UV)
+    failure = pip(*locked("installer.lock"))  # uv takes a fraction of pip's time
     if re.search(NO_SPACE + "|" + NO_NETWORK, failure):
         stop_after(failure)
     torch = torch_build(wanted)
-    stop_after(add("--no-deps", "-r", "requirements.txt", *torch))
-    if "!=" in "".join(torch):
-        stop_after(add(*torch, "-c", "requirements.txt"))  # CUDA's own libraries, which no pin names
+    stop_after(add(*locked("build.lock")))  # what builds the packages that have no wheel
+    stop_after(add(*locked("learn.lock", torch)))
     stop_after(add("--no-deps", "--no-build-isolation", "-e", "."))
     drop_headers()
-    stamp.write_text(f"{fingerprint('requirements.txt')} {wanted}", encoding="utf-8")
+    stamp.write_text(f"{fingerprint(*LOCKS)} {wanted}", encoding="utf-8")
     print(f"\r{'Everything is installed.':78}", flush=True)
 
 
 def install_more(kind: str) -> None:
     """Install what teachers or developers need beside a learner's pins, unless that was done."""
-    pins, stamp = f"requirements/{kind}.txt", VENV / f"ready-{kind}"
-    if stamp.exists() and stamp.read_text("utf-8") == fingerprint(pins):
+    lock, stamp = f"{kind}.lock", VENV / f"ready-{kind}"
+    if stamp.exists() and stamp.read_text("utf-8") == fingerprint(lock):
         return
-    print(f"Adding what {pins} names.", flush=True)
-    stop_after(add("--no-deps", "-r", pins))
-    stamp.write_text(fingerprint(pins), encoding="utf-8")
+    print(f"Adding what requirements/{kind}.txt names.", flush=True)
+    stop_after(add(*locked(lock)))
+    stamp.write_text(fingerprint(lock), encoding="utf-8")
 
 
 def main() -> None:

@@ -8,12 +8,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from wheels import BACKEND, COMMANDS, PYPROJECT, make_wheel, wheel_of_uv
 
 from utils.files.places import ROOT
+from utils.files.whole_files import sha256_of
 
 LAUNCHER = ROOT / "course.py"
 CHOOSES_TORCH = sys.platform == "linux" and not Path("/dev/nvidia0").exists() and not Path("/dev/dxg").exists()
@@ -32,13 +34,27 @@ class Folder:
         (path / "course.py").write_bytes(LAUNCHER.read_bytes())
         (path / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
         (path / "backend.py").write_text(BACKEND, encoding="utf-8")
-        self.require("torch==9.9.9")
+        self.pins = {"installer": (f"uv=={metadata.version('uv')}",), "build": (), "torch": ("torch===9.9.9",)}
+        self.pins |= {"torch-cpu": ("torch==9.9.9+cpu",), "learn": ()}
 
-    def require(self, *lines: str, pins: str = "requirements.txt") -> None:
-        (self.path / pins).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    def require(self, *lines: str, pins: str = "learn") -> None:
+        self.pins[pins] = lines
 
-    def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess:
+    def write_locks(self) -> None:
+        """Write lock files with the SHA-256 of the local wheels, as `locks` does with those of an index."""
+        for name, lines in self.pins.items():
+            text = "".join(f"{line} --hash=sha256:{self.sha256(line)}\n" for line in lines)
+            (self.path / "requirements" / f"{name}.lock").write_text(text, encoding="utf-8")
+
+    def sha256(self, pin: str) -> str:
+        name, version = re.split("=+", pin)
+        wheel = self.wheels / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+        return sha256_of(wheel) if wheel.exists() else "0" * 64
+
+    def run(self, *words: str, locks: bool = True, **settings: str) -> subprocess.CompletedProcess:
         """Start the launcher with pip confined to the local wheels, unless `settings` say otherwise."""
+        if locks:
+            self.write_locks()
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "COURSE_", "UV_"))}
         local = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels)}
         command = [sys.executable, "course.py", *words]
@@ -71,6 +87,7 @@ def with_builds(path: Path) -> Folder:
         needs = ("cuda-library==1.0",) if "+" not in version else ()
         make_wheel(folder.wheels, "torch", version, {"torch.py": text}, needs)
     make_wheel(folder.wheels, "cuda-library", "1.0", {"cuda_library.py": ""})
+    folder.require("torch===9.9.9", "cuda-library==1.0", pins="torch")
     return folder
 
 
@@ -116,7 +133,7 @@ def test_second_start_installs_nothing(ready):
 
 def test_changed_pins_are_installed(ready):
     make_wheel(ready.wheels, "extra", "1.0", {"extra.py": ""})
-    ready.require("torch==9.9.9", "extra==1.0")
+    ready.require("extra==1.0")
     assert "Setting up" in ready.run("chat").stdout
     assert ready.python("import extra; print(extra.__name__)") == "extra"
 
@@ -124,7 +141,7 @@ def test_changed_pins_are_installed(ready):
 def test_what_a_teacher_and_a_developer_need_comes_with_their_commands_once(ready):
     for package, pins in (("grader", "teach"), ("xdist", "dev")):
         make_wheel(ready.wheels, package, "1.0", {f"{package}.py": ""})
-        ready.require(f"{package}==1.0", pins=f"requirements/{pins}.txt")
+        ready.require(f"{package}==1.0", pins=pins)
     find = "from importlib.util import find_spec; print(*[n for n in ('grader', 'xdist') if find_spec(n)])"
     assert ready.run("chat").returncode == 0 and ready.python(find) == ""
     assert "requirements/teach.txt" in ready.run("class", "grade").stdout and ready.python(find) == "grader"
@@ -142,20 +159,41 @@ def test_nothing_is_compiled_that_may_never_be_imported(ready):
 @pytest.mark.skipif(not CHOOSES_TORCH, reason="the choice is for Linux without an NVIDIA GPU")
 def test_the_large_build_is_taken_when_asked_for_and_remembered(ready):
     assert "torch cuda" in ready.run("chat", "--torch", "cuda").stdout
-    assert ready.python("import cuda_library; print(1)") == "1"  # which no pin names
+    assert ready.python("import cuda_library; print(1)") == "1"  # which torch.lock names
     later = ready.run("chat")
     assert "torch cuda" in later.stdout and "Setting up" not in later.stdout
     assert "torch cpu" in ready.run("chat", "--torch=cpu").stdout
 
 
 def test_failed_installation_shows_pips_words_and_leaves_no_stamp(ready):
-    ready.require("torch==9.9.9", "no-such-package==1.0")
+    ready.require("no-such-package==1.0")
     failed = ready.run("chat")
     assert failed.returncode == 1 and "ran" not in failed.stdout
     assert "no-such-package" in failed.stderr and "install.log" in failed.stderr
     assert not ready.stamp.exists()
-    ready.require("torch==9.9.9")
+    ready.require("extra==1.0")
     assert "ran ['chat']" in ready.run("chat").stdout and ready.stamp.exists()
+
+
+def test_a_package_with_another_sha256_is_named_and_not_installed(ready):
+    make_wheel(ready.wheels, "helper", "1.0", {"helper.py": "HONEST = True"})
+    ready.require("helper==1.0")
+    ready.write_locks()
+    make_wheel(ready.wheels, "helper", "1.0", {"helper.py": "HONEST = False"})  # an index that was broken into
+    refused = ready.run("chat", locks=False)
+    assert refused.returncode == 1 and "ran" not in refused.stdout and not ready.stamp.exists()
+    assert "helper==1.0" in refused.stderr and "SHA-256" in refused.stderr and "SECURITY.md" in refused.stderr
+    assert ready.python("from importlib.util import find_spec; print(find_spec('helper'))") == "None"
+    ready.require("extra==1.0")
+    assert "ran ['chat']" in ready.run("chat").stdout
+
+
+def test_a_package_without_a_hash_is_not_installed(ready):
+    make_wheel(ready.wheels, "bare", "1.0", {"bare.py": ""})
+    (ready.path / "requirements" / "learn.lock").write_text("bare==1.0\n", encoding="utf-8")
+    refused = ready.run("chat", locks=False)
+    assert refused.returncode == 1 and "bare" in refused.stderr and "hash" in refused.stderr.lower()
+    assert "ran ['chat']" in ready.run("chat").stdout
 
 
 def test_an_environment_whose_python_is_gone_is_made_anew(ready):
@@ -281,6 +319,7 @@ def test_uv_is_told_what_pip_is_told(course, monkeypatch):
         "SSL_CERT_FILE": "/school/root.pem",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_SYSTEM_CERTS": "1",
+        "UV_NO_CONFIG": "1",
     }
 
 

@@ -106,11 +106,6 @@ def test_gptqmodel_runs_on_the_torch_that_the_course_runs_on():
     assert pins(group="gptqmodel")["torch"] == pins()["torch"]
 
 
-def test_the_launcher_brings_the_uv_that_made_the_pins():
-    launcher = (ROOT / "course.py").read_text(encoding="utf-8")
-    assert f'UV = "uv=={pins(group="dev")["uv"]}"' in launcher
-
-
 def test_pins_differ_between_machines_where_they_must():
     linux, mac, windows = (pins(environment_of("3.13.0", *system)) for system in SYSTEMS)
     assert "pexpect" in linux and "pexpect" not in windows
@@ -195,8 +190,9 @@ def test_condas_file_gives_one_reason_per_dependency(conda):
 def test_workflows_are_yaml_and_run_the_readmes_test_command(name):
     text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
     for job in yaml.safe_load(text)["jobs"].values():
-        assert any(step.get("run", "").startswith("python course.py test") for step in job["steps"])
         assert job["env"]["COURSE_MODEL"] == "nano" and job["timeout-minutes"] <= 90
+        tests = [step for step in job["steps"] if step.get("run", "").startswith("python course.py test")]
+        assert tests or "vulnerabilities" in job["name"]
 
 
 def test_the_fast_workflow_covers_three_systems_and_two_pythons():

@@ -65,6 +65,30 @@ def manifest(
     return int(bool(problems))
 
 
+def locks(
+    *,
+    check: bool = False,  # change nothing and ask nobody, report what is stale
+) -> int:
+    """Write the SHA-256 of everything that is pinned into requirements/*.lock."""
+    from tools.repo.locks import all_problems, write_locks
+
+    if not check:
+        print(f"{', '.join(write_locks()) or 'no'} lock files were stale; all are as the pins say now")
+        return 0
+    print("\n".join(found := all_problems()) or "the lock files are as the pins say")
+    return int(bool(found))
+
+
+def sbom(
+    *,
+    out: str = "build/sbom.cdx.json",  # the file to write
+) -> None:
+    """Write the list of all parts (SBOM, CycloneDX) that a learner's installation has, with their SHA-256."""
+    from tools.repo.locks import write_sbom
+
+    print(f"{write_sbom(Path(out))} parts in {out}")
+
+
 def quantize_readme(
     *,
     check: bool = False,  # change nothing, report whether it is there
