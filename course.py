@@ -33,13 +33,13 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOG = VENV / "install.log"
 LOCKS = ("installer.lock", "build.lock", "learn.lock", "torch.lock", "torch-cpu.lock")  # what a learner's .venv is
+LOCKS = ("installer.lock", "build.lock", "learn.lock", "torch.lock", "torch-cpu.lock")  # what a learner's .venv is
 MORE_PINS = {"exercises": "teach", "class": "teach", "site": "teach", "test": "dev", "locks": "dev", "sbom": "dev"}
-UV_NAMES = {  # pip's settings, which uv does not read: what uv calls them, and what it wants between several values
+# pip's settings in uv's words, and what uv wants between several values; no constraints, which it refuses beside hashes
     "index-url": ("UV_DEFAULT_INDEX", ""),
     "extra-index-url": ("UV_INDEX", " "),
     "find-links": ("UV_FIND_LINKS", ","),
     "no-index": ("UV_NO_INDEX", ""),
-    "constraint": ("UV_CONSTRAINT", " "),
     "trusted-host": ("UV_INSECURE_HOST", " "),
     "cert": ("SSL_CERT_FILE", ""),
     "proxy": ("ALL_PROXY", ""),

@@ -27,6 +27,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path, self.wheels = path, path.parent / "wheels"  # pip splits PIP_FIND_LINKS at spaces
         self.wheels.mkdir()
+        (self.wheels / "constraints.txt").write_text("torch<=99\n", encoding="utf-8")
         for name in ("tools", "requirements"):
             (path / name).mkdir(parents=True)
         (path / "tools" / "__init__.py").write_text("", encoding="utf-8")
@@ -57,6 +58,7 @@ class Folder:
             self.write_locks()
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "COURSE_", "UV_"))}
         local = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels)}
+        local["PIP_CONSTRAINT"] = str(self.wheels / "constraints.txt")  # as an organisation may have; uv must not mind
         command = [sys.executable, "course.py", *words]
         env = {**kept, **local, **settings}
         return subprocess.run(
