@@ -33,9 +33,9 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 LOG = VENV / "install.log"
 LOCKS = ("installer.lock", "build.lock", "learn.lock", "torch.lock", "torch-cpu.lock")  # what a learner's .venv is
-LOCKS = ("installer.lock", "build.lock", "learn.lock", "torch.lock", "torch-cpu.lock")  # what a learner's .venv is
 MORE_PINS = {"exercises": "teach", "class": "teach", "site": "teach", "test": "dev", "locks": "dev", "sbom": "dev"}
 # pip's settings in uv's words, and what uv wants between several values; no constraints, which it refuses beside hashes
+UV_NAMES = {
     "index-url": ("UV_DEFAULT_INDEX", ""),
     "extra-index-url": ("UV_INDEX", " "),
     "find-links": ("UV_FIND_LINKS", ","),
