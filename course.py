@@ -139,7 +139,7 @@ def torch_build(wanted: str) -> str:
     if sys.platform != "linux" or wanted == "cuda" or (wanted == "auto" and gpu):
         return "torch.lock"
     failure = add("--dry-run", *locked("torch-cpu.lock"))
-    if "No matching distribution" in failure and not re.search(NO_NETWORK, failure):
+    if re.search("No matching distribution|ResolutionImpossible", failure) and not re.search(NO_NETWORK, failure):
         sys.exit(CUDA_ONLY)
     stop_after(failure)
     return "torch-cpu.lock"
