@@ -219,7 +219,7 @@ def test_the_bare_command_helps_and_every_command_has_a_group_and_help(capsys):
         code, options = outcome(capsys, *name.split(), "--help")
         assert code == 0 and f"python course.py {name} " in options
     assert {"train", "chat", "quantize"} <= groups["For learners"].keys()
-    assert {"class pack", "class grade"} == groups["For teachers"].keys() - {"class serve"}
+    assert {"class pack", "class grade", "class serve", "forget"} == groups["For teachers"].keys()
     assert outcome(capsys, "--version") == (0, "0.1.0\n")
 
 
