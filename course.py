@@ -46,10 +46,6 @@ UV_NAMES = {
 }
 NO_NETWORK = "connection broken by|Failed to (establish|resolve)|timed out|(Proxy|SSL|Connection)Error"
 NO_SPACE = "No space left on device|not enough space on the disk|Disk quota exceeded"
-OTHER_BYTES = (
-    "\n{} has another SHA-256 on this package index than the file that was tested, so it was not installed. "
-    "Try another network or index; if it stays so, report it as SECURITY.md says."
-)
 CUDA_ONLY = (
     "There is no NVIDIA GPU, and pip finds only the CUDA build of PyTorch (several GB). Let it see the CPU "
     "index that PyTorch's page names, by PIP_EXTRA_INDEX_URL, or add `--torch cuda` to take the large one."
@@ -129,7 +125,7 @@ def stop_after(output: str) -> None:
     if re.search(NO_NETWORK, output):
         sys.exit("\nNo package index could be reached: check the network or the proxy, then run this again.")
     for name in re.findall(r"(?sm)DO NOT MATCH THE HASHES.*?^ +([\w.+=-]+) from", output):
-        sys.exit(OTHER_BYTES.format(name))
+        sys.exit(f"\n{name} is not the file that was tested: its SHA-256 differs. Try another index; see SECURITY.md.")
     sys.exit(f"\n{output[-1500:]}\nThe set-up stopped at the lines above; all that was said is in {LOG}.")
 
 
