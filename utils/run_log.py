@@ -96,14 +96,23 @@ def _begin(path: Path, columns: Sequence[str]) -> None:
 
 
 def as_line(row: Sequence) -> str:
-    """Return a row as the line of a CSV file.
+    """Return a row as the line of a CSV file, without formulas.
 
     >>> as_line(["a", 1, "x, y"])
     'a,1,"x, y"\\r\\n'
     """
     line = io.StringIO()
-    csv.writer(line).writerow(row)
+    csv.writer(line).writerow(map(no_formula, row))
     return line.getvalue()
+
+
+def no_formula(cell: object) -> object:
+    """Keep a text from being a formula in a spreadsheet, by the apostrophe that spreadsheets know (CSV injection).
+
+    >>> no_formula("-1+cmd|' /C calc'!A0"), no_formula("Ada"), no_formula(-1)
+    ("'-1+cmd|' /C calc'!A0", 'Ada', -1)
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
 class RunLog:

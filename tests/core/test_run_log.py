@@ -112,6 +112,18 @@ def test_a_row_is_on_disk_at_once_and_survives_quotes_and_line_ends(tmp_path):
     assert tuple(row) == CHAT_COLUMNS and row["User Query"] == 'He said "go",\nand went' and row["Model"] == "nano"
 
 
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_what_was_typed_is_no_formula_in_a_spreadsheet(tmp_path, text):
+    log_chat(tmp_path / "chat.csv", text, text, text)
+    (row,) = rows(tmp_path / "chat.csv")
+    assert [row[name] for name in CHAT_COLUMNS[1:]] == [f"'{text}"] * 3
+
+
+def test_a_number_below_zero_stays_a_number(tmp_path):
+    append_row(tmp_path / "x.csv", ("a", "b"), (-1, -0.5))
+    assert rows(tmp_path / "x.csv") == [{"a": "-1", "b": "-0.5"}]
+
+
 def test_an_empty_file_gets_its_header(tmp_path):
     (tmp_path / "x.csv").touch()
     append_row(tmp_path / "x.csv", ("a", "b"), (1, 2))

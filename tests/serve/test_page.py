@@ -16,6 +16,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -223,7 +224,7 @@ def test_the_form_streams_the_models_own_text(client, shelf):
 
 
 def test_the_form_starts_with_the_promised_settings(running):
-    labels = {"Max tokens": 100, "Temperature": 0.7, "Top N": None, "Model": "tiny"}
+    labels = {"Max tokens": 100, "Temperature": 0.7, "Top N": 0, "Model": "tiny"}
     parts = {part["props"].get("label"): part["props"] for part in running.page.config["components"]}
     assert {label: parts[label].get("value") for label in labels} == labels
     assert (parts["Temperature"]["minimum"], parts["Temperature"]["maximum"]) == (0, 1)
@@ -261,16 +262,119 @@ def test_fifty_people_at_once_each_get_their_own_answer_and_memory_stays_flat(ru
 
 
 def test_when_too_many_wait_the_others_are_told_and_nothing_breaks(shelf):
-    app = start_app(shelf, Limits(at_once=1, waiting=3, new_tokens=1000))
-    with ThreadPoolExecutor(50) as people:
-        found = list(people.map(lambda _: ask(app.url, "A fox", 400, 0, None, "tiny"), range(50)))
-    expected = greedy(shelf["tiny"], "A fox", 400)
-    busy = [data[0] for event, data in found if event == "503"]
-    assert all(message.startswith("Queue is full") for message in busy)
-    answered = [data[0] for event, data in found if event == "complete"]
-    assert answered == [expected] * len(answered) and len(answered) >= 4 and len(busy) == 50 - len(answered) > 0
-    assert ask(app.url, "A fox", 400, 0, None, "tiny")[1][0] == expected
+    app = start_app(shelf, Limits(at_once=1, waiting=3, new_tokens=1000, per_visitor=50))
+    client = Client(app.url, verbose=False, analytics_enabled=False)
+    jobs = [client.submit("A fox", 400, 0, 0, "tiny", api_name="/generate") for _ in range(50)]
+    failures = [str(error) for job in jobs if (error := job.exception(timeout=120))]
+    texts = [job.result()[0] for job in jobs if not job.exception()]
+    assert texts == [greedy(shelf["tiny"], "A fox", 400)] * len(texts) and len(texts) >= 4
+    assert len(failures) == 50 - len(texts) > 0 and all("queue is full" in failure for failure in failures)
     app.close()
+
+
+def test_every_setting_has_a_default(client):
+    assert re.match(r"\d+ tokens?, ", client.predict("A fox", api_name="/generate")[1])
+
+
+@pytest.fixture
+def counted():
+    """Return a page of one model with one seat, and a list of that model's passes."""
+    model, passes = endless_model(1), []
+    model.register_forward_pre_hook(lambda *_: passes.append(1))
+    app = start_app({"counted": (model, LETTERS)}, Limits(at_once=1, waiting=3, new_tokens=1_000_000))
+    yield SimpleNamespace(url=app.url, passes=passes)
+    app.close()
+
+
+def test_requests_that_nobody_listens_to_cost_nothing_and_keep_nobody_waiting(counted):
+    with httpx.Client(base_url=counted.url) as http:
+        for _ in range(100):
+            http.post("gradio_api/call/generate", json={"data": ["A fox", 500, 0, 0, "counted"]}).raise_for_status()
+    assert ask(counted.url, "A fox", 5, 0, 0, "counted")[1][1].startswith("5 tokens")
+    assert len(counted.passes) == 5
+
+
+def test_an_answer_ends_when_its_listener_has_gone(counted):
+    with httpx.Client(base_url=counted.url, timeout=60) as http:
+        asked = http.post("gradio_api/call/generate", json={"data": ["A fox", 1_000_000, 0, 0, "counted"]})
+        with http.stream("GET", f"gradio_api/call/generate/{asked.json()['event_id']}") as answer:
+            next(answer.iter_lines())
+    assert ask(counted.url, "A fox", 5, 0, 0, "counted")[1][1].startswith("5 tokens")  # on the only seat
+    assert len(counted.passes) < 1_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there does a machine have more addresses of its own")
+def test_an_address_has_two_requests_under_way_and_others_are_served_meanwhile(shelf):
+    app = start_app(shelf, Limits(at_once=3, new_tokens=200_000))
+    with ExitStack() as stack:
+
+        def visitor(address: str) -> httpx.Client:
+            return stack.enter_context(
+                httpx.Client(base_url=app.url, timeout=60, transport=httpx.HTTPTransport(local_address=address))
+            )
+
+        greedy_one = visitor("127.0.0.2")
+        long = [stack.enter_context(listen(greedy_one, "A fox", 200_000)).iter_lines() for _ in range(2)]
+        assert [next(lines) for lines in long] == ["event: generating"] * 2
+        with listen(greedy_one, "A fox", 5) as answer:
+            assert "event: error" in list(answer.iter_lines())
+        with listen(visitor("127.0.0.3"), "A fox", 5) as answer:
+            assert "event: complete" in list(answer.iter_lines())
+    app.close()
+
+
+def listen(http: httpx.Client, text: str, most: int):
+    """Ask for an answer and open its stream."""
+    asked = http.post("gradio_api/call/generate", json={"data": [text, most, 0, 0, "tiny"]})
+    return http.stream("GET", f"gradio_api/call/generate/{asked.json()['event_id']}")
+
+
+DOOR = {
+    "another host's name": ("GET", "", {"headers": {"Host": "evil.example"}}, 403, "evil.example"),
+    "another host's name and port": ("GET", "config", {"headers": {"Host": "evil.example:7860"}}, 403, "evil.example"),
+    "a file": ("POST", "gradio_api/upload", {"files": {"files": b"x"}}, 403, "no files"),
+    "a heavy request": ("POST", "gradio_api/call/generate", {"content": b" " * 1_000_001}, 413, "1,000,001"),
+    "one of unknown length": ("POST", "gradio_api/call/generate", {"content": iter([b"{}"])}, 411, "Content-Length"),
+}
+
+
+@pytest.mark.parametrize("what", DOOR)
+def test_the_door_refuses_in_a_sentence(running, what):
+    method, path, extra, status, named = DOOR[what]
+    answer = httpx.request(method, running.url + path, **extra)
+    assert answer.status_code == status and named in answer.json()["detail"]
+
+
+def test_the_door_knows_the_names_of_its_own_machine(running):
+    port = running.url.rstrip("/").rpartition(":")[2]
+    for name in ("localhost", f"localhost:{port}", f"127.0.0.1:{port}", f"LOCALHOST:{port}"):
+        assert httpx.get(running.url + "config", headers={"Host": name}).status_code == 200
+
+
+MALFORMED = {
+    "too few values": ("generate", {"data": ["A fox"]}),
+    "too many values": ("generate", {"data": ["A fox"] * 20}),
+    "values of other kinds": ("generate", {"data": [["A"], {}, "hot", [], 7]}),
+    "too hot": ("generate", {"data": ["A fox", 5, 7, 0, "tiny"]}),
+    "no model of ours": ("generate", {"data": ["A fox", 5, 0, 0, "xl"]}),
+    "a history that is none": ("chat", {"data": ["A", [{"role": 7, "content": None}], True, 5, 0, 0, "tiny"]}),
+    "no data": ("generate", {"rows": []}),
+    "no such name": ("shell", {"data": ["A fox"]}),
+    "data that is no list": ("generate", {"data": "A fox"}),
+    "a number": ("generate", 7),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_a_malformed_request_leaves_at_most_one_line_and_no_traceback(running, capfd, what):
+    name, body = MALFORMED[what]
+    capfd.readouterr()
+    with httpx.Client(base_url=running.url, timeout=60) as http:
+        asked = http.post(f"gradio_api/call/{name}", json=body)
+        if asked.status_code == 200:
+            assert "event: error" in http.get(f"gradio_api/call/{name}/{asked.json()['event_id']}").text
+    said = capfd.readouterr().err
+    assert "Traceback" not in said and said.count("\n") <= 1, said
 
 
 def test_a_stopped_answer_frees_its_place_and_is_kept(shelf, tmp_path):

@@ -6,20 +6,23 @@ Lesson 14 starts it.
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from utils.errors import CourseError
 from utils.run_log import log_chat
+from utils.serve.door import Door, Listeners, one_line, visitor_of
 from utils.serve.server import Choice, Limits, Request, Response, Server
 
 EXAMPLES = (
@@ -40,11 +43,11 @@ LAUNCH: dict[str, Any] = dict(
     enable_monitoring=False,
     run_history=False,
     footer_links=[],
-    max_file_size="1kb",  # the page takes no files
     state_session_capacity=100,
     theme=gr.themes.Default(**FONTS),
     css="footer {display: none !important}",
 )
+LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 TOUCHED = re.compile(r"^\s+|[\n\r\t]")  # what Gradio would change in a message
 
 
@@ -86,6 +89,30 @@ def serve(
             app.close()
 
 
+class Page(gr.Blocks):
+    """Blocks whose failures are a line on stderr and a message on the page, never a traceback."""
+
+    async def process_api(self, block_fn: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return await super().process_api(block_fn, *args, **kwargs)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except Exception as error:  # arguments of another number or kind, most likely
+            one_line("A call of the page", error)
+            said = "The server could not answer this: check the number and the kinds of the values."
+            raise gr.Error(said, print_exception=False) from error
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every answer on the page needs: the models, who listens, and where the chat is kept."""
+
+    server: Server
+    listeners: Listeners
+    chat_log: Path | None
+
+
 def start_app(
     choices: Mapping[str, Choice],
     limits: Limits | None = None,
@@ -95,42 +122,58 @@ def start_app(
     """Start serving in the background and return the page with its address."""
     if pyplot := sys.modules.get("matplotlib.pyplot"):  # Gradio changes the backend while it answers: settle it now
         pyplot.switch_backend(pyplot.get_backend())
-    server = Server(choices, limits)
-    page = build_page(server, Path(chat_log) if chat_log else None)
-    page.queue(max_size=server.limits.waiting, default_concurrency_limit=server.limits.at_once)
+    server, listeners = Server(choices, limits), Listeners()
+    page = build_page(Site(server, listeners, Path(chat_log) if chat_log else None))
+    # the scheduler has the queue: Gradio's own lets everybody through to it
+    page.queue(default_concurrency_limit=None)
+    hosts = LOCAL_NAMES if address.host in LOCAL_NAMES and not address.share else ()
+    door = Middleware(Door, listeners=listeners, session_of=sessions_of(page), hosts=hosts)
     try:
         place: dict[str, Any] = dict(server_name=address.host, server_port=address.port, share=address.share)
-        _, local, public = page.launch(**place, **LAUNCH)
+        room = 2 * listeners.most + server.limits.waiting + server.limits.at_once  # of requests that Gradio holds
+        _, local, public = page.launch(**place, **LAUNCH, max_threads=room, app_kwargs={"middleware": [door]})
     except OSError as error:
         raise CourseError(f"The page could not be served: {error} Choose another port.") from error
     return RunningApp(page, public or local)
 
 
-def build_page(server: Server, chat_log: Path | None) -> gr.Blocks:
+def sessions_of(page: gr.Blocks) -> Callable[[str], str]:
+    """Return what finds the session of an event: by default, Gradio names it as the event."""
+
+    def session_of(event: str) -> str:
+        found = page._queue.event_ids_to_events.get(event)
+        return found.session_hash if found else event
+
+    return session_of
+
+
+def build_page(site: Site) -> gr.Blocks:
     """Return the page with its two tabs; both share the server's limit on answers at once."""
-    names, most = list(server.models.choices), server.limits.new_tokens
-    with gr.Blocks(title="Hands-On GPT-2", analytics_enabled=False) as page:
+    names, most = list(site.server.models.choices), site.server.limits.new_tokens
+    with Page(title="Hands-On GPT-2", analytics_enabled=False) as page:
         gr.Markdown("# Hands-On GPT-2\nWrite the beginning of a text; the model goes on.")
         with gr.Row():
             model = gr.Dropdown(names, value=names[0], label="Model", info="loaded when first asked", scale=2)
             # no minimum or maximum: the server checks, in its own words
             max_tokens = gr.Number(100, label="Max tokens", info=f"1 to {most:,}")
             temperature = gr.Slider(0, 1, value=0.7, step=0.05, label="Temperature", info="0: the likeliest")
-            top_n = gr.Number(None, label="Top N", info="0: all tokens")
+            top_n = gr.Number(0, label="Top N", info="0: all tokens")
         settings = [max_tokens, temperature, top_n, model]
         with gr.Tab("Continue a text"):
-            add_form(server, settings)
+            add_form(site, settings)
         with gr.Tab("Chat"):
-            add_chat(server, settings, chat_log)
+            add_chat(site, settings)
     return page
 
 
-def add_form(server: Server, settings: list) -> None:
+def add_form(site: Site, settings: list) -> None:
     """Add the form: a text, the button, and the continuation as plain text."""
 
-    def generate(text: str, max_tokens: float, temperature: float, top_n: float | None, model: str) -> Iterator[tuple]:
+    async def generate(
+        text: str, max_tokens: float, temperature: float, top_n: float | None, model: str, visit: gr.Request
+    ) -> AsyncIterator[tuple[str, str]]:
         """Yield the continuation so far, and a line that says how it went."""
-        for response in responses(server, Request(text or "", max_tokens, temperature, top_n, model)):
+        async for response in responses(site, Request(text or "", max_tokens, temperature, top_n, model), visit):
             yield response.text, response.line()
 
     text = gr.Textbox(label="Seed text", lines=3, placeholder="Once upon a time", elem_id="seed-text")
@@ -140,14 +183,14 @@ def add_form(server: Server, settings: list) -> None:
     output = gr.Textbox(label="Continuation", lines=8, buttons=["copy"], interactive=False, elem_id="continuation")
     line = gr.Textbox(label="How it went", show_label=False, container=False, interactive=False, elem_id="how-it-went")
     gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False)
-    how: dict[str, Any] = dict(api_name="generate", concurrency_id="model", show_progress="minimal")
+    how: dict[str, Any] = dict(api_name="generate", show_progress="minimal")
     running = go.click(generate, [text, *settings], [output, line], **how)
     stop.click(None, cancels=[running], api_visibility="private")
 
 
-def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
+def add_chat(site: Site, settings: list) -> None:
     """Add the chat: the model goes on where the conversation ends; what is said is shown as text and kept."""
-    kept = f"What is said is kept in {chat_log.name}, beside this server." if chat_log else "Nothing is kept."
+    kept = f"What is said is kept in {site.chat_log.name}, beside this server." if site.chat_log else "Nothing is kept."
     plain: dict[str, Any] = dict(render_markdown=False, feedback_options=None, buttons=[])
     talk = gr.Chatbot(label="Conversation", height=380, elem_id="conversation", **plain)
     query = gr.Textbox(label="You", info=kept, lines=1, submit_btn=True, elem_id="query")
@@ -156,15 +199,14 @@ def add_chat(server: Server, settings: list, chat_log: Path | None) -> None:
         stop = gr.Button("Stop", size="sm")
         gr.ClearButton([talk, query], value="Begin anew", size="sm", api_visibility="private")
     asked, shown = [query, talk, together, *settings], [query, talk]
-    running = query.submit(chat_turns(server, chat_log), asked, shown, api_name="chat", concurrency_id="model")
+    running = query.submit(chat_turns(site), asked, shown, api_name="chat")
     stop.click(None, cancels=[running], api_visibility="private")
 
 
-def chat_turns(server: Server, chat_log: Path | None) -> Callable[..., Iterator[tuple]]:
+def chat_turns(site: Site) -> Callable[..., AsyncIterator[tuple]]:
     """Return what answers one query, step by step, and keeps what was said in the log."""
-    lock = threading.Lock()
 
-    def chat(
+    async def chat(
         query: str,
         history: list | None,
         together: bool,
@@ -172,28 +214,39 @@ def chat_turns(server: Server, chat_log: Path | None) -> Callable[..., Iterator[
         temperature: float,
         top_n: float | None,
         model: str,
-    ) -> Iterator[tuple[str, list]]:  # these names are those of the page's API
+        visit: gr.Request,
+    ) -> AsyncIterator[tuple[str, list]]:  # these names are those of the page's API
         """Yield the emptied field and the conversation so far."""
-        text = read_together(history or [], query, server.limits.prompt) if together else query
+        text = read_together(history or [], query, site.server.limits.prompt) if together else query
         turn, said = [*(history or []), as_message("user", query)], ""
         try:
-            for response in responses(server, Request(text, max_tokens, temperature, top_n, model)):
+            async for response in responses(site, Request(text, max_tokens, temperature, top_n, model), visit):
                 said = response.text
                 yield "", [*turn, as_message("assistant", said)]
         finally:  # a stopped answer was said as well
-            if said and chat_log:
-                with lock:  # two rows at the same moment would mix
-                    log_chat(chat_log, query, said, model)
+            if said and site.chat_log:
+                log_chat(site.chat_log, query, said, model)
 
     return chat
 
 
-def responses(server: Server, request: Request) -> Iterator[Response]:
-    """Yield the server's responses; a refusal becomes a message on the page."""
+async def responses(site: Site, request: Request, visit: gr.Request, every: float = 0.05) -> AsyncIterator[Response]:
+    """Yield the server's responses as long as somebody listens; a refusal becomes a message on the page."""
+    session = visit.session_hash or ""
     try:
-        yield from server.answer(request)
+        if not await site.listeners.wait_for(session):
+            raise CourseError(f"Nobody asked for this answer within {site.listeners.patience:g} seconds.")
+        prepared = await asyncio.to_thread(site.server.prepare, request)
+        answer = site.server.submit(prepared, visitor_of(visit.client.host, session))
     except CourseError as error:
         raise gr.Error(str(error), title="Not possible", print_exception=False) from error
+    try:
+        while not answer.ended and not await site.listeners.have_left(session):
+            await asyncio.sleep(every)
+            if answer.take_all():
+                yield answer.response()
+    finally:
+        answer.cancel()
 
 
 def as_message(role: str, text: str) -> dict[str, str]:

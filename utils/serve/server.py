@@ -1,7 +1,7 @@
 """Inference server: a model cache, limits on every request, a response that streams.
 
 Models behind a door: which may be asked for, how much at a time, and an answer that grows word by word. Lesson 14
-builds one by hand.
+builds one by hand; who is served when stands in scheduler.py, how many are answered in one pass in batching.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from utils.config import SIZES
@@ -20,29 +20,13 @@ from utils.errors import CourseError, show
 from utils.files.hub import is_downloaded
 from utils.formats.open_file import WEIGHT_FILES, find_model, find_weights
 from utils.loaders import Codec, load_with_tokenizer
-from utils.machine import usable_cores
 from utils.model import GPT2
-from utils.sampling import Sampling, stream
+from utils.sampling import Sampling
+from utils.serve.batching import Text
+from utils.serve.scheduler import Job, Limits, News, Scheduler
 from utils.tokenizer import StreamDecoder
 
 Choice = str | Path | tuple[GPT2, Codec]  # a size, folder or file, or a model that is loaded already
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much strangers may ask for; what is over a limit is refused in words, never cut in silence."""
-
-    prompt: int = 4_000  # characters
-    new_tokens: int = 500
-    seconds: float = 120.0  # for one answer
-    at_once: int = field(default_factory=lambda: min(4, usable_cores()))  # answers being written
-    waiting: int = 64  # people in the queue; the next one is told that the server is busy
-    models: int = 2  # kept in memory; the one unused for longest goes first
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise CourseError(f"The limit {name} is {value}, expected more than 0.")
 
 
 @dataclass(frozen=True)
@@ -117,34 +101,72 @@ def name_choices(names: Iterable[str]) -> dict[str, Choice]:
     return {str(name) if name in SIZES else Path(name).as_posix(): name for name in names}
 
 
+class Answer:
+    """An answer under way: the tokens that have come, as text of whole characters."""
+
+    def __init__(self, job: Job, tokenizer: Codec) -> None:
+        self.job, self.text, self.tokens, self.ended = job, "", 0, ""
+        self._decoder = StreamDecoder(tokenizer)
+
+    def take(self, news: News) -> None:
+        """Take in what the scheduler tells."""
+        if news.error:
+            raise news.error
+        if news.token is not None:
+            self.text, self.tokens = self.text + self._decoder.feed(news.token), self.tokens + 1
+        if news.ended:
+            self.text, self.ended = self.text + self._decoder.end(), news.ended
+
+    def take_all(self) -> bool:
+        """Take in what has come, without waiting; say whether there was anything."""
+        before = self.tokens
+        while not self.job.news.empty():
+            self.take(self.job.news.get())
+        return self.tokens > before or bool(self.ended)
+
+    def response(self) -> Response:
+        return Response(self.text, self.tokens, time.monotonic() - self.job.began, self.ended)
+
+    def cancel(self) -> None:
+        """Give up the place in the queue or in the batch."""
+        self.job.cancelled = True
+
+
 class Server:
     """Models with limits: whoever asks gets a response that grows, or a sentence that says why not."""
 
     def __init__(self, choices: Mapping[str, Choice], limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.models = ModelCache(choices, self.limits.models)
+        self.scheduler = Scheduler(self.limits)
 
     def answer(self, request: Request, every: float = 0.05) -> Iterator[Response]:
         """Yield the growing response, at most once in `every` seconds; the last one says why it ended."""
+        answer = self.submit(self.prepare(request))
+        shown = time.monotonic()
+        try:
+            while not answer.ended:
+                answer.take(answer.job.news.get())
+                if answer.ended or time.monotonic() - shown >= every:
+                    shown = time.monotonic()
+                    yield answer.response()
+        finally:
+            answer.cancel()
+
+    def prepare(self, request: Request) -> tuple[Text, Codec]:
+        """Hold a request to the limits and load its model, which may take a while."""
         max_new, top_k = self.check(request)
         model, tokenizer = self.models.get(request.model)
         seed, stop = secrets.randbelow(2**62), (tokenizer.end_of_text,)
         settings = Sampling(max_new, request.temperature, top_k, seed=seed, stop=stop, window=True)
-        decoder, text, tokens = StreamDecoder(tokenizer), "", 0
-        began = shown = time.monotonic()
-        ended = "the model ended its text"
-        for token in stream(model, tokenizer.encode(request.text), settings):
-            text += decoder.feed(token)
-            tokens, now = tokens + 1, time.monotonic()
-            if now - began > self.limits.seconds:
-                ended = f"stopped after {self.limits.seconds:g} seconds"
-                break
-            if tokens == max_new:
-                ended = "as long as you allowed"
-            elif now - shown >= every:
-                shown = now
-                yield Response(text, tokens, now - began)
-        yield Response(text + decoder.end(), tokens, time.monotonic() - began, ended)
+        return Text(model, tokenizer.encode(request.text), settings), tokenizer
+
+    def submit(self, prepared: tuple[Text, Codec], visitor: Hashable = None) -> Answer:
+        """Let a request wait for its turn; without a name, everyone is a visitor of their own."""
+        text, tokenizer = prepared
+        job = Job(text, text if visitor is None else visitor)
+        self.scheduler.submit(job)
+        return Answer(job, tokenizer)
 
     def check(self, request: Request) -> tuple[int, int | None]:
         """Return how many tokens, and among how many, or refuse what is over a limit."""
