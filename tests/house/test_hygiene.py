@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from nbformat import from_dict, v4
 
+import utils
 from tools.repo.notebook_rules import problems
 from tools.repo.notebooks import ROOT, check_notebook, find_notebooks, read_notebook
 
@@ -262,3 +264,10 @@ def test_ruff_finds_nothing(arguments):
     command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace")
     assert done.returncode == 0, f"run `ruff {' '.join(arguments)}`:\n{done.stdout[-3000:]}{done.stderr[-500:]}"
+
+
+def test_one_version_stands_everywhere():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert utils.__version__ == version
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(rf"(?m)^## {re.escape(version)} · \d{{4}}-", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
