@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class CourseError(Exception):
     """Says what was found, what was expected and what to do next; the command line prints it without a traceback."""
@@ -15,3 +21,26 @@ def show(value: object, longest: int = 60) -> str:
     """
     text = repr(value)
     return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+# What readers raise when a file says something they did not expect. MemoryError and torch's RuntimeErrors are not
+# among them: they may tell of this machine and not of the file.
+DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, RecursionError, TypeError, ValueError, struct.error)
+
+
+@contextmanager
+def guarded(path: str | Path) -> Iterator[None]:
+    """Turn whatever reading a file raises into a sentence with the file, what was met, and the line that met it."""
+    try:
+        yield
+    except CourseError:
+        raise
+    except OSError as error:
+        raise CourseError(f"{path} can't be read: {error.strerror or error}. Check its permissions.") from error
+    except DAMAGE as error:
+        place = traceback.extract_tb(error.__traceback__, limit=-1)[0]
+        raise CourseError(
+            f"{path} is damaged, or no file of this kind: {type(error).__name__} ({show(str(error))}) in "
+            f"{Path(place.filename).name}, line {place.lineno}. Fetch or make it again; if other programs read it, "
+            "report it as a bug of this course."
+        ) from error

@@ -81,9 +81,75 @@ def test_a_file_not_in_utf8_is_refused_with_its_place(tmp_path):
     write(tmp_path, {"a.txt": b"\xef\xbb\xbfone\ncaf\xe9 two"})
     with pytest.raises(CourseError, match=r"a\.txt is not UTF-8 in line 2 \(it is 0xe9\).*Save it as"):
         read_documents(tmp_path)
-    write(tmp_path, {"a.txt": "wide".encode("utf-16")})
-    with pytest.raises(CourseError, match="in line 1 .it looks like UTF-16"):
+
+
+WIDE = [codec for name in ("utf-16", "utf-32") for codec in (name, f"{name}-le", f"{name}-be")]
+MARKED = {
+    "a.txt": "naïve 東京\r\n\U0001f600",
+    "a.csv": 'text\n"naïve 東京, \u2028 \U0001f600"\n',
+    "a.json": '[{"text": "naïve 東京 \U0001f600"}]',
+    "a.jsonl": '{"text": "naïve 東京 \u2028 \U0001f600"}\n',
+    "a.xml": '<?xml version="1.0" encoding="UTF-16"?>\n<r><x>naïve 東京</x><x>\U0001f600</x></r>',
+}
+
+
+@pytest.mark.parametrize("codec", WIDE)
+@pytest.mark.parametrize("name", MARKED)
+def test_a_mark_of_utf_16_or_32_is_believed_and_noted(tmp_path, name, codec):
+    mark = b"" if codec[-2:] in ("16", "32") else "\ufeff".encode(codec)
+    write(tmp_path, {f"wide/{name}": mark + MARKED[name].encode(codec), f"plain/{name}": MARKED[name]})
+    report = ReadReport()
+    found, expected = read_documents(tmp_path / "wide", report), read_documents(tmp_path / "plain", ReadReport())
+    assert found == expected
+    assert codec[:6].upper() in report.notes[name] and not report.skipped
+
+
+def test_half_a_character_of_utf_16_is_reported_as_of_any_other_text(tmp_path):
+    write(tmp_path, {"a.txt": "one\ntwo".encode("utf-16")[:-1]})
+    with pytest.raises(CourseError, match=r"a\.txt .* in line 2 .*UTF-16"):
         read_documents(tmp_path)
+    report = ReadReport()
+    assert read_documents(tmp_path, report, errors="replace")[0].text == "one\ntw\ufffd"
+    assert "1 places became U+FFFD, the first in line 2" in report.notes["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("a.txt", b"one\rtwo\r", ["one\ntwo\n"]),
+        ("a.txt", "one\rtwo".encode("utf-16"), ["one\ntwo"]),
+        ("a.txt", b"one\r<|endoftext|>\rtwo", ["one", "two"]),
+        ("a.csv", b"id,text\r1,one\r2,two\r", ["one", "two"]),
+        ("a.jsonl", b'{"text": "one"}\r{"text": "two"}', ["one", "two"]),
+    ],
+)
+def test_lines_that_end_as_on_old_macs_are_cut_and_noted(tmp_path, name, content, texts):
+    report = ReadReport()
+    assert [d.text for d in read_documents(write(tmp_path, {name: content}), report)] == texts
+    assert "CR" in report.notes[name] and not report.skipped
+
+
+def test_a_carriage_return_within_a_text_with_other_line_ends_stays(tmp_path):
+    report = ReadReport()
+    assert read_documents(write(tmp_path, {"a.txt": "a\rb\nc\r\n"}), report)[0].text == "a\rb\nc\r\n"
+    assert not report.notes
+
+
+@pytest.mark.parametrize("name", ["utn-8", "ANSI", "utf8mb4", "base64", "idna", "UTF-16", "x" * 40])
+def test_an_encoding_of_no_such_name_is_noted_and_the_xml_read_as_utf_8(tmp_path, name):
+    content = f'<?xml version="1.0" encoding="{name}"?>\n<r><x>naïve</x></r>'
+    report = ReadReport()
+    assert [d.text for d in read_documents(write(tmp_path, {"a.xml": content}), report)] == ["naïve"]
+    assert name in report.notes["a.xml"]
+
+
+@pytest.mark.parametrize("name", ["iso-8859-1", "windows-1252", "gbk", "shift_jis", "koi8-r"])
+def test_xml_is_read_in_the_encoding_that_it_declares(tmp_path, name):
+    word = {"gbk": "東京", "shift_jis": "東京", "koi8-r": "мир"}.get(name, "naïve")
+    content = f'<?xml version="1.0" encoding="{name}"?>\n<r><x>{word}</x></r>'.encode(name)
+    report = ReadReport()
+    assert [d.text for d in read_documents(write(tmp_path, {"a.xml": content}), report)] == [word]
+    assert not report.notes and not report.skipped
 
 
 def test_replacing_is_a_choice_and_is_reported_with_its_count(tmp_path):

@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 import logging
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
-from xml.etree.ElementTree import Element, ParseError, XMLPullParser
+from typing import IO, Any, NamedTuple
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers.expat import ExpatError, ParserCreate
 
 from utils.errors import CourseError, show
 from utils.texts.records import Errors, ReadReport, Record, fields_of
 
 HALVES = re.compile(r"[\ud800-\udfff]")  # no characters: bytes that are not UTF-8 end up here, and broken escapes
+MARKS = {  # byte order marks, the longer ones first: UTF-32's begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+HALF = "\udcff"
+codecs.register_error("halves", lambda error: (HALF * (error.end - error.start), error.end))  # type: ignore[attr-defined]
 
 
 class Source(NamedTuple):
@@ -39,14 +49,28 @@ class Source(NamedTuple):
         except OSError as error:
             raise CourseError(f"{self.path} can't be read ({error.strerror}). Check its permissions.") from None
 
-    def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (number, line with its end), without a byte order mark."""
+    def lines(self, declared: str = "utf-8") -> Iterator[tuple[int, bytes]]:
+        """Yield (number, line with its end) in UTF-8, without a byte order mark, which tells of another encoding."""
         with self.open_bytes() as file:
-            for number, raw in enumerate(file, 1):
-                if number == 1 and raw.startswith(codecs.BOM_UTF8):
-                    self.note("byte order mark removed")
-                    raw = raw.removeprefix(codecs.BOM_UTF8)
-                yield number, raw
+            start = file.read(4)
+            file.seek(0)
+            encoding = next((name for mark, name in MARKS.items() if start.startswith(mark)), declared)
+            if encoding != declared:
+                self.note(f"{encoding.upper()} by its byte order mark, read as such")
+            yield from enumerate(self._unix_lines(_as_utf8(file, encoding)), 1)
+
+    def _unix_lines(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield lines without UTF-8's mark; a file whose only line ends are carriage returns is cut at those."""
+        first = next(lines, b"")
+        if first.startswith(codecs.BOM_UTF8):
+            self.note("byte order mark removed")
+            first = first.removeprefix(codecs.BOM_UTF8)
+        if b"\r" in first and not first.endswith(b"\n"):  # it is the whole file
+            self.note("its lines end as on old Macs (CR), each was read as a line end (LF)")
+            yield from first.replace(b"\r", b"\n").splitlines(keepends=True)
+        elif first:
+            yield first
+        yield from lines
 
     def name_of(self, place: str) -> str:
         """Name a place in the file; the file itself is the empty place."""
@@ -72,6 +96,14 @@ class Source(NamedTuple):
             yield Record(self.name, place, fields)
         else:
             self.skip(place, "empty")
+
+
+def _as_utf8(file: IO[bytes], encoding: str) -> Iterator[bytes]:
+    """Return the lines of a file in UTF-8; what another encoding can't decode becomes bytes that are no UTF-8."""
+    if encoding == "utf-8":
+        return iter(file)
+    text = io.TextIOWrapper(file, encoding, errors="halves", newline="\n")
+    return (line.encode("utf-8", errors="surrogateescape") for line in text)
 
 
 def decode_halves(raw: bytes) -> str:
@@ -119,7 +151,7 @@ def _decode(source: Source, raw: bytes, first_line: int) -> str | None:
     if broken is None:
         return text
     line = first_line + text.count("\n", 0, broken.start())
-    guess = "it looks like UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else f"it is 0x{ord(broken[0]) & 0xFF:02x}"
+    guess = "it is 0xff, or half a character of UTF-16" if broken[0] == HALF else f"it is 0x{ord(broken[0]) & 0xFF:02x}"
     if source.errors == "strict":
         raise CourseError(
             f"{source.path} is not UTF-8 in line {line:,} ({guess}). "
@@ -199,7 +231,7 @@ def read_jsonl(source: Source) -> Iterator[Record]:
             continue
         try:
             value = DECODER.decode(decode_halves(raw))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             source.skip(f"line {number}", f"no JSON: {error}")
             continue
         yield from _as_records(source, f"line {number}", value)
@@ -262,8 +294,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object; a name that comes twice would silently lose the first value."""
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{show(next(name for name in names if names.count(name) > 1))} stands twice in one object")
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{show(name)} stands twice in one object")
     return made
 
 
@@ -273,7 +305,9 @@ BETWEEN = re.compile(r"[ \t\r\n,]*")  # two values
 
 # XML
 
-ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([\w-]+)")
+DECLARED = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
+MEGABYTE = 1_000_000
+NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}  # of Python alone
 
 
 def read_xml(source: Source) -> Iterator[Record]:
@@ -282,46 +316,85 @@ def read_xml(source: Source) -> Iterator[Record]:
         yield from source.record(f"line {line}", _xml_fields(element))
 
 
+class _Rows:
+    """Collects the children of the root while expat reads, each with the line in which it begins."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.depth, self.line, self.broken = source, 0, 0, False
+        self.found: list[tuple[int, Element]] = []
+        self.parser = ParserCreate("utf-8", "}")  # whatever encoding the file declares; } ends a namespace
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler, self.parser.EndElementHandler = self._start, self._end
+        self.parser.CharacterDataHandler = self._text
+        self.parser.EntityDeclHandler = self._entity
+        self.parser.SkippedEntityHandler = self._entity
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if self.depth == 1:
+            self.line, self.tree = self.parser.CurrentLineNumber, TreeBuilder()
+        if self.depth:
+            self.tree.start(tag, attributes)
+        self.depth += 1
+
+    def _end(self, tag: str) -> None:
+        self.depth -= 1
+        if self.depth:
+            element = self.tree.end(tag)
+        if self.depth == 1:
+            self.found.append((self.line, element))
+
+    def _text(self, text: str) -> None:
+        if self.depth > 1:
+            self.tree.data(text)
+        elif text.strip():
+            place = f"line {self.parser.CurrentLineNumber}"
+            self.source.skip(place, "text beside the elements, expected none")
+
+    def _entity(self, name: str, *definition: object) -> None:
+        raise ValueError(f"it defines entities or uses foreign ones ({show(name)}), which no data needs")
+
+    def read(self, content: bytes, last: bool = False) -> Iterator[tuple[int, Element]]:
+        """Yield the children that are whole now; damage comes after those before it."""
+        try:
+            self.parser.Parse(content, last)
+        except (ExpatError, ValueError) as error:
+            reason = re.sub(r": line \d+, column \d+$", "", str(error))
+            place = f"line {self.parser.CurrentLineNumber}"
+            self.source.skip(place, f"no XML: {reason}; what follows in this file was left out too")
+            self.broken = True
+        found, self.found = self.found, []
+        yield from found
+
+
 def _children(source: Source) -> Iterator[tuple[int, Element]]:
-    """Yield each child of the root with the line where it began; the first damage ends it."""
-    parser: XMLPullParser = XMLPullParser(("start", "end"))
-    path: list[Element] = []
-    last: Element | None = None  # whose text before and after it is not whole yet
-    began = 0
-    try:
-        for line, raw in _xml_lines(source):
-            parser.feed(raw)
-            for event, element in cast(Iterator[tuple[str, Element]], parser.read_events()):
-                if len(path) == 1:  # the text before this tag is whole
-                    stray = (path[0].text if last is None else last.tail) or ""
-                    if stray.strip():
-                        source.skip(f"line {line}", "text beside the elements, expected none")
-                    if last is not None:
-                        path[0].remove(last)  # memory stays flat
-                    began = line
-                if event == "start":
-                    path.append(element)
-                elif len(path) == 2:
-                    last = path.pop()
-                    yield began, last
-                else:
-                    path.pop()
-        parser.close()
-    except ParseError as error:
-        reason = re.sub(r": line \d+, column \d+$", "", str(error))
-        source.skip(f"line {error.position[0]}", f"no XML: {reason}; what follows in this file was left out too")
+    """Yield each child of the root with the line where it began; the first damage ends it.
 
-
-def _xml_lines(source: Source) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines for the parser; entities, a few of which can stand for gigabytes, end the file."""
-    mend = source.errors == "replace"
-    for line, raw in source.lines():
-        if line == 1 and (declared := ENCODING.match(raw)):
-            mend = mend and declared[1].lower() == b"utf-8"
-        if b"<!ENTITY" in raw:
-            source.skip(f"line {line}", "it defines entities, which no data needs")
+    Expat begins a tag or comment that is not closed yet anew each time, so it gets a megabyte and not a line at a time.
+    """
+    rows, waiting = _Rows(source), bytearray()
+    for _, raw in source.lines(_declared_encoding(source)):
+        waiting += raw.decode("utf-8", errors="replace").encode() if source.errors == "replace" else raw
+        if len(waiting) > MEGABYTE:
+            yield from rows.read(bytes(waiting))
+            waiting.clear()
+        if rows.broken:
             return
-        yield line, raw.decode("utf-8", errors="replace").encode() if mend else raw
+    yield from rows.read(bytes(waiting), last=True)
+
+
+def _declared_encoding(source: Source) -> str:
+    """Return the encoding that an XML file names, or UTF-8 if there is none of this name, as with "ANSI", "utf8mb4"."""
+    with source.open_bytes() as file:
+        found = DECLARED.match(file.read(1000).removeprefix(codecs.BOM_UTF8))
+    name = found[1].decode() if found else "utf-8"
+    try:
+        codec = codecs.lookup(name).name
+        if codec not in NO_CHARSETS and "<".encode(codec) == b"<":  # so not UTF-16: this declaration was read as ASCII
+            return codec
+    except (LookupError, ValueError):  # a codec of another kind, such as base64, is a LookupError too
+        pass
+    source.note(f"it declares the encoding {show(name)}, was read as UTF-8")
+    return "utf-8"
 
 
 def _xml_fields(element: Element) -> dict[str, str]:
@@ -329,11 +402,10 @@ def _xml_fields(element: Element) -> dict[str, str]:
     between = [element.text or "", *(child.tail or "" for child in element)]
     if not len(element) or "".join(between).strip():
         return {**element.attrib, "text": "".join(element.itertext())}
-    fields = dict(element.attrib)
-    for child in element:
-        name, text = child.tag.rpartition("}")[2], "".join(child.itertext())  # without a namespace
-        fields[name] = f"{fields[name]}\n{text}" if name in fields else text
-    return fields
+    fields: dict[str, list[str]] = {}
+    for name, text in (*element.attrib.items(), *((child.tag, "".join(child.itertext())) for child in element)):
+        fields.setdefault(name.rpartition("}")[2], []).append(text)  # without a namespace
+    return {name: "\n".join(texts) for name, texts in fields.items()}
 
 
 # PDF

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
-from utils.errors import CourseError
+from utils.errors import CourseError, guarded
 from utils.texts.readers import Source, read_csv, read_json, read_jsonl, read_pdf, read_txt, read_xml
 from utils.texts.records import Document, Errors, ReadReport, Record, text_of, used_columns
 from utils.texts.tfrecord import read_tfrecord
@@ -68,9 +68,10 @@ def stream_records(path: str | Path, report: ReadReport, errors: Errors = "stric
         raise CourseError(f"errors={errors!r} is unknown, expected 'strict', 'replace' or 'skip'.")
     found = False
     for source in _sources(Path(path), errors, report):
-        for record in READERS[source.path.suffix.lower()](source):
-            found = True
-            yield record
+        with guarded(source.path):
+            for record in READERS[source.path.suffix.lower()](source):
+                found = True
+                yield record
     if not found:
         reasons = [f"{name} ({reason})" for name, reason in list(report.skipped.items())[:5]]
         saw = "; found " + ", ".join(reasons) if reasons else ""
@@ -89,7 +90,8 @@ def stream_documents(
             lacks = f"no column {missing[0]!r}, only {', '.join(record.fields)}" if missing else "empty"
             report.skip(record.name, lacks)
             continue
-        unused = [name for name in record.fields if name not in (columns or used_columns(record.fields))]
+        used = set(columns or used_columns(record.fields))
+        unused = [name for name in record.fields if name not in used]
         if record.file not in noted and unused not in ([], ["id"]):
             noted.add(record.file)
             report.note(record.file, f"the text is made without {', '.join(unused)}")

@@ -19,6 +19,7 @@ from utils.files.whole_files import write_whole
 Errors = Literal["strict", "replace", "skip"]
 
 SHOWN = 20  # how many of those left out are printed
+LONGEST = 1000  # characters kept of what is said about one place
 
 NAMED = (  # fields that a text can name line by line, in this order; the last but a source is the answer
     ("question", "answer", "source"),
@@ -70,11 +71,11 @@ class ReadReport:
     def skip(self, where: str, reason: str) -> None:
         """Report that something was left out."""
         self.dropped += 1
-        self.skipped[where] = f"{self.skipped[where]}; {reason}" if where in self.skipped else reason
+        _say(self.skipped, where, reason)
 
     def note(self, file: str, remark: str) -> None:
         """Remark on a file that was read."""
-        self.notes[file] = f"{self.notes[file]}; {remark}" if file in self.notes else remark
+        _say(self.notes, file, remark)
 
     def save(self, path: Path) -> None:
         """Write what was left out as a CSV; without anything, remove an earlier one."""
@@ -94,6 +95,14 @@ class ReadReport:
         if len(self.notes) > SHOWN:
             lines.append(f"… and {len(self.notes) - SHOWN:,} more remarks, all of them in `notes`")
         return "\n".join(lines)
+
+
+def _say(said: dict[str, str], where: str, more: str) -> None:
+    """Add to what is said about a place, which ends with … when it gets long."""
+    before = said.get(where, "")
+    if len(before) <= LONGEST:
+        text = f"{before}; {more}" if before else more
+        said[where] = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def text_of(fields: Mapping[str, str], columns: Sequence[str] = ()) -> str:

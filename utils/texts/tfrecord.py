@@ -111,6 +111,8 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
     """Return a number in groups of 7 bits, the lowest first, and the place after it."""
     number = shift = 0
     while data[place] > 127:
+        if shift > 63:
+            raise ValueError(f"a number at byte {place:,} takes more than ten bytes")
         number |= (data[place] & 127) << shift
         place, shift = place + 1, shift + 7
     return number | data[place] << shift, place + 1
