@@ -33,8 +33,10 @@ def guarded(path: str | Path) -> Iterator[None]:
     """Turn whatever reading a file raises into a sentence with the file, what was met, and the line that met it."""
     try:
         yield
-    except CourseError:
-        raise
+    except CourseError as error:
+        if str(path) in str(error):
+            raise
+        raise CourseError(f"{path}: {error}") from error
     except OSError as error:
         raise CourseError(f"{path} can't be read: {error.strerror or error}. Check its permissions.") from error
     except DAMAGE as error:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from utils.bpe import parse_merges
 from utils.config import format_bytes
-from utils.errors import CourseError, show
+from utils.errors import CourseError, guarded, show
 from utils.files.whole_files import read_json
-from utils.formats.gguf import open_gguf
+from utils.formats.gguf import GGUFFile, open_gguf
 from utils.formats.gguf_gpt2 import read_tokenizer
 from utils.formats.hub_layout import hub_name, hub_tensors, read_parameter, write_config
 from utils.formats.open_file import ModelFile, open_model_file
@@ -41,7 +41,8 @@ def load_gpt2(
     """Load a GPT-2 by size (nano, small, medium, large, xl), from a folder, one file of weights or an opened file."""
     file = open_model_file(name_or_path)
     load = load_adapted if file.is_adapter else load_quantized if file.is_packed else load_plain
-    model = load(file, dtype, device)
+    with guarded(file.file):
+        model = load(file, dtype, device)
     model.origin = file.name
     return prepare_for_speed(model)
 
@@ -106,17 +107,24 @@ def load_tokenizer(place: str | Path | ModelFile) -> Codec:
     """Return the tokenizer that a folder names or holds (meta.json, or a vocabulary, else GPT-2's), or a GGUF file."""
     opened = place.gguf if isinstance(place, ModelFile) else None
     folder = place.tokenizer_place if isinstance(place, ModelFile) else Path(place)
+    if not folder.is_dir() and not folder.is_file():
+        raise CourseError(f"{folder} is not a folder. Hand in the folder of a model or of tokenized text.")
+    with guarded(folder):
+        return _tokenizer_in(folder, opened)
+
+
+def _tokenizer_in(folder: Path, opened: GGUFFile | None) -> Codec:
     if folder.is_file():
         return read_tokenizer(opened or open_gguf(folder))
-    if not folder.is_dir():
-        raise CourseError(f"{folder} is not a folder. Hand in the folder of a model or of tokenized text.")
     if (folder / META).exists():
         return read_meta(folder / META)
     if (folder / "tokenizer.json").exists():
         return read_tokenizer_json(folder / "tokenizer.json")
     for vocab_name, merges_name in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
         if (folder / vocab_name).exists() and (folder / merges_name).exists():
-            merges = parse_merges((folder / merges_name).read_text(encoding="utf-8"))
-            return choose_bpe(read_json(folder / vocab_name), merges)
+            with guarded(folder / merges_name):
+                merges = parse_merges((folder / merges_name).read_text(encoding="utf-8"))
+            with guarded(folder / vocab_name):
+                return choose_bpe(read_json(folder / vocab_name), merges)
     packed = sorted(folder.glob("*.gguf"))
     return read_tokenizer(opened or open_gguf(packed[0])) if len(packed) == 1 else Tokenizer.gpt2()

@@ -26,9 +26,10 @@ from utils.bpe import (
     read_gpt2_vocabulary,
     symbol_bytes,
 )
-from utils.errors import CourseError
+from utils.errors import CourseError, guarded, show
 from utils.files.whole_files import read_json, write_whole
 
+MOST_IDS = 2**20  # GPT-2 has 50,257
 META = "meta.json"  # the file that says which tokenizer a folder was made with
 CUTS = re.compile(r"(?<=\S)(?=[ \n])")  # none of GPT-2's pieces leads from a non-space to a space
 
@@ -139,6 +140,12 @@ class Tokenizer(_Codec):
     _byte_level = True
 
     def __init__(self, vocab: dict[str, int], merges: Sequence[Merge], name: str = "bpe") -> None:
+        if odd := [token for token in vocab.values() if type(token) is not int or not 0 <= token < MOST_IDS]:
+            raise CourseError(f"the vocabulary holds the id {show(odd[0])}, expected whole numbers under {MOST_IDS:,}.")
+        if bad := [
+            merge for merge in merges if not len(merge) == 2 or not all(isinstance(part, str) for part in merge)
+        ]:
+            raise CourseError(f"the merges hold {show(bad[0])}, expected pairs of symbols. Get the tokenizer again.")
         self.name, self.vocab, self.merges = name, vocab, [(first, second) for first, second in merges]
         needed = {symbol for a, b in self.merges for symbol in (a, b, a + b)} | {*BYTES, END_OF_TEXT}
         if missing := needed - vocab.keys():
@@ -229,13 +236,15 @@ class StreamDecoder:
 
 def read_meta(path: Path) -> Tokenizer | CharTokenizer:
     """Read the meta.json that `save` or a folder of tokenized text holds."""
-    match read_json(path):
-        case {"tokenizer": "gpt2"}:
-            return Tokenizer.gpt2()
-        case {"tokenizer": "characters", "characters": str(characters)}:
-            return CharTokenizer(characters)
-        case {"tokenizer": "bpe", "vocab": dict(vocab), "merges": list(merges)}:
-            return Tokenizer(vocab, merges)
+    content = read_json(path)
+    with guarded(path):
+        match content:
+            case {"tokenizer": "gpt2"}:
+                return Tokenizer.gpt2()
+            case {"tokenizer": "characters", "characters": str(characters)}:
+                return CharTokenizer(characters)
+            case {"tokenizer": "bpe", "vocab": dict(vocab), "merges": list(merges)}:
+                return Tokenizer(vocab, merges)
     raise CourseError(
         f"{path} names no tokenizer that we know, expected what a tokenizer's save or tokenize_to_bin "
         "writes. Make the file again, or remove it to use GPT-2's tokenizer."
@@ -246,15 +255,17 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
     """Read a tokenizer.json, which must describe a byte-level BPE that cuts text as GPT-2 does."""
     if hashlib.sha256(path.read_bytes()).hexdigest() == GPT2_SHA256:
         return Tokenizer.gpt2()
-    match read_json(path):
-        case {
-            "model": {"type": "BPE", "vocab": dict(vocab), "merges": list(merges)},
-            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False} as splitter,
-            **rest,
-        } if splitter.get("use_regex", True) and not rest.get("normalizer"):
-            added = {token["content"]: token["id"] for token in rest.get("added_tokens") or []}
-            lines = [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
-            return choose_bpe(vocab | added, parse_merges("\n".join(lines)))
+    content = read_json(path)
+    with guarded(path):
+        match content:
+            case {
+                "model": {"type": "BPE", "vocab": dict(vocab), "merges": list(merges)},
+                "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False} as splitter,
+                **rest,
+            } if splitter.get("use_regex", True) and not rest.get("normalizer"):
+                added = {token["content"]: token["id"] for token in rest.get("added_tokens") or []}
+                lines = [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
+                return choose_bpe(vocab | added, parse_merges("\n".join(lines)))
     raise CourseError(
         f"{path} holds no byte-level BPE that cuts text as GPT-2's does. This course reads no other tokenizer: take a "
         "GPT-2 model, or remove the file if the model was trained on GPT-2's tokens."

@@ -18,6 +18,7 @@ from shapes import TINY, Hostile, tiny_model
 from labs.shootout.gptq_writer import save_gptq_folder
 from tools.__main__ import main
 from utils.config import total_parameters
+from utils.errors import CourseError
 from utils.formats.hub_layout import hub_tensors
 from utils.formats.inspect_model import LOADERS, inspect_file
 from utils.formats.quantized_files import save_quantized
@@ -175,6 +176,21 @@ def test_the_format_of_before_2020_is_told_like_the_new_one(folder, tmp_path):
     assert old[1:] == new[1:] and f"{COUNT:,} parameters, 32.00 bits per weight" in old
 
 
+def test_what_is_left_off_around_the_weights_is_told(folder, tmp_path):
+    state = load_file(folder / "model.safetensors")
+    wrapped = {f"module._orig_mod.{name}": tensor for name, tensor in state.items()}
+    torch.save({"epoch": 3, "state_dict": wrapped}, tmp_path / "last.ckpt")
+    lines = inspect_file(tmp_path / "last.ckpt")
+    assert "left off: 'state_dict' around them, 'module._orig_mod.' before their names" in lines
+    assert "load_gpt2: yes" in lines and not any("left off" in line for line in inspect_file(folder))
+
+
+def test_a_saved_model_of_tensorflow_is_called_what_it_is(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
+    with pytest.raises(CourseError, match="SavedModel"):
+        inspect_file(tmp_path)
+
+
 def npz() -> bytes:
     file = io.BytesIO()
     np.savez(file, a=np.ones(3), b=np.zeros(2))
@@ -198,6 +214,8 @@ OTHER = [
     (b"lmgg\x01\x00\x00\x00" + bytes(40), "GGML, the format before GGUF"),
     (b"\x1f\x8b\x08" + bytes(40), "compressed by gzip"),
     (b"\x08\x08\x12\x07pytorch", "ONNX"),
+    (b"\x1c\x00\x00\x00TFL3" + bytes(40), "TFLite"),
+    (b"\x81\xabtransformer\x84\xa4h", "msgpack, in which Flax"),
     (keras(), "a model of Keras"),
 ]
 

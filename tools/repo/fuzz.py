@@ -21,7 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
-from tools.repo.fuzz_targets import KINDS, Target
+from tools.repo.fuzz_targets import FEW, KINDS, Target
 from utils.errors import CourseError
 from utils.files.places import ROOT
 
@@ -153,8 +153,9 @@ def fuzz(kinds: list[str], files: int, first: int = 0, workers: int = 2) -> Iter
     """Damage and open so many files, the same number of each kind, and yield what became of each part."""
     if unknown := sorted(set(kinds) - set(KINDS)):
         raise CourseError(f"There is no kind {unknown[0]!r} of file. Known are {', '.join(KINDS)}.")
-    each = -(-files // len(kinds))
-    tasks = [(kind, at, min(CHUNK, first + each - at)) for kind in kinds for at in range(first, first + each, CHUNK)]
+    share = -(-files // len(kinds))
+    ends = {kind: first + min(share, FEW.get(kind, share)) for kind in kinds}
+    tasks = [(kind, at, min(CHUNK, ends[kind] - at)) for kind in kinds for at in range(first, ends[kind], CHUNK)]
     while tasks:
         context = get_context("forkserver" if hasattr(os, "fork") else "spawn")
         with ProcessPoolExecutor(workers, context, _one_thread) as pool:

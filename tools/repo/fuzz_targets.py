@@ -22,6 +22,7 @@ from utils.formats.inspect_model import inspect_file
 from utils.formats.peft_files import save_lora
 from utils.formats.quantized_files import save_quantized
 from utils.formats.safetensors import write_safetensors
+from utils.formats.tf_checkpoint import save_tf_checkpoint
 from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
 from utils.lora import add_lora
 from utils.model import GPT2
@@ -100,6 +101,31 @@ def _torch(folder: Path, zipped: bool) -> Target:
     state = {f"transformer.{name}": tensor.clone() for name, tensor in hub_tensors(tiny())}
     torch.save(state, file, _use_new_zipfile_serialization=zipped)
     return Target(file, weights)
+
+
+def _gptq(folder: Path) -> Target:
+    """Write a folder in gptqmodel's layout, all its layers of one step and zeros alone."""
+    save_gpt2(tiny(), folder)
+    file, tensors = folder / "model.safetensors", []
+    for name, tensor in hub_tensors(tiny()):
+        if name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
+            (inputs, outputs), layer = tensor.shape, name.removesuffix(".weight")
+            parts = {"qweight": torch.zeros(inputs // 8, outputs, dtype=torch.int32),
+                     "qzeros": torch.zeros(1, outputs // 8, dtype=torch.int32),
+                     "scales": torch.ones(1, outputs), "g_idx": torch.zeros(inputs, dtype=torch.int32)}  # fmt: skip
+            tensors += [(f"{layer}.{part}", value) for part, value in parts.items()]
+        else:
+            tensors.append((name, tensor))
+    write_safetensors(file, tensors, {})
+    note = {"bits": 4, "group_size": -1, "desc_act": False, "quant_method": "gptq", "checkpoint_format": "gptq"}
+    (folder / "quantize_config.json").write_text(json.dumps(note), encoding="utf-8")
+    return Target(folder / "quantize_config.json", folder_of)
+
+
+def _tensorflow(folder: Path) -> Target:
+    """Write the index of a checkpoint; TensorFlow reads it in a process of its own, which takes seconds a file."""
+    save_tf_checkpoint(tiny(), folder, tokenizer=small_tokenizer())
+    return Target(folder / "model-0.index", weights)
 
 
 def small_tokenizer() -> Tokenizer:
@@ -205,6 +231,8 @@ KINDS: dict[str, Callable[[Path], Target]] = {
     "shards": _shards,
     "bin": partial(_torch, zipped=True),
     "bin of 2019": partial(_torch, zipped=False),
+    "gptq config": _gptq,
+    "tensorflow": _tensorflow,
     "gguf F32": partial(_gguf, kind="F32"),
     "gguf Q4_0": partial(_gguf, kind="Q4_0"),
     "packed weights": partial(_packed, name="quantized.safetensors"),
@@ -221,8 +249,15 @@ KINDS: dict[str, Callable[[Path], Target]] = {
     "nested json": lambda folder: _text(folder, "a.json", json.dumps({"version": 1, "data": RECORDS})),
     "jsonl": lambda folder: _text(folder, "a.jsonl", "\n".join(map(json.dumps, RECORDS))),
     "xml": lambda folder: _text(folder, "a.xml", f'<?xml version="1.0" encoding="utf-8"?>\n<rows>\n{XML}</rows>\n'),
+    "xml in UTF-16": lambda folder: _text(
+        folder, "a.xml", f'<?xml version="1.0" encoding="utf-16"?><r>{XML}</r>'.encode("utf-16")
+    ),
+    "nested xml": lambda folder: _text(folder, "a.xml", "<x><y a='1'>" * 30 + "a" + "</y>b</x>" * 30),
+    "txt in UTF-16": lambda folder: _text(folder, "a.txt", "\n".join(TEXTS).encode("utf-16")),
+    "csv of old Macs": lambda folder: _text(folder, "a.csv", CSV.replace("\n", "\r")),
     "tfrecord": lambda folder: _text(folder, "a.tfrecord", (DATA / "quiz" / "quiz.tfrecord").read_bytes()),
     "pdf": lambda folder: _text(folder, "a.pdf", one_page(TEXTS[1].replace("\n", " "))),
     "recipe": _recipe,
     "checkpoint": _checkpoint,
 }
+FEW = {"tensorflow": 8}  # most files of a kind that are opened in one go: each of these starts a process

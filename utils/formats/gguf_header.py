@@ -31,6 +31,8 @@ UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # of struct
 NAMES = "uint8 int8 uint16 int16 uint32 int32 float32 bool string array uint64 int64 float64"
 TYPES = dict(enumerate(NAMES.split()))
+GONE = {4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8",
+        38: "IQ4_NL_8_8"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,11 @@ def _read_entry(walk: Walk, entries: dict[str, Entry]) -> None:
         raise walk.wrong(found, walk.at - 8 * rank)
     kind = find_format(number := walk.number("I", f"the type of {name!r}"))
     if kind is None:
+        if number in GONE:
+            raise CourseError(
+                f"{walk.path} packs {name!r} as {GONE[number]}, which llama.cpp gave up too. Get the model as Q4_0, or "
+                "convert the original weights with save_gguf."
+            )
         raise walk.wrong(f"{name!r} has the unknown type {number}", walk.at - 4)
     width = sizes[0] if sizes else 1
     if width % kind.values:

@@ -132,7 +132,11 @@ def check_tensors(config: GPT2Config, stored: Tensors, path: Path) -> None:
 
 
 def tie_tables(stored: dict[str, LazyTensor], path: Path) -> None:
-    """Weight tying: keep the better copy where a file stores the head beside the token table, refuse another matrix."""
+    """Weight tying: keep the better copy where a file stores the head beside the token table, refuse another matrix.
+
+    About 64 rows are compared, which proves a difference and takes no time for XL either; a head that was trained on
+    its own differs in every row, since the softmax moves all of them at each step.
+    """
     if HEAD not in stored or TABLE not in stored:
         return
     table, head = stored[TABLE], stored.pop(HEAD)

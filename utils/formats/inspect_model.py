@@ -193,9 +193,11 @@ def inspect_file(path: str | Path) -> list[str]:
     try:
         return describe(open_model_file(file, values=False))
     except CourseError as error:
-        if start[:1] != b"\x80":
-            raise
-        return [size, "a pickle", f"load_gpt2: no, {error}"]
+        if start[:1] == b"\x80":
+            return [size, "a pickle", f"load_gpt2: no, {error}"]
+        if start[:2] == b"PK":
+            return [size, "a zip with a pickle, as torch.save writes it", f"load_gpt2: no, {error}"]
+        raise
 
 
 def describe(weights: ModelFile) -> list[str]:
@@ -210,6 +212,7 @@ def describe(weights: ModelFile) -> list[str]:
         f"{WHAT[weights.kind].format(number)}, {dtypes or 'empty'}",
         _count(weights, packed),
         f"quantization: {quantization}",
+        *([f"left off: {', '.join(weights.wrappers)}"] if weights.wrappers else []),
         *(f"{name}: {answer(weights)}" for name, answer in LOADERS.items()),
         *([f"{printable(key)}: {_value(weights.gguf, key)}" for key in weights.gguf.metadata] if weights.gguf else []),
         *(_line(name, tensor) for name, tensor in weights.tensors.items()),

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from utils.config import SIZES, GPT2Config, format_bytes, total_parameters
-from utils.errors import CourseError, show
+from utils.errors import CourseError, guarded, show
 from utils.files.places import DATA
 from utils.files.whole_files import read_json
 from utils.formats.gguf import GGUFFile, open_gguf
@@ -23,11 +23,11 @@ from utils.formats.gptq_folder import unpack_layers
 from utils.formats.hub_layout import CONFIG_NAMES, check_tensors, found_shape, parse_config, tie_tables
 from utils.formats.safetensors import LazyTensor, open_safetensors
 from utils.formats.tf_checkpoint import gpt2_variables, latest_checkpoint, open_tf_checkpoint
-from utils.formats.torch_files import open_torch_file
+from utils.formats.torch_files import TorchTensor, open_torch_file
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 WEIGHT_FILES = (SAFE, f"{SAFE}.index.json", PICKLED, f"{PICKLED}.index.json", "quantized.safetensors")
-WRAPPED = re.compile(r"(_orig_mod\.|module\.|transformer\.)+")  # torch.compile, DDP and transformers put these before
+WRAPPED = re.compile(r"(_orig_mod\.|module\.|model\.|transformer\.)+")  # of torch.compile, DDP, Lightning, transformers
 HPARAMS = ("n_layer", "n_embd", "n_vocab", "n_ctx")
 
 
@@ -60,6 +60,14 @@ class ModelFile:
         """The last parts of the tensors' names, which tell packed weights: weight, qweight, absmax …"""
         return {name.rpartition(".")[2] for name in self.tensors}
 
+    @cached_property
+    def wrappers(self) -> list[str]:
+        """What stood around the weights and is left off, such as 'transformer.' before each name."""
+        around = {f"{show(each.source.inside)} around them" for each in self.tensors.values()
+                  if isinstance(each, TorchTensor) and each.source.inside}  # fmt: skip
+        before = {f"{show(found[0])} before their names" for name in self.tensors if (found := WRAPPED.match(name))}
+        return sorted(around) + sorted(before)
+
     @property
     def is_packed(self) -> bool:
         """Whether it holds packed layers, as `save_quantized` writes them."""
@@ -73,16 +81,17 @@ class ModelFile:
     @cached_property
     def stored(self) -> dict[str, LazyTensor]:
         """The tensors under the hub's names and in its layout; what GPTQ packed unpacks itself when it is read."""
-        if self.gguf:
-            stored = gpt2_from_gguf(self.gguf)
-        elif self.kind == "tensorflow":
-            stored = gpt2_variables(self.file, self.tensors)
-        else:
-            stored = _unwrapped(self.tensors, self.file)
-        if any(name.endswith(".qweight") for name in stored):
-            stored = unpack_layers(stored, self.folder)
-        tie_tables(stored, self.file)
-        return stored
+        with guarded(self.file):
+            if self.gguf:
+                stored = gpt2_from_gguf(self.gguf)
+            elif self.kind == "tensorflow":
+                stored = gpt2_variables(self.file, self.tensors)
+            else:
+                stored = _unwrapped(self.tensors, self.file)
+            if any(name.endswith(".qweight") for name in stored):
+                stored = unpack_layers(stored, self.folder)
+            tie_tables(stored, self.file)
+            return stored
 
     @cached_property
     def config(self) -> GPT2Config:
@@ -94,9 +103,10 @@ class ModelFile:
             path, raw = beside, read_json(beside)
         elif (beside := self.folder / "hparams.json").is_file():
             path, raw, names = beside, read_json(beside), HPARAMS
-        config = parse_config(raw, path, found, names)
-        check_tensors(config, self.stored, self.file)
-        return config
+        with guarded(path):
+            config = parse_config(raw, path, found, names)
+            check_tensors(config, self.stored, self.file)
+            return config
 
     @cached_property
     def problem(self) -> str | None:
@@ -129,13 +139,14 @@ def open_model_file(name: str | Path | ModelFile, values: bool = True) -> ModelF
         return name
     place = find_model(name)
     opened = partial(ModelFile, str(name), place, file := find_weights(place))
-    if file.suffix == ".index":
-        return opened("tensorflow", open_tf_checkpoint(file, values))
-    if file.name.endswith(".index.json"):
-        return opened("shards", _open_shards(file))
-    if first_bytes(file).startswith(MAGIC):
-        return opened("gguf", (gguf := open_gguf(file)).tensors, gguf=gguf)
-    return opened(*_open_single(file))
+    with guarded(file):
+        if file.suffix == ".index":
+            return opened("tensorflow", open_tf_checkpoint(file, values))
+        if file.name.endswith(".index.json"):
+            return opened("shards", _open_shards(file))
+        if first_bytes(file).startswith(MAGIC):
+            return opened("gguf", (gguf := open_gguf(file)).tensors, gguf=gguf)
+        return opened(*_open_single(file))
 
 
 def open_weights(path: Path) -> Mapping[str, LazyTensor]:
@@ -196,6 +207,8 @@ def find_model(name_or_path: str | Path) -> Path:
 
         return fetch(str(name_or_path))
     path = DATA / "nano" if name_or_path == "nano" else Path(name_or_path)
+    if not path.exists() and (index := path.with_name(f"{path.name}.index")).is_file():
+        return index  # TensorFlow calls a checkpoint by what the names of its files have in common
     if not path.exists():
         raise CourseError(
             f"{path} is neither a file, a folder nor a size. Sizes are {', '.join(SIZES)}; "
@@ -220,6 +233,11 @@ def find_weights(path: Path) -> Path:
         if len(alone := list(path.glob(kind))) == 1:
             return alone[0]
     names = sorted(entry.name for entry in path.iterdir())[:5]
+    if "saved_model.pb" in names:
+        raise CourseError(
+            f"{path} is a SavedModel, a graph of TensorFlow. Load it with TensorFlow where it was made, and save its "
+            "weights as safetensors."
+        )
     raise CourseError(
         f"{path} holds {names or 'nothing'}, expected one of {', '.join(WEIGHT_FILES)}, "
         "a checkpoint of gpt-2-simple, or one .safetensors or .gguf file."
@@ -227,6 +245,8 @@ def find_weights(path: Path) -> Path:
 
 
 LFS = re.compile(rb"version https://\S+\noid sha256:([0-9a-f]{1,64})\nsize (\d{1,20})\n")
+MSGPACK = re.compile(rb"[\x81-\x8f][\xa1-\xbf][a-z]")  # a map of few names, the first of which is short
+ONNX = re.compile(rb"\x08[\x01-\x20][\x12\x3a]")
 # Files that hold no weights which anything here opens, by how they begin
 STARTS = (
     (b"\x93NUMPY", "one array of NumPy"),
@@ -251,7 +271,11 @@ def describe_other(file: Path, start: bytes) -> str | None:
         return "empty"
     if start.lstrip()[:1] == b"<":
         return "a web page, most likely an error page that was saved as weights"
-    if re.match(rb"\x08[\x01-\x20][\x12\x3a]", start):
+    if start[4:8] == b"TFL3":
+        return "TFLite, a graph for small devices: take the weights that it was converted from"
+    if MSGPACK.match(start):
+        return "msgpack, in which Flax saved weights: the same model is published as safetensors"
+    if ONNX.match(start):
         return "ONNX, a graph for onnxruntime: take the weights that it was exported from"
     if start[:2] == b"PK":
         return _describe_zip(file)

@@ -30,15 +30,31 @@ class TorchFile:
         self.path, self.is_zip = path, zipfile.is_zipfile(path)
         self.state: dict[str, Any] | None = None
         self.read_bytes = 0
+        self.inside = ""  # the name under which a checkpoint of more than weights keeps the state dict
 
     def load(self, name: str) -> Tensor:
         """Return one tensor by name."""
         if self.is_zip and self.read_bytes > self.path.stat().st_size // PARTS:
             self.state, self.read_bytes = None, 0
         if self.state is None:
-            self.state = load_state(self.path, self.is_zip, "cpu")
+            self.state = self.open("cpu")
         self.read_bytes += self.state[name].nbytes
         return self.state[name]
+
+    def open(self, device: str) -> dict[str, Tensor]:
+        """Let torch build the state dict, weights only, and return its tensors by name."""
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of pickles that others than torch wrote
+                content = torch.load(self.path, weights_only=True, mmap=self.is_zip, map_location=device)
+        except Exception as error:  # whatever torch meets in a damaged file, it raises
+            raise _refusal(self.path, error) from error
+        self.inside, state = _state_dict(self.path, content)
+        for name, value in state.items():
+            if value.layout is not torch.strided or value.is_quantized or value.is_complex() or value.is_nested:
+                raise CourseError(
+                    f"{self.path}: {show(name)} is a {value.layout} tensor of {value.dtype}, expected plain numbers."
+                )
+        return state
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ def open_torch_file(path: Path) -> dict[str, TorchTensor]:
         raise CourseError(f"{path}: {show(packed[0])} is compressed, as torch.save never does it. Save it with torch.")
     source = TorchFile(path)
     # The format of before 2020 can't be mapped; on the meta device its tensors have a shape and no bytes.
-    state = load_state(path, source.is_zip, "cpu" if source.is_zip else "meta")
+    state = source.open("cpu" if source.is_zip else "meta")
     found = {name: TorchTensor(path, t.dtype, tuple(t.shape), source, name) for name, t in state.items()}
     size, claimed = path.stat().st_size, sum(tensor.nbytes for tensor in found.values())
     if claimed > MOST_TIMES * size:
@@ -78,28 +94,12 @@ def _compressed(path: Path) -> list[str]:
         return []
 
 
-def load_state(path: Path, is_zip: bool, device: str) -> dict[str, Tensor]:
-    """Let torch build the state dict, weights only, and return its tensors by name."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles that others than torch wrote
-            content = torch.load(path, weights_only=True, mmap=is_zip, map_location=device)
-    except Exception as error:  # whatever torch meets in a damaged file, it raises
-        raise _refusal(path, error) from error
-    state = _state_dict(path, content)
-    for name, value in state.items():
-        if value.layout is not torch.strided or value.is_quantized or value.is_complex() or value.is_nested:
-            raise CourseError(
-                f"{path}: {show(name)} is a {value.layout} tensor of {value.dtype}, expected plain numbers."
-            )
-    return state
-
-
-def _state_dict(path: Path, content: object) -> dict[str, Tensor]:
-    """Return the tensors by name, those of the only dictionary within that has some if the outer one has none."""
+def _state_dict(path: Path, content: object) -> tuple[str, dict[str, Tensor]]:
+    """Return the tensors by name, or those of the only dictionary within that has some, after its name."""
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds a {type(content).__name__}, expected tensors by name.")
     if found := _tensors(content):
-        return found
+        return "", found
     inner = {name: _tensors(value) for name, value in content.items() if isinstance(value, dict)}
     inner = {name: tensors for name, tensors in inner.items() if tensors}
     if len(inner) > 1 or (not inner and any(isinstance(value, dict) for value in content.values())):
@@ -107,7 +107,7 @@ def _state_dict(path: Path, content: object) -> dict[str, Tensor]:
             f"{path} holds {', '.join(show(name) for name in list(content)[:5])}, expected one state dict. "
             "Load it with torch where it was made, and save model.state_dict() alone."
         )
-    return next(iter(inner.values()), {})
+    return next(((str(name), tensors) for name, tensors in inner.items()), ("", {}))
 
 
 def _tensors(content: dict) -> dict[str, Tensor]:
