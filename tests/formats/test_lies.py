@@ -179,6 +179,13 @@ def changed_tensors(change: Callable[[dict], object], name: str = "model.safeten
     return work
 
 
+def own_head(folder: Path) -> None:
+    """Give a .bin, wrapped by DDP, a head that is not its token table."""
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    state = {f"module.{name}": tensor for name, tensor in state.items()}
+    torch.save(state | {"module.lm_head.weight": -state["module.wte.weight"]}, folder / "pytorch_model.bin")
+
+
 def index(**places: object) -> Callable[[Path], None]:
     return changed_json("model.safetensors.index.json", **places)
 
@@ -292,7 +299,8 @@ LIES: dict[str, list[tuple[bytes, tuple[str, ...]]]] = {
         (gguf(tensors=[text("t") + struct.pack("<I", 2**32 - 1)]), ("4,294,967,295",)),
         (gguf(tensors=[tensor(sizes=(8, 0))]), ("'t'", "[8, 0]")),
         (gguf(tensors=[tensor(sizes=(2**32, 2**32, 16))], data=32), ("'t'", "2⁶³")),
-        *((gguf(tensors=[tensor(kind=kind)], data=32), ("'t'", f"type {kind}")) for kind in (4, 99)),
+        *((gguf(tensors=[tensor(kind=kind)], data=32), ("'t'", what))
+          for kind, what in [(4, "Q4_2"), (33, "Q4_0_8_8"), (99, "type 99")]),
         (gguf(tensors=[tensor(sizes=(33,), kind=8)], data=64), ("33", "Q8_0", "32")),
         (gguf(tensors=[tensor(offset=8)], data=64), ("'t'", "8 of the data")),
         (gguf(tensors=[tensor(offset=2**40)], data=64), ("'t'", "1,099,511,627,")),
@@ -321,8 +329,11 @@ SPOILED: list[tuple[str, Callable[[Path], object], tuple[str, ...]]] = [
      ("wte.weight", "int8")),
     ("safetensors", changed_tensors(lambda t: t.update({"transformer.wte.weight": t["wte.weight"].clone()})),
      ("'wte.weight'",)),
-    ("safetensors", changed_tensors(lambda t: t.update({"lm_head.weight": t["wte.weight"] + 1})),
-     ("lm_head.weight", "wte.weight", "row 0")),
+    *((kind, changed_tensors(lambda t: t.update({"lm_head.weight": next(t[n] for n in t if "wte" in n) + 1}), file),
+       ("lm_head.weight", "wte.weight", "row 0"))
+      for kind, file in [("safetensors", "model.safetensors"), ("shards", "a.safetensors"),
+                         ("gptq", "model.safetensors")]),
+    ("bin", own_head, ("lm_head.weight", "wte.weight", "row 0")),
     ("safetensors", changed_tensors(lambda t: t.update({"lm_head.weight": torch.zeros(3, 32)})),
      ("(3, 32)", "(258, 32)")),
     *(("shards", index(weight_map={"wte.weight": name}), (repr(name),)) for name in [

@@ -193,11 +193,9 @@ def inspect_file(path: str | Path) -> list[str]:
     try:
         return describe(open_model_file(file, values=False))
     except CourseError as error:
-        if start[:1] == b"\x80":
-            return [size, "a pickle", f"load_gpt2: no, {error}"]
-        if start[:2] == b"PK":
-            return [size, "a zip with a pickle, as torch.save writes it", f"load_gpt2: no, {error}"]
-        raise
+        if start[:1] != b"\x80":
+            raise
+        return [size, "a pickle", f"load_gpt2: no, {error}"]
 
 
 def describe(weights: ModelFile) -> list[str]:

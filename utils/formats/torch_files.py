@@ -37,11 +37,11 @@ class TorchFile:
         if self.is_zip and self.read_bytes > self.path.stat().st_size // PARTS:
             self.state, self.read_bytes = None, 0
         if self.state is None:
-            self.state = self.open("cpu")
+            self.state = self.build("cpu")
         self.read_bytes += self.state[name].nbytes
         return self.state[name]
 
-    def open(self, device: str) -> dict[str, Tensor]:
+    def build(self, device: str) -> dict[str, Tensor]:
         """Let torch build the state dict, weights only, and return its tensors by name."""
         try:
             with warnings.catch_warnings(action="ignore"):  # of pickles that others than torch wrote
@@ -74,7 +74,7 @@ def open_torch_file(path: Path) -> dict[str, TorchTensor]:
         raise CourseError(f"{path}: {show(packed[0])} is compressed, as torch.save never does it. Save it with torch.")
     source = TorchFile(path)
     # The format of before 2020 can't be mapped; on the meta device its tensors have a shape and no bytes.
-    state = source.open("cpu" if source.is_zip else "meta")
+    state = source.build("cpu" if source.is_zip else "meta")
     found = {name: TorchTensor(path, t.dtype, tuple(t.shape), source, name) for name, t in state.items()}
     size, claimed = path.stat().st_size, sum(tensor.nbytes for tensor in found.values())
     if claimed > MOST_TIMES * size:
