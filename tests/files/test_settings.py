@@ -36,6 +36,19 @@ def test_values_are_typed(word):
     assert type(getattr(settings, key)) is type(expected), value
 
 
+@pytest.mark.parametrize("text", ["$HOME/runs", "a$", "$x$y", "$(seed)", "100 $ a day"])
+def test_a_dollar_is_a_letter(tmp_path, text):
+    assert read_settings(TrainConfig, [f"out={text}"]).out == text
+    assert read_settings(TrainConfig, [write_recipe(tmp_path, f"out: {text}")]).out == text
+
+
+def test_a_text_without_a_value_is_empty(tmp_path):
+    assert read_settings(TrainingRecipe, ["out="]).out == ""
+    assert read_settings(TrainingRecipe, [write_recipe(tmp_path, "data:\nseed: 3")]).data == ""
+    with pytest.raises(CourseError, match="seed to None, expected int"):
+        read_settings(TrainingRecipe, ["seed="])
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
@@ -45,8 +58,14 @@ def test_values_are_typed(word):
         ("max_steps=2.5", "max_steps to 2.5, expected int"),
         ("resume=perhaps", "resume to 'perhaps', expected bool"),
         ("max_steps", "'max_steps' is no setting, expected key=value"),
-        ("max_steps=0", "max_steps is 0, expected at least 1"),
+        ("max_steps=0", "max_steps is 0, expected 1 or more"),
         ("recipe=nowhere.yaml", "nowhere.yaml is not there"),
+        ("out=[", r"'out=\['.*YAML"),
+        ("out=${x", r"'out=\$\{x'"),
+        ("out=${x}", r"the command sets out to '\$\{x\}'"),
+        ("max_steps=${seed}", r"the command sets max_steps to '\$\{seed\}'"),
+        ("out=???", r"out to '\?\?\?'"),
+        ("out.there=1", r"out to \{'there': 1\}, expected str"),
     ],
 )
 def test_a_wrong_word_gets_a_sentence(word, message):
@@ -61,6 +80,11 @@ def test_a_wrong_word_gets_a_sentence(word, message):
         ("- 1\n- 2", "holds no settings"),
         ("a: [1", "not readable as YAML"),
         ("max_steps: {a: 1}", "sets max_steps to .*, expected int"),
+        ("out: ${oc.env:HOME}", r"recipe.yaml sets out to '\$\{oc.env:HOME\}'"),
+        ("out: runs/${seed}", r"recipe.yaml sets out to 'runs/\$\{seed\}'"),
+        ("seed: ${oc.env:SEED,3}", r"recipe.yaml sets seed to '\$\{oc.env:SEED,3\}'"),
+        ("out: ${", "recipe.yaml"),
+        ("out: ['${x}']", "recipe.yaml sets out to .*, expected str"),
     ],
 )
 def test_a_wrong_recipe_gets_a_sentence(tmp_path, text, message):

@@ -1,4 +1,7 @@
-"""Configuration by OmegaConf, in layers: a dataclass of defaults, a YAML recipe, `key=value` words over both."""
+"""Configuration by OmegaConf, in layers: a dataclass of defaults, a YAML recipe, `key=value` words over both.
+
+Nothing is interpolated: a recipe from elsewhere must not read the environment. A text setting without a value is empty.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from utils.errors import CourseError
+from utils.errors import CourseError, show
 
 Settings = TypeVar("Settings")
 
@@ -31,8 +34,23 @@ def read_settings(kind: type[Settings], words: Sequence[str] = (), recipe: str |
     merged: Any = OmegaConf.structured(kind)
     if recipe:
         merged = _merge(kind, merged, _read_recipe(Path(recipe)), f"the recipe {recipe}")
-    settings: Any = OmegaConf.to_object(_merge(kind, merged, OmegaConf.from_dotlist(values), "the command"))
+    for word in values:
+        merged = _merge(kind, merged, _parse_word(word), "the command")
+    settings: Any = OmegaConf.to_object(merged)
     return settings
+
+
+def _parse_word(word: str) -> Any:
+    try:
+        return OmegaConf.from_dotlist([word])
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise CourseError(
+            f"The value of {show(word)} is not readable as YAML: {first_line(error)}. Put it in quotes: key='value'."
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _read_recipe(path: Path) -> Any:
@@ -42,22 +60,30 @@ def _read_recipe(path: Path) -> Any:
     try:
         content = OmegaConf.load(path)
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise CourseError(f"The recipe {path} is not readable as YAML: {error}") from error
+        raise CourseError(
+            f"The recipe {path} is not readable as YAML: {error}. Expected lines such as `max_steps: 100`; put texts "
+            "with special signs in quotes."
+        ) from error
     if not isinstance(content, DictConfig):
         raise CourseError(f"The recipe {path} holds no settings, expected lines such as `max_steps: 100`.")
     return content
 
 
 def _merge(kind: type, base: Any, layer: Any, origin: str) -> Any:
-    names = [field.name for field in fields(kind)]
-    for key, value in layer.items():
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
-            hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(names)}."
-            raise CourseError(f"{origin} sets {key!r}, which is no setting. {hint}")
+    wanted = {field.name: str(field.type) for field in fields(kind)}
+    stated: Any = OmegaConf.to_container(layer, resolve=False)  # as it stands there, nothing filled in
+    for key, value in stated.items():
+        if key not in wanted:
+            near = difflib.get_close_matches(str(key), wanted, n=1, cutoff=0.6)
+            hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(wanted)}."
+            raise CourseError(f"{origin} sets {show(key)}, which is no setting. {hint}")
+        if isinstance(value, str) and ("${" in value or value == "???"):
+            raise CourseError(
+                f"{origin} sets {key} to {show(value)}, but a setting can't ask for another one or for a variable of "
+                "the environment. Write the value itself; a $ without a brace behind it is fine."
+            )
         try:
-            base = OmegaConf.merge(base, {key: value})
+            base = OmegaConf.merge(base, {key: "" if value is None and wanted[key] == "str" else value})
         except OmegaConfBaseException as error:
-            wanted = next(field.type for field in fields(kind) if field.name == key)
-            raise CourseError(f"{origin} sets {key} to {value!r}, expected {wanted}.") from error
+            raise CourseError(f"{origin} sets {key} to {show(value)}, expected {wanted[key]}.") from error
     return base
