@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,6 +99,8 @@ class Batches:
     Each epoch cuts the tokens into windows from a new random place on and shuffles them: no target comes
     twice, and less than two windows at the ends stay out, others each time. Ranks take their
     turns of one common order, so that two with batches of 4 see together what one with a batch of 8 sees.
+    With `fixed_windows` all epochs cut at the same places, from the first token on, and only the order changes:
+    each window comes again whole, which is how a text is learned by heart soonest.
     """
 
     unit = "windows that begin at tokens"  # how a message speaks of places
@@ -108,6 +111,7 @@ class Batches:
     seed: int = 0
     rank: int = 0
     world_size: int = 1
+    fixed_windows: bool = False
     drawn: int = field(default=0, init=False)  # windows that all ranks together have drawn
     places: list[int] = field(default_factory=list, init=False)  # where the last batch's windows begin
 
@@ -116,7 +120,8 @@ class Batches:
         self._check_settings()
         usable = len(self.tokens) - 1  # the last token is only a target
         whole = usable // self.context
-        self.windows = whole - 1 if whole > 16 else whole  # one in reserve leaves room to start anywhere
+        reserve = whole > 16 and not self.fixed_windows  # one window, which leaves room to start anywhere
+        self.windows = whole - reserve
         self._room = usable - self.windows * self.context  # places for the first window, less one
         self._starts: tuple[int, np.ndarray] = (-1, np.empty(0))  # of one epoch
 
@@ -153,7 +158,7 @@ class Batches:
 
     def _places(self, random: np.random.Generator) -> np.ndarray:
         """Return where the windows of one epoch begin, in the order in which they are drawn."""
-        offset = random.integers(self._room + 1)
+        offset = 0 if self.fixed_windows else random.integers(self._room + 1)
         return offset + self.context * random.permutation(self.windows)
 
     def state_dict(self) -> dict[str, int]:
@@ -163,15 +168,16 @@ class Batches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where `state_dict` was taken; another batch size or number of ranks is fine."""
         for name, here in self._identity().items():
-            if state[name] != here:
+            if (there := state.get(name, 0)) != here:  # older checkpoints know nothing of fixed windows
                 raise CourseError(
-                    f"the saved batches have {name} {state[name]:,}, these have {here:,}. Go on with "
-                    "the same tokens, context and seed, or start a new run."
+                    f"the saved batches have {name} {there:,}, these have {here:,}. Go on with "
+                    "the same tokens, context, seed and windows, or start a new run."
                 )
         self.drawn = state["drawn"]
 
     def _identity(self) -> dict[str, int]:
-        return {"tokens": len(self.tokens), "context": self.context, "seed": self.seed}
+        whose = {"tokens": len(self.tokens), "context": self.context, "seed": self.seed}
+        return {**whose, "fixed_windows": int(self.fixed_windows)}
 
 
 @dataclass(eq=False)
@@ -214,14 +220,17 @@ class AnswerBatches(Batches):
 
 
 def open_batches(
-    path: str | Path, batch_size: int, context: int, documents_end: int | None = None, **choices: int
+    path: str | Path, batch_size: int, context: int, documents_end: int | None = None, **choices: Any
 ) -> Batches:
     """Return the batches of a token file: of answers where it was prepared with instructions, else of all tokens.
 
     These come as windows, or, given the token at which documents end, as whole documents.
-    `choices` are seed, rank and world_size.
+    `choices` are seed, rank, world_size and fixed_windows.
     """
     tokens, learned = load_bin(path), load_learned(path)
+    if choices.get("fixed_windows") and (learned is not None or documents_end is not None):
+        kind = "questions and answers" if learned is not None else "whole documents"
+        raise CourseError(f"fixed_windows cuts windows, and this run learns from {kind}. Leave fixed_windows out.")
     if learned is not None:
         return AnswerBatches(tokens, batch_size, context, **choices, learned=learned)
     if documents_end is not None:

@@ -332,9 +332,18 @@ def test_the_seed_decides_and_other_generators_do_not():
     assert not torch.equal(draw(0), draw(1))
 
 
+def test_fixed_windows_are_the_same_in_each_epoch_in_another_order():
+    batches = Batches(range(1000), 1, 8, fixed_windows=True)
+    assert batches.windows == 124  # all of them: none is held in reserve
+    epochs = [[int(batches.next_batch()[0][0, 0]) for _ in range(batches.windows)] for _ in range(3)]
+    assert [sorted(starts) for starts in epochs] == 3 * [list(range(0, 124 * 8, 8))]
+    assert len({tuple(starts) for starts in epochs}) == 3
+
+
+@pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("steps", [0, 1, 7, 50])
-def test_a_resumed_run_draws_what_the_uninterrupted_one_draws(steps):
-    whole, stopped, resumed = (Batches(range(300), 4, 8, seed=3) for _ in range(3))
+def test_a_resumed_run_draws_what_the_uninterrupted_one_draws(steps, fixed):
+    whole, stopped, resumed = (Batches(range(300), 4, 8, seed=3, fixed_windows=fixed) for _ in range(3))
     for _ in range(steps):
         whole.next_batch()
         stopped.next_batch()
@@ -352,6 +361,14 @@ def test_a_state_of_other_batches_is_refused():
     for other in (Batches(range(301), 4, 8, 3), Batches(range(300), 4, 9, 3), Batches(range(300), 4, 8, 4)):
         with pytest.raises(CourseError, match="the saved batches have"):
             other.load_state_dict(saved)
+
+
+def test_a_state_from_before_fixed_windows_goes_on_with_windows_that_move():
+    saved = Batches(range(300), 4, 8, seed=3).state_dict()
+    del saved["fixed_windows"]
+    Batches(range(300), 4, 8, seed=3).load_state_dict(saved)
+    with pytest.raises(CourseError, match="fixed_windows 0, these have 1"):
+        Batches(range(300), 4, 8, seed=3, fixed_windows=True).load_state_dict(saved)
 
 
 @pytest.mark.parametrize("world_size", [2, 3, 4])
