@@ -15,9 +15,11 @@ from datetime import datetime
 from pathlib import Path
 
 from utils.errors import CourseError
+from utils.files.whole_files import write_whole
 
 LOSSES = ("Avg Training Loss", "Avg Validation Loss")
 EPOCH_COLUMNS = ("Epoch", "Total Steps", *LOSSES, "Time per Epoch (seconds)", "Generated Sentence", "Resource")
+TABLES = {"steps.csv": "step", "evaluations.csv": "step", "training_log.csv": "Total Steps"}  # and their step
 CHAT_COLUMNS = ("Date and Time", "User Query", "GPT Response", "Model")
 
 
@@ -95,6 +97,31 @@ def _begin(path: Path, columns: Sequence[str]) -> None:
         )
 
 
+def cut_rows(path: Path, column: str, last: int) -> list[dict[str, str]]:
+    """Drop the rows of a table whose number in `column` is beyond `last`, in one atomic write, and return the others.
+
+    A row that a crash cut short goes as well; a table of another kind is left alone.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except (OSError, csv.Error) as error:
+        raise CourseError(f"{path} could not be read as a table: {error}. Move it away and resume again.") from error
+    if not rows or column not in rows[0]:
+        return []
+    header, *rows = rows
+    whole = rows if text.endswith("\n") else rows[:-1]
+    at = header.index(column)
+    kept = [row for row in whole if len(row) == len(header) and row[at].isdecimal() and int(row[at]) <= last]
+    if kept != rows:
+        lines = "".join(map(as_line, [header, *kept]))
+        write_whole(path, lambda file: file.write(lines.encode("utf-8", "surrogateescape")))
+    return [dict(zip(header, row, strict=True)) for row in kept]
+
+
 def as_line(row: Sequence) -> str:
     """Return a row as the line of a CSV file, without formulas.
 
@@ -118,8 +145,9 @@ def no_formula(cell: object) -> object:
 class RunLog:
     """The logger of a training run: steps.csv, evaluations.csv and training_log.csv in a folder, lines on the screen.
 
-    `sample` writes the sentence of each epoch's row, `resource` says what the machine was doing; each of `watchers`
-    (a live view, say) has callbacks `step(log)` and `epoch(log, cells)`.
+    `sample` writes the sentence of an epoch's row, the first time and then once at least `sample_every` steps have gone
+    by; `resource` says what the machine was doing; each of `watchers` (a live view, say) has callbacks `step(log)` and
+    `epoch(log, cells)`.
     """
 
     def __init__(
@@ -129,14 +157,28 @@ class RunLog:
         show: Callable[[str], object] = print,
         *,
         sample: Callable[[], str] | None = None,
+        sample_every: int = 1,
         resource: Callable[[], str] | None = None,
         watchers: Sequence = (),
     ) -> None:
         self.folder, self.every, self.show = Path(folder), every, show
-        self.sample, self.resource, self.watchers = sample, resource, list(watchers)
+        self.sample, self.sample_every, self.sampled_step = sample, sample_every, -sample_every
+        self.resource, self.watchers = resource, list(watchers)
         self.history: list[StepRecord] = []
         self.moments: list[datetime] = []  # at which the steps were done, on the clock of system_log.csv
         self.evaluations: list[Evaluation] = []
+
+    def resume(self, step: int) -> None:
+        """Cut off what was logged beyond a checkpoint's step: a run that goes on from it logs those steps again."""
+        for name, column in TABLES.items():
+            kept = cut_rows(self.folder / name, column, step)
+        told = [
+            int(row["Total Steps"]) for row in kept if row.get("Generated Sentence")
+        ]  # training_log.csv is the last
+        self.sampled_step = max(told, default=self.sampled_step)
+        self.history = [record for record in self.history if record.step <= step]
+        self.moments = self.moments[: len(self.history)]
+        self.evaluations = [found for found in self.evaluations if found.step <= step]
 
     def step(self, record: StepRecord) -> None:
         self.history.append(record)
@@ -160,15 +202,14 @@ class RunLog:
         return [(step, loss) for step, loss in measured if loss is not None]
 
     def epoch(self, row: Sequence) -> None:
-        """Write an epoch's row; its empty sentence and resource are filled where that was asked for."""
+        """Write an epoch's row; its sentence and resource are filled where that was asked for."""
         cells = dict(zip(EPOCH_COLUMNS, row, strict=True))
-        for column, ask in (("Generated Sentence", self.sample), ("Resource", self.resource)):
-            if ask and not cells[column]:
-                cells[column] = ask()
+        step = int(cells["Total Steps"])
+        if self.sample and step - self.sampled_step >= self.sample_every:
+            cells["Generated Sentence"], self.sampled_step = self.sample(), step
+        if self.resource:
+            cells["Resource"] = self.resource()
         append_row(self.folder / "training_log.csv", EPOCH_COLUMNS, list(cells.values()))
-        step, loss = int(cells["Total Steps"]), cells["Avg Validation Loss"]
-        if loss and (not self.evaluations or self.evaluations[-1].step != step):
-            self.evaluations.append(Evaluation(step, float(loss), False))
         for watcher in self.watchers:
             watcher.epoch(self, cells)
 

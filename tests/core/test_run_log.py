@@ -61,21 +61,64 @@ def test_a_sentence_changes_nothing_of_what_is_learned_and_unasked_nothing_is_sa
     assert {(row["Generated Sentence"], row["Resource"]) for row in unasked} == {("", "")}
 
 
-def test_held_out_losses_of_the_epochs_are_kept_with_their_steps(tmp_path):
+def losses_of_epochs(folder: Path) -> list[tuple[int, float]]:
+    return [(int(row["Total Steps"]), float(row["Avg Validation Loss"])) for row in rows(folder / "training_log.csv")]
+
+
+def test_the_row_of_an_epoch_that_is_long_enough_has_a_loss_of_its_own(tmp_path):
     model, log = tiny_model(), RunLog(tmp_path, **QUIET)
-    train(model, tiny_data(), replace(RUN, evaluate_every=1000), log)
-    table = [
-        (int(row["Total Steps"]), float(row["Avg Validation Loss"])) for row in rows(tmp_path / "training_log.csv")
-    ]
-    logged = dict(log.losses())
+    train(model, tiny_data(), replace(RUN, evaluate_every=5), log)
+    table, logged = losses_of_epochs(tmp_path), dict(log.losses())
+    assert [step for step, _ in table] == [6, 12, 18, 23, 29]
     assert all(logged[step] == pytest.approx(loss, abs=1e-6) for step, loss in table)
     assert len(log.moments) == len(log.history) == 30
     assert log.moments == sorted(log.moments)
     last = measure_loss(model, tiny_data().validate[:20_000], Protocol(16, 16)).loss
-    log.evaluation(Evaluation(31, last, best=True))
-    log.epoch((9, 31, "1.0", f"{last:.6f}", "1.0", "", ""))
-    assert log.losses()[-1] == (31, last) and [step for step, _ in log.losses()].count(31) == 1
-    assert rows(tmp_path / "evaluations.csv")[-1]["step"] == "31"
+    assert log.losses()[-1] == (30, last)
+    expected = sorted({*range(5, 31, 5), 6, 12, 18, 23, 29})
+    assert [int(row["step"]) for row in rows(tmp_path / "evaluations.csv")] == expected
+
+
+def test_the_row_of_a_short_epoch_repeats_the_last_loss_and_costs_no_evaluation(tmp_path):
+    log = RunLog(tmp_path, **QUIET)
+    train(tiny_model(), tiny_data(), replace(RUN, evaluate_every=20), log)
+    logged = dict(log.losses())
+    assert [*logged] == [6, 20, 30], "the first epoch's end, then those that are due"
+    expected = [(6, 6), (12, 6), (18, 6), (23, 20), (29, 20)]
+    assert losses_of_epochs(tmp_path) == [(end, pytest.approx(logged[step], abs=1e-6)) for end, step in expected]
+
+
+def test_a_sentence_comes_with_the_first_row_and_then_once_so_many_steps_have_gone_by(tmp_path):
+    log = RunLog(tmp_path, **QUIET, sample=lambda: "words", sample_every=10)
+    train(tiny_model(), tiny_data(), RUN, log)
+    told = [int(row["Total Steps"]) for row in rows(tmp_path / "training_log.csv") if row["Generated Sentence"]]
+    assert told == [6, 18, 29]
+
+
+def test_what_was_logged_beyond_a_checkpoint_is_cut_off_in_files_and_in_memory(tmp_path):
+    log = RunLog(tmp_path, **QUIET, sample=lambda: 'two\nlines, "quoted"', sample_every=10)
+    train(tiny_model(), tiny_data(), RUN, log)
+    tables = {name: (tmp_path / name).read_bytes() for name in ("steps.csv", "evaluations.csv", "training_log.csv")}
+    torn = b'31,0.5,"cut'
+    for path in tmp_path.glob("*.csv"):
+        path.write_bytes(path.read_bytes() + torn)
+    log.resume(30)
+    assert {name: (tmp_path / name).read_bytes() for name in tables} == tables, "all that was whole stays as it was"
+    log.resume(19)
+    assert [int(row["step"]) for row in rows(tmp_path / "steps.csv")] == list(range(1, 20))
+    assert [int(row["step"]) for row in rows(tmp_path / "evaluations.csv")] == [4, 6, 8, 12, 16, 18]
+    found = rows(tmp_path / "training_log.csv")
+    assert [row["Total Steps"] for row in found] == ["6", "12", "18"]
+    assert [row["Generated Sentence"] for row in found] == ['two\nlines, "quoted"', "", 'two\nlines, "quoted"']
+    assert log.sampled_step == 18 and len(log.history) == len(log.moments) == 19
+    assert log.evaluations[-1].step == 18
+
+
+def test_a_table_of_another_kind_is_left_alone(tmp_path):
+    (tmp_path / "steps.csv").write_text("when,what\n1,2\n", encoding="utf-8")
+    (tmp_path / "evaluations.csv").touch()
+    RunLog(tmp_path, **QUIET).resume(0)
+    assert (tmp_path / "steps.csv").read_text(encoding="utf-8") == "when,what\n1,2\n"
 
 
 def test_an_evaluation_is_said(tmp_path):

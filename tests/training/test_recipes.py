@@ -25,7 +25,7 @@ from utils.stories.generator import corpus
 from utils.texts.bins import load_bin, tokenize_to_bin
 from utils.texts.corpus import BinSettings
 from utils.texts.records import Document
-from utils.tokenizer import Tokenizer
+from utils.tokenizer import CharTokenizer, Tokenizer
 from utils.training.compact_vocabulary import CompactVocabulary
 from utils.training.optimizers import freeze_all_but_last
 from utils.training.recipes import TrainingRecipe, run_recipe
@@ -177,6 +177,42 @@ def test_a_run_learns_from_whole_documents(folders, tmp_path, compact):
     steps = pd.read_csv(tmp_path / "run" / "steps.csv")
     assert result.train_loss < steps.loss[0] - 1
     assert set(steps.samples) == {2}  # stories are about as long as the context
+
+
+def words_of_epochs(folders, out: Path, *more: str) -> list[str]:
+    words = [f"data={folders['poems']}", "n_layer=1", "n_head=1", "n_embd=8", f"out={out}"]
+    run_recipe([*words, "context=32", "batch_size=8", "warmup_steps=1", "dtype=float32", "device=cpu", *more])
+    return pd.read_csv(out / "training_log.csv", keep_default_na=False)["Generated Sentence"].tolist()
+
+
+@pytest.mark.parametrize("compact", ["true", "false"])
+def test_each_epoch_of_a_recipe_has_its_sentence(folders, tmp_path, compact):
+    told = words_of_epochs(folders, tmp_path / "run", "max_steps=12", "sample_tokens=3", f"compact={compact}")
+    assert len(told) > 1 and all(text.startswith("The") for text in told if text)
+    assert told[0] and sum(map(bool, told)) <= 1 + 12 // 3, "at most a token for each step"
+
+
+def test_a_sentence_begins_as_asked_and_an_empty_sample_writes_none(folders, tmp_path):
+    asked = words_of_epochs(folders, tmp_path / "asked", "max_steps=6", "sample=A bell")
+    assert asked[0].startswith("A bell") and not any(asked[1:]), "24 tokens of a sentence, and only 6 steps"
+    assert not any(words_of_epochs(folders, tmp_path / "none", "max_steps=6", "sample="))
+    steps = [pd.read_csv(tmp_path / name / "steps.csv").loss.tolist() for name in ("asked", "none")]
+    assert steps[0] == steps[1], "writing changes nothing of what is learned"
+
+
+def test_a_sample_of_letters_that_the_tokenizer_does_not_know_is_said_and_the_run_goes_on(tmp_path, capsys):
+    texts = [Document(f"text {i}", "abc " * 40) for i in range(4)]
+    tokenize_to_bin(texts, tmp_path, CharTokenizer.from_text("abc "), BinSettings(fraction=0.3))
+    told = words_of_epochs({"poems": tmp_path}, tmp_path / "run", "max_steps=3")
+    assert told and not any(told)
+    assert "sample" in capsys.readouterr().err
+
+
+def test_fixed_windows_are_for_windows(folders, tmp_path):
+    with pytest.raises(CourseError, match="fixed_windows .* whole documents"):
+        words_of_epochs(folders, tmp_path / "run", "fixed_windows=true", "whole_documents=true")
+    told = words_of_epochs(folders, tmp_path / "run", "fixed_windows=true", "max_steps=3")
+    assert told
 
 
 # Little text, and texts that don't fit together

@@ -152,8 +152,7 @@ def test_a_target_loss_stops_once_and_saves(tmp_path):
 
 @pytest.mark.parametrize("in_folder", [False, True])
 def test_early_stopping_brings_the_best_weights_back(tmp_path, in_folder):
-    noise = torch.randint(0, 50, (100,), generator=torch.Generator().manual_seed(1))
-    data = TrainingData(Batches(tiny_tokens(), 4, 16), noise)  # what is learned can't help on noise
+    data = TrainingData(Batches(tiny_tokens(), 4, 16), noise())  # what is learned can't help on noise
     config = replace(QUICK, max_steps=400, evaluate_every=5, patience=3, out=str(tmp_path / "run") if in_folder else "")
     trainer = Trainer(model := tiny_model(), data, config, World())
     result = trainer.run(StopRequest())
@@ -163,6 +162,45 @@ def test_early_stopping_brings_the_best_weights_back(tmp_path, in_folder):
     assert trainer.evaluate() == pytest.approx(result.best_validate_loss, rel=1e-6)
     if in_folder:
         assert_close(weights(load_gpt2(tmp_path / "run" / "model.safetensors")), weights(model))
+
+
+def short_epochs(held_out: torch.Tensor) -> TrainingData:
+    return TrainingData(Batches(tiny_tokens(), 8, 32), held_out)  # 400 tokens: an epoch is over in one step or two
+
+
+def noise() -> torch.Tensor:
+    return torch.randint(0, 50, (100,), generator=torch.Generator().manual_seed(1))
+
+
+def test_epochs_of_a_step_or_two_neither_eat_patience_nor_cost_evaluations(tmp_path):
+    config = replace(QUICK, context=32, batch_size=8, evaluate_every=100, patience=3, max_steps=400)
+    log = quiet_log(tmp_path)
+    model = GPT2(replace(TINY, n_layer=1))
+    result = train(model, short_epochs(noise()), config, log)  # what is learned can't help on noise
+    assert (result.steps, result.reason) == (400, "reached max_steps 400")
+    assert [found.step for found in log.evaluations] == [2, 100, 200, 300, 400], "the first epoch's, and those due"
+    assert result.best_validate_loss == min(found.held_out for found in log.evaluations[1:])
+
+
+def test_patience_ends_a_run_at_the_evaluation_that_is_due(tmp_path):
+    config = replace(QUICK, context=32, batch_size=8, evaluate_every=10, patience=3, max_steps=4000)
+    log = quiet_log(tmp_path)
+    result = train(tiny_model(), short_epochs(noise()), config, log)
+    due = [found for found in log.evaluations if found.step % 10 == 0]
+    best = min(due, key=lambda found: found.held_out)
+    assert result.steps == best.step + 3 * 10 == due[-1].step
+    assert result.best_validate_loss == best.held_out
+
+
+def test_what_an_epochs_end_measures_counts_for_nothing_but_its_row():
+    trainer = make_trainer(replace(QUICK, schedule="plateau", plateau_patience=1, patience=1))
+    for _ in range(3):
+        trainer.step()
+        assert trainer.evaluate(due=False) == trainer.progress.validate_loss
+    progress = trainer.progress
+    assert (progress.best_loss, progress.waited, progress.stalled, progress.cuts) == (None, 0, 0, 0)
+    trainer.step()
+    assert trainer.evaluate() == progress.best_loss
 
 
 def test_the_best_loss_is_updated_and_never_raised():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -21,9 +21,19 @@ from utils.errors import CourseError
 from utils.formats.hub_layout import LINEAR, hub_config, hub_name, hub_tensors, write_config
 from utils.formats.open_file import open_weights
 from utils.formats.peft_files import WEIGHTS, adapter_tensors, fill_adapters, save_lora
-from utils.formats.safetensors import read_note, write_safetensors
+from utils.formats.safetensors import LazyTensor, open_safetensors, write_safetensors
 from utils.lora import adapters, lora_settings
 from utils.model import GPT2
+from utils.training.checksums import (
+    NUMBER,
+    STATE,
+    check_fields,
+    check_intact,
+    check_shape,
+    checked_note,
+    damaged,
+    parse_note,
+)
 from utils.training.distributed import World, shard_like
 from utils.training.run_folder import check_still_there, move_aside, sweep
 
@@ -40,26 +50,30 @@ class Progress:
     validate_loss: float | None = None
     best_loss: float | None = None
     evaluated_step: int = -1
-    waited: int = 0  # evaluations since the best one
+    waited: int = 0  # due evaluations since the best one
     stalled: int = 0  # the same, or since the learning rate was last cut
     cuts: int = 0  # how often it was
     epoch: int = 0
     epoch_loss: float = 0.0  # losses of this epoch so far, each times its tokens
     epoch_tokens: int = 0
     epoch_seconds: float = 0.0
+    epoch_steps: int = 0
 
-    def judge(self, loss: float) -> bool:
-        """Take in a held-out loss and say whether it is the best so far."""
+    def judge(self, loss: float, due: bool = True) -> bool:
+        """Take in a held-out loss and say whether it is the best so far; only one that was due counts for anything."""
         if not math.isfinite(loss):
             raise CourseError(f"The held-out loss of step {self.step} is {loss}. Look for damage in the held-out text.")
-        better = self.best_loss is None or loss < self.best_loss
         self.validate_loss = loss
+        if not due:
+            return False
+        better = self.best_loss is None or loss < self.best_loss
         self.best_loss = loss if better else self.best_loss
         self.waited, self.stalled = (0, 0) if better else (self.waited + 1, self.stalled + 1)
         return better
 
     def start_epoch(self, epoch: int) -> None:
-        self.epoch, self.epoch_loss, self.epoch_tokens, self.epoch_seconds = epoch, 0.0, 0, 0.0
+        self.epoch, self.epoch_steps = epoch, 0
+        self.epoch_loss, self.epoch_tokens, self.epoch_seconds = 0.0, 0, 0.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ class Checkpoints:
             tensors.append(("random.cpu", torch.get_rng_state()))
             if model.device.type == "cuda":
                 tensors.append(("random.cuda", torch.cuda.get_rng_state(model.device)))
-            write_safetensors(self.folder / LAST, tensors, {"training": json.dumps(_note(state))})
+            write_safetensors(self.folder / LAST, tensors, checked_note(tensors, _note(state)))
 
     def _gathered(self, state: RunState, tensors: list[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
         """Return tensors whole on the process that writes, nothing on the others; every process gives its shards."""
@@ -115,7 +129,12 @@ class Checkpoints:
             raise CourseError(f"{path} is not there, so there is nothing to resume. Start with resume=false.")
         if self.world.is_first:
             sweep(self.folder)
-        note, stored = _read_note(path, state.model), open_weights(path)
+        stored, said = open_safetensors(path)
+        if not isinstance(said.get(STATE), str):
+            raise CourseError(f"{path} holds weights but no state of training. Start from it with weights={path}.")
+        check_intact(path, stored, said)
+        note = _read_note(path, said[STATE], state)
+        _check_tensors(path, stored, state)
         copy_weights(state.model, stored)
         _restore_moments(state, stored, note["optimizer_step"])
         torch.set_rng_state(stored["random.cpu"].read().clone())
@@ -169,16 +188,54 @@ def _moments(state: RunState) -> list[tuple[str, Tensor]]:
     return [(f"optimizer.{name}.{key}", value) for name, key, value in moments if key != "step"]
 
 
-def _read_note(path: Path, model: GPT2) -> dict:
-    text = read_note(path).get("training")
-    if text is None:
-        raise CourseError(f"{path} holds weights but no state of training. Start from it with weights={path}.")
-    note = json.loads(text)
-    if note["config"] != hub_config(model.config):
+KINDS = {
+    "optimizer_step": NUMBER,
+    "progress": (dict,),
+    "batches": (dict,),
+    "scaler": (dict,),
+    "config": (dict,),
+    "lora": (dict, type(None)),
+}
+
+
+def _read_note(path: Path, text: str, state: RunState) -> dict:
+    """Return a checkpoint's state of training, each field of its kind, or say what it can't go on from."""
+    note = check_fields(path, STATE, parse_note(path, STATE, text), KINDS)
+    _check_progress(path, note["progress"])
+    places = {"fixed_windows": 0, **note["batches"]}  # older checkpoints know nothing of them
+    check_fields(path, "batches", places, dict.fromkeys(state.batches.state_dict(), (int,)))
+    scales = state.scaler.state_dict() if note["scaler"] else {}
+    check_fields(path, "scaler", note["scaler"], dict.fromkeys(scales, NUMBER))
+    if note["config"] != hub_config(state.model.config):
         raise CourseError(f"{path} was made by a model of another shape: {note['config']}. Resume with that shape.")
-    if note.get("lora") != _lora_note(model):
-        raise CourseError(f"{path} was made with the adapters {note.get('lora')}, this model has {_lora_note(model)}.")
+    if note.get("lora") != (here := _lora_note(state.model)):
+        raise CourseError(f"{path} was made with the adapters {note.get('lora')}, this model has {here}.")
     return note
+
+
+def _check_progress(path: Path, found: dict) -> None:
+    """Older checkpoints may lack a field that is newer; none has one that nobody knows."""
+    optional = ("validate_loss", "best_loss")
+    kinds: dict[str, tuple[type, ...]] = {
+        field.name: (*NUMBER, type(None))
+        if field.name in optional
+        else (int,)
+        if type(field.default) is int
+        else NUMBER
+        for field in fields(Progress)
+    }
+    if unknown := found.keys() - kinds.keys():
+        raise damaged(path, f"'progress.{min(unknown)}' in its note is unknown here")
+    check_fields(path, "progress", found, {name: kinds[name] for name in found})
+
+
+def _check_tensors(path: Path, stored: Mapping[str, LazyTensor], state: RunState) -> None:
+    """Refuse missing tensors and other shapes before anything is changed."""
+    for name, like in [*_weights(state.model), ("random.cpu", torch.get_rng_state())]:
+        check_shape(path, stored, name, like)
+    for name, parameter in state.model.named_parameters():
+        for moment in (key for key in stored if key.startswith(f"optimizer.{name}.")):
+            check_shape(path, stored, moment, parameter)
 
 
 def _lora_note(model: GPT2) -> dict | None:

@@ -7,8 +7,9 @@ arithmetic on tokens that never come; so the model trains on the used ones, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +66,27 @@ def unlikely_row(model: GPT2, sample: Tensor, count: int, steps: int = 300) -> T
         optimizer.step()
         schedule.step()
     return row.detach()
+
+
+@dataclass(frozen=True)
+class CompactTokenizer:
+    """A tokenizer in the numbers of a compact vocabulary; it leaves out tokens of a prompt that the texts never use."""
+
+    full: Any  # of the whole vocabulary
+    used: np.ndarray
+
+    @property
+    def end_of_text(self) -> int:
+        """The number of end-of-text, or one past all tokens where the texts have none."""
+        ends = np.flatnonzero(self.used == self.full.end_of_text)
+        return int(ends[0]) if len(ends) else len(self.used)
+
+    def encode(self, text: str) -> list[int]:
+        ids = np.array(self.full.encode(text), dtype=np.int64)
+        return compact(ids[np.isin(ids, self.used)], self.used).tolist()
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.full.decode(self.used[list(ids)].tolist())
 
 
 @dataclass

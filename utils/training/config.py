@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from utils.errors import CourseError
@@ -19,6 +20,7 @@ class TrainConfig:
     resume: bool = False  # go on where the run in this folder stopped
     context: int = 256  # tokens of one sequence
     batch_size: int = 8  # sequences in one micro-batch
+    fixed_windows: bool = False  # cut the same windows in each epoch (sooner by heart), not at new places each time
     whole_documents: bool = False  # learn from documents, each from its beginning on, not from windows cut anywhere
     accumulate: int = 1  # micro-batches in one step
     max_steps: int = 1000  # steps of the optimizer in all
@@ -34,7 +36,10 @@ class TrainConfig:
     beta1: float = 0.9  # AdamW's memory of gradients
     beta2: float = 0.95  # and of their squares
     clip: float = 1.0  # largest gradient norm; 0 never clips
-    evaluate_every: int = 100  # steps between two looks at the held-out text
+    # Evaluations come every so many steps and after the last one; they alone count for the best weights, patience and
+    # plateau. The first epoch, and each that takes as many steps, is measured at its end too, for its row in
+    # training_log.csv; the row of a shorter one repeats the last loss that was measured, so short epochs cost nothing.
+    evaluate_every: int = 100  # steps between two evaluations on the held-out text
     evaluate_tokens: int = 20_000  # of the held-out text, at each look
     patience: int = 0  # evaluations without a better loss before stopping early; 0 never does
     target_loss: float = 0.0  # stop when a step's training loss is below; 0 never does
@@ -53,10 +58,15 @@ class TrainConfig:
                 raise CourseError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
         if self.dtype != "auto":
             parse_dtype(self.dtype)
-        for name, (least, below) in RANGES.items():
-            if not least <= getattr(self, name) < below:
-                most = f", and below {below}" if below < math.inf else ""
-                raise CourseError(f"{name} is {getattr(self, name)}, expected {least} or more{most}.")
+        check_ranges(self, RANGES)
+
+
+def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse a number that is out of its range, by its name."""
+    for name, (least, below) in ranges.items():
+        if not least <= getattr(settings, name) < below:
+            most = f", and below {below}" if below < math.inf else ""
+            raise CourseError(f"{name} is {getattr(settings, name)}, expected {least} or more{most}.")
 
 
 COUNTS = "context batch_size accumulate max_steps evaluate_every evaluate_tokens save_every log_every plateau_patience"

@@ -92,6 +92,8 @@ class Trainer:
         if self.checkpoints.on_disk and not self.begun:
             if self.config.resume:
                 self.checkpoints.restore(self.state)
+                if self.log:
+                    self.log.resume(self.progress.step)
             else:
                 self.checkpoints.start_anew(self.model)
         self.begun = True
@@ -119,9 +121,9 @@ class Trainer:
             progress, last = self.progress, self.progress.step == self.config.max_steps
             if self.log:
                 self.log.step(record)
-            self.watch_epoch(record)
             if progress.step % self.config.evaluate_every == 0 or last:
                 self.evaluate()
+            self.watch_epoch(record)
             reason = self.reason_to_stop(stop)
             if reason or self.time_to_save():
                 self.checkpoints.save(self.state)
@@ -208,21 +210,25 @@ class Trainer:
         useful = sum(flops_per_token(self.model.config, inputs.shape[1]) * inputs.numel() for inputs, _ in parts)
         return useful / (seconds * self.peak)
 
-    def evaluate(self) -> float | None:
-        """Measure all that is to be measured, once a step, remember the best weights, and return the held-out loss."""
+    def evaluate(self, due: bool = True) -> float | None:
+        """Measure all that is to be measured, once a step, remember the best weights, and return the held-out loss.
+
+        What is measured without being due, for the row of an epoch, counts neither for patience nor for plateau.
+        """
         progress, data = self.progress, self.data
         if progress.evaluated_step == progress.step or not data.is_measured:
             return progress.validate_loss
         progress.evaluated_step = progress.step
         held_out = None if data.validate is None else self.measure(data.validate)
-        best = held_out is not None and progress.judge(held_out)
+        best = held_out is not None and progress.judge(held_out, due)
         others = {name: self.measure(tokens) for name, tokens in data.also.items()}
         memorized = data.memorization(self.model) if data.memorization else None
         if self.log:
             self.log.evaluation(Evaluation(progress.step, held_out, best, others, memorized))
         if best:
             self.checkpoints.keep_best(self.state)
-        self.cut_rate_on_plateau()
+        if due:
+            self.cut_rate_on_plateau()
         return held_out
 
     def measure(self, tokens: Tokens) -> float:
@@ -244,10 +250,13 @@ class Trainer:
         progress.epoch_loss += record.loss * record.tokens
         progress.epoch_tokens += record.tokens
         progress.epoch_seconds += record.seconds
+        progress.epoch_steps += 1
         if self.data.batches.epoch == progress.epoch:
             return
-        held_out = "" if self.data.validate is None else f"{self.evaluate():.6f}"
+        if progress.evaluated_step < 0 or progress.epoch_steps >= self.config.evaluate_every:
+            self.evaluate(due=False)
         if self.log:
+            held_out = "" if progress.validate_loss is None else f"{progress.validate_loss:.6f}"
             mean, seconds = f"{progress.epoch_loss / progress.epoch_tokens:.6f}", f"{progress.epoch_seconds:.3f}"
             self.log.epoch((progress.epoch + 1, progress.step, mean, held_out, seconds, "", ""))
         progress.start_epoch(self.data.batches.epoch)

@@ -5,6 +5,8 @@ Lesson 10 writes one; `python -m tools train` and the labs run them.
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +23,15 @@ from utils.lora import add_lora, pack_base, trained_parameters
 from utils.machine import pick_device
 from utils.model import GPT2
 from utils.run_log import RunLog
+from utils.sampling import Sampling
 from utils.system_log import SystemLog
 from utils.texts.bins import load_bin
 from utils.texts.memorization import Phrases
+from utils.tokenizer import CharTokenizer, Tokenizer
 from utils.training.checkpoints import BEST
-from utils.training.compact_vocabulary import CompactVocabulary
-from utils.training.config import TrainConfig
-from utils.training.data import MemorizationMeter, TrainingData, texts_between
+from utils.training.compact_vocabulary import CompactTokenizer, CompactVocabulary
+from utils.training.config import TrainConfig, check_ranges
+from utils.training.data import MemorizationMeter, TrainingData, epoch_sentence, texts_between
 from utils.training.distributed import World
 from utils.training.loop import TrainResult, train
 from utils.training.run_folder import claimed
@@ -51,8 +55,24 @@ class TrainingRecipe(TrainConfig):
     lora_layers: str = "attention.qkv,attention.out,mlp.up,mlp.down"  # which layers get adapters
     base_bits: int = 0  # with lora_rank: pack the weights to so many bits (QLoRA); 0 leaves them alone
     compact: bool = False  # train on the tokens that the data uses, and add the others at the end
+    # The model goes on from `sample`: the Generated Sentence of an epoch's row in training_log.csv. The first row has
+    # one; a later row has one if the run took as many steps since the last as a sentence has tokens. So rows of short
+    # epochs may go without, and writing stays cheap beside learning. Under fsdp, whose shards can't write, no row has.
+    sample: str = "The"  # beginning of the sentence that is written after an epoch; empty writes none
+    sample_tokens: int = 24  # of one sentence, at most
     device: str = ""  # empty takes the best there is
     watch: float = 1.0  # seconds between two rows of system_log.csv; 0 writes none
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, RECIPE_RANGES)
+
+
+RECIPE_RANGES = {
+    **dict.fromkeys(["n_layer", "n_head", "n_embd", "lora_rank", "base_bits", "watch"], (0, math.inf)),
+    "memorization_samples": (0, math.inf),
+    "sample_tokens": (1, 100),
+}
 
 
 def run_recipe(words: Sequence[str]) -> TrainResult:
@@ -64,7 +84,7 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
         model, data, vocabulary = open_run(recipe, world)
         watched = recipe.watch and world.is_first
         watch = SystemLog(Path(recipe.out) / "system_log.csv", recipe.watch) if watched else None
-        log = RunLog(recipe.out, every=recipe.log_every, resource=watch.resource if watch else None)
+        log = open_log(recipe, model, vocabulary, watch)
         if world.is_first:
             count, learns = sum(count_parameters(model.config).values()), trained_parameters(model)
             trained = f", {learns:,} of them trained," if recipe.lora_rank else ""
@@ -77,6 +97,33 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
             load_tokenizer(recipe.data).save(recipe.out)  # so that chat knows how to read and write
             print(f"{result.reason}; weights and logs are in {recipe.out}")
     return result
+
+
+def open_log(
+    recipe: TrainingRecipe, model: GPT2, vocabulary: CompactVocabulary | None, watch: SystemLog | None
+) -> RunLog:
+    """Return the run's log, which lets the model write a sentence now and then if the recipe says so."""
+    known, sample = load_tokenizer(recipe.data), None
+    tokenizer = CompactTokenizer(known, vocabulary.used) if vocabulary else known
+    alone = recipe.parallel == "ddp" or World().world_size == 1  # shards of a model can't write without the others
+    if recipe.sample and alone and can_encode(tokenizer, recipe.sample):
+        stop = (tokenizer.end_of_text,)
+        settings = Sampling(recipe.sample_tokens, temperature=0.8, seed=recipe.seed, stop=stop, window=True)
+        sample = epoch_sentence(model, tokenizer, recipe.sample, settings)
+    resource = watch.resource if watch else None
+    return RunLog(
+        recipe.out, every=recipe.log_every, sample=sample, sample_every=recipe.sample_tokens, resource=resource
+    )
+
+
+def can_encode(tokenizer: Tokenizer | CharTokenizer | CompactTokenizer, text: str) -> bool:
+    """Say whether a tokenizer knows a text, and if not, why no sentences will be written."""
+    try:
+        tokenizer.encode(text)
+    except CourseError as error:
+        print(f"No sentence will be written after each epoch, give another sample=…: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def open_run(recipe: TrainingRecipe, world: World) -> tuple[GPT2, TrainingData, CompactVocabulary | None]:
@@ -133,8 +180,8 @@ def open_data(recipe: TrainingRecipe, world: World) -> TrainingData:
         raise CourseError(f"{folder / 'train.bin'} is not there. Make it: python -m tools prepare TEXTS --out {folder}")
     tokenizer, held_out, meter = load_tokenizer(folder), folder / "validate.bin", None
     end = tokenizer.end_of_text
-    whose = dict(seed=recipe.seed, rank=world.rank, world_size=world.world_size)
     parted = end if recipe.whole_documents else None
+    whose = dict(seed=recipe.seed, rank=world.rank, world_size=world.world_size, fixed_windows=recipe.fixed_windows)
     batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, parted, **whose)
     also = open_others(recipe, tokenizer.vocab_size)
     if recipe.memorization_samples:  # it keeps eight bytes for each phrase of the training text
