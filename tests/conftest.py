@@ -36,6 +36,10 @@ QUICK = {
 }
 
 
+def pytest_addoption(parser) -> None:
+    parser.addoption("--kills", type=int, default=10, help="how often the training run of test_reliability is killed")
+
+
 def pytest_collection_modifyitems(items) -> None:
     """Mark the tests of the core."""
     quick = {(folder, f"test_{name}") for folder, names in QUICK.items() for name in names.split()}
