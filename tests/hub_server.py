@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -24,6 +25,9 @@ class Reply:
     stall_after: int | None = None  # go silent after so many bytes, until the server is closed
     length: int | None = None  # a Content-Length that is not the body's
     gate: threading.Event | None = None  # wait for this before the body
+    framing: str = "length"  # how the body's end is told: "length", "chunked", or "close", which says nothing
+    raw: bytes | None = None  # sent in place of status, headers and body
+    piece: int | None = None  # send the body in pieces of so many bytes, with a breath after each
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Request:
     path: str
     range: str | None
     address: str  # the request line's own address: a full one when a proxy is asked
+    authorization: str | None = None
 
 
 class HubServer:
@@ -73,9 +78,15 @@ class HubServer:
 
 def _handler(server: HubServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # chunks are known from there on
+
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
-            reply = server.take(Request(urlsplit(self.path).path, wanted, self.path))
+            reply = server.take(Request(urlsplit(self.path).path, wanted, self.path, self.headers["Authorization"]))
+            if reply.raw is not None:
+                self.wfile.write(reply.raw)
+                self.close_connection = True
+                return
             start = _start_of(wanted) if reply.ranges and reply.status == 200 else 0
             if start and start >= len(reply.body):
                 self.send_response(416)
@@ -87,7 +98,11 @@ def _handler(server: HubServer) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, reply: Reply, start: int) -> None:
             body = reply.body[start:]
-            headers = {"Content-Length": str(len(body) if reply.length is None else reply.length)}
+            headers = {"Connection": "close"} | {
+                "length": {"Content-Length": str(len(body) if reply.length is None else reply.length)},
+                "chunked": {"Transfer-Encoding": "chunked"},
+                "close": {},
+            }[reply.framing]
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(reply.body) - 1}/{len(reply.body)}"
             self.send_response(206 if start else reply.status)
@@ -100,8 +115,15 @@ def _handler(server: HubServer) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, body: bytes, reply: Reply) -> None:
             stop = reply.cut_after if reply.stall_after is None else reply.stall_after
-            self.wfile.write(body[:stop])
-            self.wfile.flush()
+            size = reply.piece or len(body) or 1
+            with suppress(ConnectionError):  # whoever asks may have had enough
+                for start in range(0, len(body[:stop]), size):
+                    piece = body[:stop][start : start + size]
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if reply.framing == "chunked" else piece)
+                    self.wfile.flush()
+                    server.closing.wait(0.005 if reply.piece else 0)
+                if reply.framing == "chunked" and stop is None:
+                    self.wfile.write(b"0\r\n\r\n")
             if reply.stall_after is not None:
                 server.stalled.set()
                 server.closing.wait(30)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
+import itertools
 import os
 import random
 import re
@@ -11,7 +14,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +66,14 @@ def _own_surroundings(monkeypatch, tmp_path):
         if name.lower().endswith("_proxy") or name.startswith(("HF_", "TQDM_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("socket.getaddrinfo", partial(look_up, socket.getaddrinfo))
+
+
+def look_up(real: Callable, host: str, *more, **named):
+    """Look names up as a machine with a network does: nobody has one that ends in .invalid (RFC 6761)."""
+    if host.endswith(".invalid"):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return real(host, *more, **named)
 
 
 @pytest.fixture
@@ -240,6 +253,146 @@ def test_ctrl_c_in_the_middle_leaves_a_part_that_goes_on(server, target):
     assert process.returncode != 0 and f"{kept:,} bytes" in said and not target.exists()
     download(FILE, target, PIN, QUICK)
     assert target.read_bytes() == BODY and ranges(server) == [None, f"bytes={kept}-"]
+
+
+# Every fault of a network, a mirror or an address ends in the whole file or in a sentence
+
+
+def head(status: str, *lines: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
+
+
+def away(location: str) -> Reply:
+    return Reply(status=302, headers={"Location": location})
+
+
+def asks_to_wait(pause: str) -> list[Reply]:
+    return [Reply(status=429, headers={"Retry-After": pause}), Reply(BODY)]
+
+
+def clock_of(step: float) -> Callable[[], float]:
+    """Return a clock that is `step` seconds later whenever somebody looks."""
+    ticks = itertools.count()
+    return lambda: next(ticks) * step
+
+
+LONG = BODY + bytes(3_000_000)
+SHORTLY = replace(QUICK, most=1_000_000)  # bytes of a file whose length nobody states
+DRIP = Reply(BODY[:20_000] * 3, piece=1_000, length=300_000, ranges=False)
+SLOW = replace(QUICK, clock=clock_of(40.0))  # a second look is 40 s after the first
+WHOLE = ()  # the file arrives
+FAULTS = {  # what the server replies; what the sentence names, or WHOLE; how often it is asked at most; pin, patience
+    # the body is longer or shorter than it should be
+    "longer than its pin, no length": (Reply(LONG, framing="close"), ("300,000",), 1),
+    "longer than its pin, chunked": (Reply(LONG, framing="chunked"), ("300,000",), 1),
+    "longer than its pin, and it says so": (Reply(LONG), ("3,300,000", "300,000"), 1),
+    "longer than it says": (Reply(LONG, length=300_000), WHOLE, 1),
+    "longer than its pin, continued": ([CUT, Reply(LONG, framing="chunked")], ("300,000",), 2),
+    "endless, no pinned length, no length": (Reply(LONG, framing="close"), ("1,000,000",), 1, UNKNOWN, SHORTLY),
+    "endless, no pinned length, chunked": (Reply(LONG, framing="chunked"), ("1,000,000",), 1, UNKNOWN, SHORTLY),
+    "longer than it says, no pinned length": (Reply(LONG, length=300_000), WHOLE, 1, UNKNOWN),
+    "whole, no length": (Reply(BODY, framing="close"), WHOLE, 1),
+    "whole, chunked": (Reply(BODY, framing="chunked"), WHOLE, 1),
+    "whole, chunked, no pinned length": (Reply(BODY, framing="chunked"), WHOLE, 1, UNKNOWN),
+    "cut, no length": ([Reply(BODY, framing="close", cut_after=90_000), Reply(BODY)], WHOLE, 2),
+    "cut, chunked": ([Reply(BODY, framing="chunked", cut_after=90_000), Reply(BODY)], WHOLE, 2),
+    "cut every 40,000 bytes": (Reply(BODY, cut_after=40_000), WHOLE, 8),
+    "cut every 40,000 bytes, chunked": (Reply(BODY, framing="chunked", cut_after=40_000), WHOLE, 8),
+    "cut at once, for ever": (Reply(BODY, cut_after=0), ("half of one",), 3),
+    "one byte short": (Reply(BODY[:-1], framing="close"), ("299,999",), 4),
+    "empty": (Reply(b""), ("0 bytes",), 1),
+    "empty, no length": (Reply(b"", framing="close"), ("0 bytes",), 3),
+    "a length of zero before a body": (Reply(BODY, length=0), ("0 bytes",), 1),
+    "a length below zero": (Reply(raw=head("200 OK", "Content-Length: -5")), ("no answer",), 3),
+    "a length that is no number": (Reply(raw=head("200 OK", "Content-Length: many")), ("no answer",), 3),
+    "two lengths": (Reply(raw=head("200 OK", "Content-Length: 5", "Content-Length: 6")), ("no answer",), 3),
+    "a huge length": (Reply(BODY, length=10**30), ("300,000",), 3),
+    "chunks of no size": (Reply(raw=head("200 OK", "Transfer-Encoding: chunked") + b"zz\r\n"), ("half of one",), 3),
+    # the line
+    "a drip": (DRIP, ("bytes came within",), 3, PIN, SLOW),
+    "a drip, then a line": ([DRIP, Reply(BODY)], WHOLE, 2, PIN, SLOW),
+    "silence": (Reply(BODY, stall_after=10), ("half of one",), 4, PIN, replace(QUICK, timeout=0.2)),
+    "closed before a word": (Reply(raw=b""), ("no answer",), 3),
+    "not HTTP": (Reply(raw=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), ("no answer",), 3),
+    "half a head": (Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Le"), ("no answer",), 3),
+    "an endless head": (Reply(raw=head("200 OK", *["X: " + "x" * 1000] * 500)), ("no answer",), 3),
+    # what it answers
+    "unknown status": (Reply(status=599), ("599",), 1),
+    "log in": (Reply(status=401), ("401 Unauthorized",), 1),
+    "gone": (Reply(status=410), ("410 Gone",), 1),
+    "no content": (Reply(status=204), ("204",), 1),
+    "server error, then the file": ([Reply(status=500), Reply(BODY)], WHOLE, 2),
+    "a page": (PAGE, ("web page",), 1),
+    "JSON": (Reply(b'{"error": "quota"}', headers={"Content-Type": "application/json"}), ("18", "300,000"), 1),
+    "compressed all the same": (Reply(gzip.compress(BODY), headers={"Content-Encoding": "gzip"}), ("300,000",), 1),
+    "another part": ([CUT, Reply(raw=head("206 OK", "Content-Length: 200000") + LONG[-200_000:])], ("SHA-256",), 9),
+    # pauses
+    "wait ²": (asks_to_wait("²"), WHOLE, 2),
+    "wait ٣": (asks_to_wait("٣"), WHOLE, 2),
+    "wait -5": (asks_to_wait("-5"), WHOLE, 2),
+    "wait a number without end": (asks_to_wait("9" * 5000), ("429", "1,000,000,000 s"), 1),
+    "wait until a date": (asks_to_wait("Fri, 31 Dec 1999 23:59:59 GMT"), WHOLE, 2),
+    "wait for words": (asks_to_wait("a moment"), WHOLE, 2),
+    # where it sends us
+    "to half an address": (away("http://[::1"), ("leads to no file",), 1),
+    "to a name that nobody has": (away("http://nobody.invalid/x"), ("leads to no file",), 1),
+    "to a port that is none": (away("http://127.0.0.1:many/x"), ("leads to no file",), 1),
+    "to a name with an empty part": (away("http://a..b/x"), ("leads to no file",), 1),
+    "to a file of this machine": (away("file:///etc/passwd"), ("leads to no file",), 1),
+    "in circles": (away(f"/{FILE}"), ("leads to no file",), 25),
+    "nowhere": (Reply(status=302), ("302",), 1),
+}
+ENDPOINTS = {  # what HF_ENDPOINT is, and what the sentence names, or WHOLE; HOST is the server's address
+    "http://[": "HF_ENDPOINT=http://[",
+    "http://[::1": "HF_ENDPOINT=http://[::1",
+    "http://": "HF_ENDPOINT=http:",
+    "http://hugging face.co": "HF_ENDPOINT=http://hugging face.co",
+    "htps://huggingface.co": "HF_ENDPOINT=htps",
+    "http://127.0.0.1:99999": "HF_ENDPOINT=http://127.0.0.1:99999",
+    "http://127.0.0.1:port": "HF_ENDPOINT=http://127.0.0.1:port",
+    "http://hub..invalid": "HF_ENDPOINT=http://hub..invalid",
+    "http://nobody.invalid": "leads to no file",
+    "  http://HOST/  ": WHOLE,
+    "http://ada:s3cret@HOST": WHOLE,
+    "http://ada:s3/cret@HOST": "HF_ENDPOINT=http://…@",
+    "http://ada:12/s3cret@HOST": "HF_ENDPOINT=http://…@",
+    "http://ada:s3cret@nobody.invalid": "http://nobody.invalid/",
+}
+
+
+def test_the_faults_are_those_that_were_counted():
+    assert len(FAULTS) + len(ENDPOINTS) == 68
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_every_fault_ends_in_the_file_or_in_a_sentence(server, target, what):
+    replies, named, asked, *given = FAULTS[what]
+    pin, patience = [*given, *(PIN, QUICK)[len(given) :]]
+    server.serve(FILE, replies)
+    ends(target, pin, patience, named)
+    assert len(server.requests) <= asked
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_every_address_ends_in_the_file_or_in_a_sentence_at_once(server, target, monkeypatch, endpoint, capfd):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint.replace("HOST", server.address.removeprefix("http://")))
+    server.serve(FILE, Reply(BODY))
+    said = ends(target, PIN, Patience(wait=1e6, longest=1e9), ENDPOINTS[endpoint] and (ENDPOINTS[endpoint],))
+    assert "s3" not in said + "".join(capfd.readouterr())
+    if "s3cret@HOST" in endpoint and server.requests:
+        assert server.requests[0].authorization == "Basic " + base64.b64encode(b"ada:s3cret").decode()
+
+
+def ends(target: Path, pin: Pin, patience: Patience, named: tuple[str, ...]) -> str:
+    """Download, and hold it to how it must end; return the sentence."""
+    try:
+        download(FILE, target, pin, patience)
+    except CourseError as error:
+        said = f"{error} {error.__cause__}"
+        assert named and all(word in str(error) for word in named) and not target.exists(), said
+        return said
+    assert not named and target.read_bytes() == BODY
+    return ""
 
 
 # What is verified, and what is pinned

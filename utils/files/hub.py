@@ -14,13 +14,16 @@ import json
 import os
 import re
 import shutil
+import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
+from http.client import responses
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from utils.errors import CourseError
 from utils.files.places import ROOT
@@ -43,12 +46,27 @@ class Pin:
 
 @dataclass(frozen=True)
 class Patience:
-    """Retries of a download; a try that brings new bytes starts the count anew."""
+    """Retries of a download; a try that brings `floor` new bytes starts the count anew."""
 
     tries: int = 5
     wait: float = 1.0  # seconds before the second try, doubled each time
     longest: float = 300.0  # a server that asks for a longer pause ends the download
     timeout: float = 30.0  # seconds without one byte
+    floor: int = 1_000  # bytes a second; a line that brings less for `window` seconds counts as one that brings none
+    window: float = 60.0
+    most: int = 10**10  # bytes of a file whose length neither its pin nor the server states
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a file is asked for; a name and a password are kept apart from the address, which messages show."""
+
+    address: str
+    login: tuple[str, str] | None = None
+
+    def __str__(self) -> str:
+        return self.address
 
 
 @dataclass(frozen=True)
@@ -162,7 +180,7 @@ def download(address: str, target: Path, pin: Pin, patience: Patience = Patience
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target):
             if not is_verified(target, pin):  # another process may have finished it meanwhile
-                _fill(_full(address), part, pin, patience)
+                _fill(_source(address), part, pin, patience)
                 part.replace(target)
                 _write_seal(target, pin)
     except KeyboardInterrupt:
@@ -217,96 +235,151 @@ def _alone(target: Path):
 class _Again(Exception):
     """A fault that the next try may not meet, with the pause in seconds that the server asked for."""
 
-    def __init__(self, found: str, pause: float | None = None) -> None:
+    def __init__(self, found: str, pause: float | None = None, counts: bool = True) -> None:
         super().__init__(found)
-        self.pause = pause
+        self.pause, self.counts = pause, counts  # whether the bytes that came before it are progress
 
 
-def _fill(address: str, part: Path, pin: Pin, patience: Patience) -> None:
-    """Retry until `part` is what the pin says, or until `tries` tries in a row brought nothing new."""
+class _Pace:
+    """Tells a line that drips from one that is slow."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience, self.since, self.bytes = patience, patience.clock(), 0
+
+    def count(self, received: int) -> None:
+        self.bytes += received
+        seconds = self.patience.clock() - self.since
+        if seconds >= self.patience.window:
+            if self.bytes < self.patience.floor * seconds:
+                raise _Again(f"only {self.bytes:,} bytes came within {seconds:,.0f} s", counts=False)
+            self.since, self.bytes = self.patience.clock(), 0
+
+
+def _fill(source: Source, part: Path, pin: Pin, patience: Patience) -> None:
+    """Retry until `part` is what the pin says, or until `tries` tries in a row brought next to nothing."""
     failures, best = 0, _length(part)
     while True:
         try:
-            return _attempt(address, part, pin, patience.timeout)
+            return _attempt(source, part, pin, patience)
         except _Again as fault:
             have = _length(part)
-            failures, best = (1, have) if have > best else (failures + 1, best)
+            failures, best = (1, have) if have - best >= patience.floor and fault.counts else (failures + 1, best)
             pause = patience.wait * 2 ** (failures - 1) if fault.pause is None else fault.pause
             if failures >= patience.tries or pause > patience.longest:
                 raise CourseError(
-                    f"{address}: {fault}. Expected {pin}. Wait a little, check the network (behind a school's proxy, "
+                    f"{source}: {fault}. Expected {pin}. Wait a little, check the network (behind a school's proxy, "
                     f"HTTPS_PROXY and SSL_CERT_FILE); the same command then goes on from the {have:,} bytes it has."
                 ) from fault
             _say(f"{part.stem}: {fault}; next try in {pause:.0f} s.")
             time.sleep(pause)
 
 
-def _attempt(address: str, part: Path, pin: Pin, timeout: float) -> None:
+def _attempt(source: Source, part: Path, pin: Pin, patience: Patience) -> None:
     """Bring `part` to its full length, from where it stands, and hold it to its hash."""
     before = _length(part)
     if not before or before != pin.bytes:
-        _receive(address, part, pin, timeout)
-    found, length = sha256_of(part), _length(part)
+        _receive(source, part, pin, patience)
+    length = _length(part)
+    if before < length < (pin.bytes or 0):  # a body without a stated length ends where the line breaks
+        raise _Again(f"the line ended after {length:,} bytes")
+    found = sha256_of(part)
     if found == pin.sha256:
         return
     part.unlink()
     if before:  # the piece we had may be the bad one: once more, from nothing
         raise _Again("the continued file had a wrong SHA-256")
     raise CourseError(
-        f"{address} gave {length:,} bytes with SHA-256 {found[:12]}…; expected {pin}. They were thrown away: "
+        f"{source} gave {length:,} bytes with SHA-256 {found[:12]}…; expected {pin}. They were thrown away: "
         "run again, and if it repeats, avoid the proxy or mirror (HF_ENDPOINT) that changes the file."
     )
 
 
-def _receive(address: str, part: Path, pin: Pin, timeout: float) -> None:
+def _receive(source: Source, part: Path, pin: Pin, patience: Patience) -> None:
     """Append to `part` what it lacks, or write it anew where the server sends everything."""
     import httpx2
-    from tqdm import tqdm
 
     have = _length(part)
     headers = {"User-Agent": "hands-on-gpt2", "Accept-Encoding": "identity"}
     headers |= {"Range": f"bytes={have}-"} if have else {}
+    how: dict[str, Any] = dict(headers=headers, auth=source.login, timeout=patience.timeout, follow_redirects=True)
     try:
-        with httpx2.stream("GET", address, headers=headers, timeout=timeout, follow_redirects=True) as answer:
+        with httpx2.stream("GET", source.address, **how) as answer:
             if answer.status_code == 416 and have:  # no byte lies behind those we have: the hash will tell
                 return
-            _check_answer(address, answer.status_code, answer.headers)
+            _check_answer(source, answer.status_code, answer.headers)
             have = have if answer.status_code == 206 else 0
-            total = have + int(answer.headers.get("Content-Length", 0)) or None
-            _check_length(address, part, pin, total)
-            bar = tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, mininterval=1)
-            with bar, part.open("ab" if have else "wb") as file:
-                for piece in answer.iter_raw():
-                    file.write(piece)
-                    bar.update(len(piece))
-    except httpx2.RequestError as error:
+            stated = answer.headers.get("Content-Length")
+            total = None if stated is None else have + int(stated)
+            _check_length(source, part, pin, total)
+            _keep(answer.iter_raw(), part, have, (total, pin.bytes or total or patience.most), _Pace(patience))
+    except (httpx2.RequestError, httpx2.InvalidURL, UnicodeError) as error:
+        if wrong := _wrong_address(error):
+            raise CourseError(
+                f"{source} leads to no file: {wrong}. Expected a host that answers. Check HF_ENDPOINT, the proxy "
+                "(HTTPS_PROXY) and whether this machine has a network at all; then run again."
+            ) from error
         raise _Again(f"no answer, or half of one ({str(error) or type(error).__name__})") from error
 
 
-def _check_answer(address: str, status: int, headers: Mapping[str, str]) -> None:
+def _keep(pieces: Iterable[bytes], part: Path, have: int, lengths: tuple[int | None, int], pace: _Pace) -> None:
+    """Write each piece as it comes, so that a cut loses none, and none beyond the last of `lengths` (said, most)."""
+    from tqdm import tqdm
+
+    total, most = lengths
+    bar = tqdm(desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, mininterval=1)
+    with bar, part.open("ab" if have else "wb", buffering=0) as file:
+        for piece in pieces:
+            have += len(piece)
+            if have > most:
+                break
+            file.write(piece)
+            bar.update(len(piece))
+            pace.count(len(piece))
+    if have > most:
+        part.unlink()
+        raise CourseError(
+            f"The server sends more than the {most:,} bytes of {part.stem}; the rest was not read and nothing kept. "
+            "Unset HF_ENDPOINT or choose another mirror, then run again."
+        )
+
+
+def _wrong_address(error: BaseException | None) -> str:
+    """Return what makes an address wrong for good, else nothing: it can't be read, or nobody has its name."""
+    import httpx2
+
+    while error:
+        if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects, UnicodeError)):
+            return str(error)
+        if isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN:
+            return error.strerror or "its name is unknown"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _check_answer(source: Source, status: int, headers: Mapping[str, str]) -> None:
     """Tell an answer that is worth another try from one that stays."""
     if status in MAYBE_LATER:
         asked = headers.get("Retry-After", "") or headers.get("RateLimit", "")  # the hub's own: "resolvers";r=0;t=55
-        seconds = re.fullmatch(r"(?:.*\bt=)?(\d+)", asked)
-        pause = float(seconds[1]) if seconds else None
+        seconds = re.fullmatch(r"(?:.*\bt=)?([0-9]+)", asked)
+        pause = min(float(seconds[1]), 1e9) if seconds else None
         raise _Again(f"the server answered {status}" + (f" and asks to wait {pause:,.0f} s" if pause else ""), pause)
     if status not in (200, 206):
         raise CourseError(
-            f"{address} answered {status} {HTTPStatus(status).phrase}; expected the file. Check that HF_ENDPOINT is "
+            f"{source} answered {status} {responses.get(status, '')}; expected the file. Check that HF_ENDPOINT is "
             "unset or names a full mirror of the hub and that no proxy forbids the address, then run again."
         )
     if headers.get("Content-Type", "").startswith("text/html"):
         raise CourseError(
-            f"{address} gave a web page; expected the file itself. The network may want a log-in or "
+            f"{source} gave a web page; expected the file itself. The network may want a log-in or "
             "block the hub: open the address in a browser, follow what it says, then run again."
         )
 
 
-def _check_length(address: str, part: Path, pin: Pin, total: int | None) -> None:
+def _check_length(source: Source, part: Path, pin: Pin, total: int | None) -> None:
     """Refuse a file of another length than its pin's, and one that the disk cannot hold."""
     if None not in (pin.bytes, total) and pin.bytes != total:
         raise CourseError(
-            f"{address} offers {total:,} bytes; expected {pin}. That copy is not the whole file: unset "
+            f"{source} offers {total:,} bytes; expected {pin}. That copy is not the whole file: unset "
             "HF_ENDPOINT or choose another mirror, then run again."
         )
     free, missing = shutil.disk_usage(part.parent).free, (total or 0) - _length(part)
@@ -317,11 +390,35 @@ def _check_length(address: str, part: Path, pin: Pin, total: int | None) -> None
         )
 
 
-def _full(address: str) -> str:
-    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    if not endpoint.startswith(("http://", "https://")):
-        raise CourseError(f"Found HF_ENDPOINT={endpoint}; expected https://… Unset or correct it, run again.")
-    return address if "://" in address else f"{endpoint}/{address}"
+def _source(address: str) -> Source:
+    """Return where to ask for a full address, or for a path on the hub or its mirror (HF_ENDPOINT)."""
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").strip().rstrip("/")
+    full = address if "://" in address else f"{endpoint}/{address}"
+    try:
+        return _part_login(full)
+    except ValueError as error:  # brackets without end, a port that is none, a name with an empty part
+        shown = re.sub(r"//.*@", "//…@", endpoint)  # a password is nobody's business
+        raise CourseError(
+            f"Found HF_ENDPOINT={shown} ({error}); expected https://HOST, with https://NAME:PASSWORD@HOST where a "
+            "mirror wants that, odd characters as %40. Unset or correct it, run again."
+        ) from None  # the cause may hold the password
+
+
+def _part_login(address: str) -> Source:
+    """Part an address from the name and password in it; one that can't be right is a ValueError."""
+    parts = urlsplit(address)
+    try:
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("no number is its port") from None
+    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", host):
+        raise ValueError("no host")
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("a character of the password that stands for something else")
+    host.encode("idna")
+    place = (f"[{host}]" if ":" in host else host) + ("" if port is None else f":{port}")
+    login = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return Source(urlunsplit(parts._replace(netloc=place)), login)
 
 
 def _say(text: str) -> None:
