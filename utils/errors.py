@@ -39,6 +39,11 @@ def guarded(path: str | Path) -> Iterator[None]:
         raise CourseError(f"{path}: {error}") from error
     except OSError as error:
         raise CourseError(f"{path} can't be read: {error.strerror or error}. Check its permissions.") from error
+    except UnicodeDecodeError as error:
+        found = error.object[error.start : error.start + 1].hex()
+        raise CourseError(
+            f"{path} is not {error.encoding.upper()} at byte {error.start:,}, which is 0x{found}. Save it as UTF-8."
+        ) from error
     except DAMAGE as error:
         place = traceback.extract_tb(error.__traceback__, limit=-1)[0]
         raise CourseError(

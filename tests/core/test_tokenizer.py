@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import pickle
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ from utils.bpe import (
     train_bpe,
 )
 from utils.config import GPT2Config
-from utils.errors import CourseError
+from utils.errors import CourseError, guarded
 from utils.files.places import DATA, ROOT
 from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_tokenizer, save_gpt2
@@ -285,6 +286,58 @@ def test_a_damaged_meta_file_and_a_missing_folder_are_named(tmp_path, content):
         load_tokenizer(tmp_path)
     with pytest.raises(CourseError, match="nowhere is not a folder"):
         load_tokenizer(tmp_path / "nowhere")
+
+
+MERGES = "#version: 0.2\na b\n"
+VOCAB = build_vocab([("a", "b")])
+DEEP = "[" * 200_000
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False}
+
+
+def model_of(**changes: object) -> dict:
+    """Return the content of a tokenizer.json of one merge."""
+    return {"model": {"type": "BPE", "vocab": VOCAB, "merges": ["a b"]} | changes, "pre_tokenizer": BYTE_LEVEL}
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"vocab.json": VOCAB, "merges.txt": f"{MERGES}ä b".encode("latin-1")}, ("merges.txt", "byte 18", "0xe4")),
+        ({"vocab.json": VOCAB, "merges.txt": MERGES.encode("utf-16")}, ("merges.txt", "byte 0", "0xff")),
+        ({"vocab.json": VOCAB, "merges.txt": "a b c"}, ("merges.txt", "'a b c'")),
+        ({"vocab.json": DEEP, "merges.txt": MERGES}, ("vocab.json", "recursion")),
+        *(({"vocab.json": VOCAB | {"ab": odd}, "merges.txt": MERGES}, ("vocab.json", repr(odd)))
+          for odd in ("x", 1.5, None, [1], True, -1, 10**12)),
+        *(({name: DEEP}, (name, "recursion")) for name in ("meta.json", "tokenizer.json")),
+        ({"meta.json": {"tokenizer": "bpe", "vocab": VOCAB, "merges": [5]}}, ("meta.json",)),
+        ({"meta.json": {"tokenizer": "bpe", "vocab": VOCAB, "merges": [["a", 5]]}}, ("meta.json", "['a', 5]")),
+        ({"meta.json": {"tokenizer": "characters", "characters": "\ud800"}}, ("meta.json", "d800")),
+        ({"tokenizer.json": model_of(merges=[5])}, ("tokenizer.json",)),
+        ({"tokenizer.json": model_of(vocab=VOCAB | {"ab": {}})}, ("tokenizer.json", "{}")),
+        ({"tokenizer.json": model_of() | {"added_tokens": [{"id": 7}]}}, ("tokenizer.json", "content")),
+        ({"tokenizer.json": model_of() | {"added_tokens": 7}}, ("tokenizer.json",)),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_tokenizers_files_is_refused_with_the_file(tmp_path, files, named):
+    for name, content in files.items():
+        text = json.dumps(content) if isinstance(content, dict) else content
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(CourseError) as caught:
+        load_tokenizer(tmp_path)
+    assert all(datum in str(caught.value) for datum in named), caught.value
+
+
+@pytest.mark.parametrize(
+    "raised", [KeyError("x"), TypeError("x"), RecursionError("x"), struct.error("x"), OSError(5, "x")]
+)
+def test_the_guard_turns_what_a_reader_raises_into_a_sentence_with_the_file_and_what_was_met(raised):
+    with pytest.raises(CourseError, match=r"a\.bin.*x") as caught, guarded("a.bin"):
+        raise raised
+    assert caught.value.__cause__ is raised
+    with pytest.raises(CourseError, match=r"^a\.bin: no path$"), guarded("a.bin"):
+        raise CourseError("no path")
+    with pytest.raises(MemoryError), guarded("a.bin"):  # this tells of the machine
+        raise MemoryError
 
 
 def test_a_missing_or_damaged_vocabulary_is_named_with_both_hashes(tmp_path):
