@@ -76,6 +76,18 @@ def test_json_gives_the_same_records_in_one_line_or_many_and_inside_of_an_object
     assert ("version" in str(report.notes)) == isinstance(wrap(rows), dict)
 
 
+def test_of_an_object_with_lists_the_longest_is_read_and_all_else_noted(tmp_path):
+    rows = [{"title": f"No. {i}", "paragraphs": [{"context": "one"}]} for i in range(3)]
+    squad = {"version": "v2.0", "licenses": [{"id": 1}], "data": rows}
+    records, report = read(write(tmp_path, "a.json", json.dumps(squad)))
+    assert [record["title"] for record in records] == ["No. 0", "No. 1", "No. 2"]
+    assert all(word in report.notes["a.json"] for word in ("'data'", "version", "licenses", "'paragraphs'"))
+    assert len(report.notes["a.json"]) < 200
+    for whole in ({"text": "one", "tags": [{"a": 1}]}, [{"id": "7", "messages": [{"a": 1}]}]):
+        [record], _ = read(write(tmp_path, "a.json", json.dumps(whole)))
+        assert len(record) == 2, "a record with a list in it is one record"
+
+
 def test_the_pdf_holds_the_handbook_page_by_page():
     [record], report = read(DATA / "handbook" / "handbook.pdf")
     pages = record["text"].split("\f")

@@ -238,22 +238,21 @@ def read_jsonl(source: Source) -> Iterator[Record]:
 
 
 def read_json(source: Source) -> Iterator[Record]:
-    """Yield a record for each object of a list, or for the one object that a file holds."""
+    """Yield a record for each object of a list, or for the one object that a file holds, unless that holds a list."""
     text = "".join(decode_halves(raw) for _, raw in source.lines())
-    for line, value in _json_values(text, source):
-        lists = [name for name, part in value.items() if _is_rows(part)] if isinstance(value, dict) else []
-        if len(lists) != 1:
+    for line, value, is_part in _json_values(text, source):
+        rows = "" if is_part or not isinstance(value, dict) or "text" in value else _longest_rows(value)
+        if not rows:
             yield from _as_records(source, f"line {line}", value)
             continue
-        rows = value.pop(lists[0])  # {"version": …, "data": [row, row]}
-        if value:
-            source.note(f"only the rows were read, not {', '.join(value)} beside them")
-        for number, row in enumerate(rows, 1):
+        beside = f", not {', '.join(name for name in value if name != rows)} beside them" if len(value) > 1 else ""
+        source.note(f"the rows of {show(rows)} were read{beside}")  # {"version": …, "data": [row, row]}
+        for number, row in enumerate(value[rows], 1):
             yield from _as_records(source, f"row {number}", row)
 
 
-def _json_values(text: str, source: Source) -> Iterator[tuple[int, Any]]:
-    """Yield (line, value) of each part of a list, or of the one value that the text is; the first damage ends it."""
+def _json_values(text: str, source: Source) -> Iterator[tuple[int, Any, bool]]:
+    """Yield (line, value, whether a list holds it), or the one value that the text is; the first damage ends it."""
     at, line, counted, open_since = 0, 1, 0, 0  # in which line the list began that is not closed yet
     while (at := BETWEEN.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # it always matches
         line, counted = line + text.count("\n", counted, at), at
@@ -265,7 +264,7 @@ def _json_values(text: str, source: Source) -> Iterator[tuple[int, Any]]:
         except (ValueError, RecursionError) as error:
             source.skip(f"line {line}", f"no JSON: {error}; what follows in this file was left out too")
             return
-        yield line, value
+        yield line, value, bool(open_since)
     if open_since:
         source.note(f"the list of line {open_since} is not closed: the file was cut off")
 
@@ -277,6 +276,8 @@ def _as_records(source: Source, place: str, value: Any) -> Iterator[Record]:
     if not isinstance(value, dict):
         source.skip(f"{place}", f"{show(value)}, expected an object or a text")
     else:
+        if nested := [name for name, part in value.items() if _is_rows(part)]:
+            source.note(f"{show(nested[0])} holds objects in a list, which stand in the text as JSON")
         yield from source.record(place, {name: _as_text(part) for name, part in value.items()})
 
 
@@ -284,6 +285,11 @@ def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _longest_rows(value: dict[str, Any]) -> str:
+    """Return the name of the longest list of objects within an object, or nothing."""
+    return max((name for name, part in value.items() if _is_rows(part)), key=lambda name: len(value[name]), default="")
 
 
 def _is_rows(value: Any) -> bool:

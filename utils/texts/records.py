@@ -75,7 +75,8 @@ class ReadReport:
 
     def note(self, file: str, remark: str) -> None:
         """Remark on a file that was read."""
-        _say(self.notes, file, remark)
+        if remark not in self.notes.get(file, ""):  # once, though many rows may be alike
+            _say(self.notes, file, remark)
 
     def save(self, path: Path) -> None:
         """Write what was left out as a CSV; without anything, remove an earlier one."""
