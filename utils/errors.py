@@ -34,7 +34,8 @@ def guarded(path: str | Path) -> Iterator[None]:
     try:
         yield
     except CourseError as error:
-        if str(path) in str(error):
+        named = [str(path), *[str(folder) for folder in Path(path).parents[:1] if folder.name]]
+        if any(place in str(error) for place in named):
             raise
         raise CourseError(f"{path}: {error}") from error
     except OSError as error:

@@ -336,6 +336,8 @@ def test_the_guard_turns_what_a_reader_raises_into_a_sentence_with_the_file_and_
     assert caught.value.__cause__ is raised
     with pytest.raises(CourseError, match=r"^a\.bin: no path$"), guarded("a.bin"):
         raise CourseError("no path")
+    with pytest.raises(CourseError, match="^/b/c.txt is"), guarded("/b/a.bin"):  # a neighbor of it
+        raise CourseError("/b/c.txt is another")
     with pytest.raises(MemoryError), guarded("a.bin"):  # this tells of the machine
         raise MemoryError
 

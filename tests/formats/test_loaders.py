@@ -21,7 +21,7 @@ from utils.files.whole_files import write_whole
 from utils.formats.gguf_writer import save_gguf
 from utils.formats.hub_layout import hub_tensors
 from utils.formats.inspect_model import inspect_file
-from utils.formats.open_file import open_weights
+from utils.formats.open_file import find_model, open_weights
 from utils.formats.safetensors import open_safetensors, read_note, write_safetensors
 from utils.loaders import load_gpt2, load_with_tokenizer, save_gpt2
 from utils.model import GPT2
@@ -161,6 +161,14 @@ def test_what_is_no_plain_tensor_is_named(tmp_path):
     torch.save([torch.ones(2)], tmp_path / "odd.bin")
     with pytest.raises(CourseError, match="a list"):
         open_weights(tmp_path / "odd.bin")
+
+
+def test_a_name_too_long_for_a_path_is_refused_and_a_checkpoint_found_by_tensorflows_name_for_it(tmp_path):
+    for work in (load_gpt2, inspect_file):
+        with pytest.raises(CourseError, match="'aaaa.* no path"):
+            work("a" * 5000)
+    (tmp_path / "model-7.index").touch()
+    assert find_model(tmp_path / "model-7") == tmp_path / "model-7.index"
 
 
 def test_a_header_is_parsed_once(folder, monkeypatch):

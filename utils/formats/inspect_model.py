@@ -23,6 +23,7 @@ from utils.formats.open_file import (
     find_model,
     find_weights,
     first_bytes,
+    is_there,
     open_model_file,
 )
 from utils.formats.quantized_files import open_quantized
@@ -185,7 +186,7 @@ LOADERS: dict[str, Callable[[ModelFile], str]] = {
 
 def inspect_file(path: str | Path) -> list[str]:
     """Describe a file or folder of weights line by line, without loading it."""
-    file = find_weights(find_model(Path(path) if Path(path).exists() else path))
+    file = find_weights(find_model(Path(path) if is_there(Path(path)) else path))
     start = b"" if file.name.endswith((".index", ".index.json")) else first_bytes(file)
     size = f"{printable(file.name)}: {file.stat().st_size:,} bytes"
     if start and (other := describe_other(file, start)):

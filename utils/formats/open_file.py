@@ -207,14 +207,22 @@ def find_model(name_or_path: str | Path) -> Path:
 
         return fetch(str(name_or_path))
     path = DATA / "nano" if name_or_path == "nano" else Path(name_or_path)
-    if not path.exists() and (index := path.with_name(f"{path.name}.index")).is_file():
+    if not is_there(path) and (index := path.with_name(f"{path.name}.index")).is_file():
         return index  # TensorFlow calls a checkpoint by what the names of its files have in common
-    if not path.exists():
+    if not is_there(path):
         raise CourseError(
             f"{path} is neither a file, a folder nor a size. Sizes are {', '.join(SIZES)}; "
             "a folder holds config.json and model.safetensors or pytorch_model.bin."
         )
     return path
+
+
+def is_there(path: Path) -> bool:
+    """Say whether a file or folder is there; a text that can't be a path is refused."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise CourseError(f"{show(str(path))} is no path: {error.strerror}. Check the spelling.") from error
 
 
 def find_weights(path: Path) -> Path:
