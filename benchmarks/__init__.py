@@ -16,6 +16,7 @@ NAMES = (  # the quick ones first
     "quantization",
     "watching",
     "generation",
+    "serving",
     "adapters",
     "training",
     "finetuning",

@@ -23,6 +23,7 @@ from benchmarks import (
     offload,
     quantization,
     report,
+    serving,
     tokenizing,
     training,
     watching,
@@ -235,6 +236,17 @@ def test_the_gguf_file_gives_the_same_tokens_in_llama_cpp_as_ours(tmp_path):
     expected = generate(model, [prompt], Sampling(max_new=12, temperature=0, stop=()))[0]
     assert theirs.tokens(prompt, 12) == expected
     assert len(set(expected)) > 3
+
+
+def test_serving_runs_at_a_tiny_shape(race, tmp_path):
+    torch.manual_seed(0)
+    save_gpt2(GPT2(TINY), tmp_path)
+    found = race(serving, model=str(tmp_path), visitors=3, abandoned=2, max_new=4, abandoned_new=8, seats=2)
+    assert list(found.samples) == ["ours × 2", "ours × 1", "llama.cpp F32"]
+    assert [(ratio.of, ratio.to) for ratio in found.ratios[:2]] == [
+        ("ours × 2", "ours × 1"),
+        ("ours × 2", "llama.cpp F32"),
+    ]
 
 
 def test_generation_runs_at_a_tiny_shape(race):
