@@ -14,6 +14,8 @@ import unicodedata
 from collections.abc import Iterable
 from io import StringIO
 
+from utils.run_log import no_formula
+
 LONGEST_NAME, LONGEST_NOTE, LONGEST_TEXT = 80, 300, 500
 
 
@@ -67,15 +69,6 @@ def file_name(name: str, ident: str) -> str:
     """Return the beginning of a file name that every system takes, and that no other learner has."""
     plain = re.sub(r"[^\w.-]+", "_", clean(name, 40)).strip("._") or "nameless"
     return f"{plain}_{ident}"
-
-
-def no_formula(cell: object) -> object:
-    """Keep a text from being a formula in a spreadsheet.
-
-    >>> no_formula("-1+cmd|' /C calc'!A0"), no_formula("Ada"), no_formula(-1)
-    ("'-1+cmd|' /C calc'!A0", 'Ada', -1)
-    """
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r\n") else cell
 
 
 def as_csv(head: Iterable[str], rows: Iterable[dict]) -> bytes:

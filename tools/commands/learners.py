@@ -85,20 +85,21 @@ def serve(
     log: str = "chat_log.csv",  # where the chat is kept; empty: nowhere
     most_tokens: int = 500,  # of one answer
     most_waiting: int = 64,  # people in the queue
+    per_visitor: int = 2,  # requests of one address at a time; more where a class shares one
     export: str = "",  # serve nothing; write a folder of this name that serves the first model
 ) -> None:
     """Open a web page that continues texts and chats, on this machine only."""
     from utils.serve.server import Limits, find_choices, name_choices
 
     expect(1, 65535, port=port)
-    expect(1, most_tokens=most_tokens, most_waiting=most_waiting)
+    expect(1, most_tokens=most_tokens, most_waiting=most_waiting, per_visitor=per_visitor)
     if export:
         from utils.serve.export import export_app
 
         return print(f"{export_app(models[0] if models else 'nano', export)} is ready: python app.py in it serves it.")
     from utils.serve.page import Address, serve
 
-    limits = Limits(new_tokens=most_tokens, waiting=most_waiting)
+    limits = Limits(new_tokens=most_tokens, waiting=most_waiting, per_visitor=per_visitor)
     serve(name_choices(models) if models else find_choices(), limits, Address(host, port, share), log)
 
 
