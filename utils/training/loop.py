@@ -253,7 +253,8 @@ class Trainer:
         progress.epoch_steps += 1
         if self.data.batches.epoch == progress.epoch:
             return
-        if progress.evaluated_step < 0 or progress.epoch_steps >= self.config.evaluate_every:
+        unmeasured, long = progress.validate_loss is None, progress.epoch_steps >= self.config.evaluate_every
+        if self.data.validate is not None and (unmeasured or long):
             self.evaluate(due=False)
         if self.log:
             held_out = "" if progress.validate_loss is None else f"{progress.validate_loss:.6f}"
