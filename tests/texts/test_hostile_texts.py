@@ -12,6 +12,7 @@ import pytest
 
 from utils.errors import CourseError
 from utils.files.crc32c import masked_crc32c
+from utils.texts.cleaning import ALL, clean
 from utils.texts.reading import read_documents
 from utils.texts.records import ReadReport
 
@@ -57,24 +58,43 @@ SLOW: dict[str, tuple[str, Callable[[int], bytes]]] = {
 }
 
 
-def seconds(file: Path) -> float:
-    """Return the processor time that a file takes to be read, or refused in a sentence."""
+def seconds(work: Callable[[], object]) -> float:
+    """Return the processor time that some work takes."""
     gc.disable()  # it would walk through all that the tests before left behind
     start = time.process_time()
     try:
-        read_documents(file, ReadReport(), errors="replace")
-    except CourseError as error:
-        assert file.name in str(error)
+        work()
     finally:
         gc.enable()
     return time.process_time() - start
 
 
+def read_or_refuse(file: Path) -> None:
+    try:
+        read_documents(file, ReadReport(), errors="replace")
+    except CourseError as error:
+        assert file.name in str(error)
+
+
 @pytest.mark.parametrize("kind", SLOW)
 def test_four_times_the_text_takes_about_four_times_as_long(tmp_path, kind):
     ending, make = SLOW[kind]
-    times = []
-    for size in (8_000, 32_000):
-        (tmp_path / f"a{ending}").write_bytes(make(size))
-        times.append(seconds(tmp_path / f"a{ending}"))
+    files = [tmp_path / f"{size}{ending}" for size in (8_000, 32_000)]
+    for file in files:
+        file.write_bytes(make(int(file.stem)))
+    times = [seconds(lambda file=file: read_or_refuse(file)) for file in files]
     assert times[1] < 9 * max(times[0], 0.03), times  # a quadratic reader takes 16 times as long
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: "(cid:" * n + "7" + ")" * n,  # each round removes one of them, in the middle
+        lambda n: "\f".join(["ode\n" * n] * 3),  # each round removes a line of each page
+        lambda n: "Ã" * n + " " * n + "\r\n" * n + "-\n" * n,
+    ],
+    ids=["debris in debris", "headers", "debris"],
+)
+def test_cleaning_takes_as_long_as_the_text(make):
+    times = [seconds(lambda size=size: clean(make(size), ALL)) for size in (2_000, 8_000)]
+    assert times[1] < 9 * max(times[0], 0.03), times

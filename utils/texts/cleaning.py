@@ -1,7 +1,8 @@
 """Text cleaning in counted steps: mojibake, hyphenation, page headers, control characters, blank lines.
 
 What each step finds, what that becomes, and what it can break, is in lesson 09. A step can make work for another,
-so all of them run until none finds anything: cleaning twice is cleaning once.
+so all of them run until none finds anything: cleaning twice is cleaning once. Only debris within debris within
+debris, as nothing but malice makes it, is given up after some rounds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from utils.errors import CourseError
 
 START = re.compile(r"^\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK\b[^\n]*\n?", re.MULTILINE)
 END = re.compile(r"(?mi)^(?:\*\*\* ?END OF (?:THE|THIS) |End of (?:the )?)PROJECT GUTENBERG(?: EBOOK|'S )")
+MOST_ROUNDS = 50
 FEWEST_PAGES, REPEATED = 3, 0.6  # a line is a header when so large a part of so many pages begins or ends with it
 
 
@@ -55,7 +57,7 @@ def drop_page_headers(text: str) -> tuple[str, int]:
     """
     pages = [page.strip("\n").split("\n") for page in text.split("\f")]
     removed = 0
-    while len(pages) >= FEWEST_PAGES:
+    for _ in range(MOST_ROUNDS if len(pages) >= FEWEST_PAGES else 0):
         found = 0
         for place in (0, -1):
             shapes = [re.sub(r"\d+", "0", page[place]).strip() for page in pages]
@@ -119,13 +121,14 @@ def clean(text: str, steps: Sequence[str] = GENTLE) -> tuple[str, dict[str, int]
     if unknown := [step for step in steps if step not in CLEANING]:
         raise CourseError(f"there is no cleaning step {unknown[0]!r}, expected some of {', '.join(CLEANING)}.")
     counts = {name: 0 for name in CLEANING if name in steps}
-    while True:
+    for _ in range(MOST_ROUNDS):
         before = text
         for name in counts:
             text, changes = CLEANING[name](text)
             counts[name] += changes
         if text == before:
-            return text, counts
+            break
+    return text, counts
 
 
 def text_key(text: str) -> bytes:
