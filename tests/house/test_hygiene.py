@@ -186,7 +186,7 @@ def test_no_path_of_one_machine_and_no_index_address():
 
 
 # These open something else, or are not of the standard library: target is one of those in tools/repo/fuzz.py
-OTHER_OPENS = {"os", "webbrowser", "tarfile", "zipfile", "gzip", "bz2", "lzma", "target"}
+OTHER_OPENS = {"os", "webbrowser", "tarfile", "zipfile", "gzip", "bz2", "lzma"}
 
 
 def opens_without_encoding(tree: ast.AST) -> list[int]:

@@ -120,7 +120,7 @@ def _open(target: Target, number: int, tally: Tally) -> float:
     start = time.process_time()
     try:
         _watch(HUNG)
-        target.open(target.file)
+        target.visit(target.file)
         tally.opened += 1
     except CourseError:
         tally.refused += 1

@@ -46,7 +46,7 @@ class Target(NamedTuple):
     """The file to damage, and what a learner does with it: an open function that gets the file."""
 
     file: Path
-    open: Callable[[Path], object]
+    visit: Callable[[Path], object]
 
 
 def tiny() -> GPT2:

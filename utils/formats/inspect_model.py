@@ -51,6 +51,18 @@ def _ending_in(weights: ModelFile, part: str) -> dict[str, LazyTensor]:
     return {name.removesuffix(ending): each for name, each in weights.tensors.items() if name.endswith(ending)}
 
 
+def problem_of(weights: ModelFile) -> str | None:
+    """Why load_gpt2 would refuse it, or None; its own checks answer, up to where weights are read."""
+    try:
+        if weights.is_packed:
+            open_quantized(weights)
+        elif not weights.is_adapter:
+            weights.config  # noqa: B018
+    except CourseError as error:
+        return str(error)
+    return None
+
+
 def describe_quantization(weights: ModelFile) -> Told:
     """Say how the weights are packed, and how many weights the packed tensors stand for."""
     if weights.gguf:
@@ -95,7 +107,7 @@ def _bitsandbytes(weights: ModelFile) -> Told:
 
 def _ours(weights: ModelFile) -> Told:
     what = "packed by this course's save_quantized"
-    if weights.problem:
+    if problem_of(weights):
         return f"codes {what}", None
     model = open_quantized(weights)
     plan, shapes = plan_of(model), layer_shapes(model)
@@ -120,7 +132,8 @@ def _load_gpt2(weights: ModelFile) -> str:
         return "no, its weights are packed by bitsandbytes: open it with transformers and bitsandbytes"
     if weights.is_adapter:
         return "yes, its folder, where adapter_config.json names a model; else load_lora beside one"
-    return f"no, {weights.problem}" if weights.problem else "yes"
+    problem = problem_of(weights)
+    return f"no, {problem}" if problem else "yes"
 
 
 def _transformers(weights: ModelFile) -> str:
@@ -171,7 +184,8 @@ def _gpt_2_simple(weights: ModelFile) -> str:
     for name in ("checkpoint", "hparams.json", "encoder.json", "vocab.bpe"):
         if not (weights.folder / name).is_file():
             return f"no, {name} is missing beside it"
-    return f"no, {weights.problem}" if weights.problem else "yes"
+    problem = problem_of(weights)
+    return f"no, {problem}" if problem else "yes"
 
 
 LOADERS: dict[str, Callable[[ModelFile], str]] = {
@@ -235,7 +249,7 @@ def _count(weights: ModelFile, packed: int | None) -> str:
 
 def _is_beside(name: str, weights: ModelFile) -> bool:
     """Tell whether a tensor is no parameter: a mask, a tied head, a moment of an optimizer."""
-    if weights.kind == "tensorflow" and not weights.problem:
+    if weights.kind == "tensorflow" and not problem_of(weights):
         return hub_name_of(name) is None
     return NO_PARAMETER.fullmatch(name) is not None
 

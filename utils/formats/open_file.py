@@ -108,20 +108,6 @@ class ModelFile:
             check_tensors(config, self.stored, self.file)
             return config
 
-    @cached_property
-    def problem(self) -> str | None:
-        """Why load_gpt2 would refuse it, or None; its own checks answer, up to where weights are read."""
-        from utils.formats.quantized_files import open_quantized  # it stands on this module
-
-        try:
-            if self.is_packed:
-                open_quantized(self)
-            elif not self.is_adapter:
-                self.config  # noqa: B018
-        except CourseError as error:
-            return str(error)
-        return None
-
     @property
     def loaded_bytes(self) -> int:
         """The bytes that it takes in memory as float32, at most."""
