@@ -6,13 +6,13 @@ import contextlib
 import math
 import os
 import re
-import threading
 from collections import Counter, OrderedDict, defaultdict
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from wires import connected
 
 from tools.classroom.by_value import Foreign, Raised
 from tools.classroom.remote_calls import Channel, NoAnswer
@@ -24,26 +24,8 @@ from utils.quantize import Grid
 @pytest.fixture
 def ask():
     """Return a function that asks functions over two pipes, as a check asks those of a submission."""
-    lines = []
-
-    def connect(**names):
-        here, there = os.pipe(), os.pipe()
-        server = Channel(os.fdopen(here[0], "rb"), os.fdopen(there[1], "wb"), True, names)
-        channel = Channel(os.fdopen(there[0], "rb"), os.fdopen(here[1], "wb"), False)
-        thread = threading.Thread(target=_serve, args=(server,), daemon=True)
-        thread.start()
-        lines.append((channel, thread))
-        return channel
-
-    yield connect
-    for channel, thread in lines:
-        channel._out.close()
-        thread.join(10)
-
-
-def _serve(server: Channel) -> None:
-    with contextlib.suppress(NoAnswer), contextlib.closing(server._out):
-        server.serve_forever()
+    with contextlib.ExitStack() as lines:
+        yield lambda **names: lines.enter_context(connected(names))
 
 
 VALUES = [

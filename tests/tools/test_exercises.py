@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from wires import checked_by_value
 
 from tools.classroom.exercise_builder import MASTERS, STUDENTS, assigned, find_masters, stale
 from tools.repo.notebooks import read_notebook
@@ -84,9 +85,11 @@ def test_the_solution_passes_and_each_typical_mistake_gets_a_message_of_its_own(
 
 def check_answers(name, monkeypatch):
     names, tests, wrong = run_cells(MASTERS / f"{name}.ipynb", monkeypatch), all_tests(name), wrong_answers(name)
+    by_value = checked_by_value(MASTERS / f"{name}.ipynb", tests)  # as grading does, from another process
     assert set(wrong) == set(tests)
     for task, source in tests.items():
         assert ": right, all" in judge(task, source, names)
+        assert all(by_value(task, names).passed), f"{task} is right here and wrong by value"
         assert len(wrong[task]) >= 3, f"{task} has fewer than three typical mistakes"
         messages = []
         for code, expected in wrong[task]:
@@ -94,6 +97,8 @@ def check_answers(name, monkeypatch):
             exec(compile(code, f"{task}-{len(messages)}", "exec"), tried)
             messages.append(judge(task, source, tried))
             assert f"{task}: not yet" in messages[-1] and expected in messages[-1], f"{code}\n→ {messages[-1]}"
+            note = by_value(task, tried).note
+            assert note in messages[-1] or "stopped with" in note + messages[-1], f"{code}\n→ by value: {note}"
         assert len(set(messages)) == len(messages), f"two mistakes of {task} get the same message"
 
 
