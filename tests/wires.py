@@ -44,7 +44,7 @@ def checked_by_value(master: Path, tests: Mapping[str, str]) -> Callable[[str, d
         notebook, found = Notebook([]), {}
         notebook.defined, checker.tasks = names, {task: every[task]}
         with connected(notebook) as channel:
-            channel.values.kept = {id(one) for one in checker.theirs}
+            channel.values.kept = checker.own_ids
             checker.check_all(channel, found)
         return found[task]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
-import os
 import re
 from collections import Counter, OrderedDict, defaultdict
 from types import SimpleNamespace
@@ -170,7 +170,7 @@ def test_the_teachers_own_objects_stay_as_they_are(ask):
     table, model = {"a": [1]}, torch.nn.Linear(2, 2)
     before = model.weight.detach().clone()
     channel = ask(spoil=spoil)
-    channel.values.kept = {id(one) for one in (table, model, *model.parameters())}
+    channel.values.kept = frozenset(map(id, (table, model, *model.parameters())))
     channel.call("spoil", (table, model))
     assert table == {"a": [1]} and torch.equal(model.weight, before)
 
@@ -188,9 +188,26 @@ def test_the_teachers_own_objects_stay_as_they_are(ask):
     ids=["nothing", "no text", "too long", "no kind", "null", "deep"],
 )
 def test_what_is_no_answer_ends_the_asking(said):
-    here, there = os.pipe(), os.pipe()
-    os.write(there[1], said)
-    os.close(there[1])
-    channel = Channel(os.fdopen(there[0], "rb"), os.fdopen(here[1], "wb"), False)
-    with os.fdopen(here[0], "rb"), pytest.raises(NoAnswer):
+    channel = Channel(io.BytesIO(said), io.BytesIO(), False)
+    with pytest.raises(NoAnswer):
         channel.call("x")
+
+
+def test_what_the_other_side_must_not_change_travels_once(ask):
+    table, row, sent = {(1, 2): [3]}, [0], []
+
+    def use(table, row, look):
+        table.clear()
+        row.append(len(table))
+        look(table, row)
+        return table
+
+    channel = ask(use=use)
+    channel.values.kept = frozenset({id(table)})
+    dump = channel.values.dump
+    channel.values.dump = lambda value: sent.append(dump(value)) or sent[-1]
+    assert channel.call("use", (table, row, lambda *both: sent.append(both == (table, row)))) is table
+    (first, _), seen, (second, _) = sent
+    assert table == {(1, 2): [3]} and row == [0, 0] and seen
+    kinds = [[content[0] for _, _, content in message["objects"]] for message in (first, second)]
+    assert kinds[0].count("mapping") == 2 and "mapping" not in kinds[1]  # keyword arguments are the other one

@@ -8,7 +8,9 @@ what one side changes in place changes on the other, too (as in distributed shar
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dataclasses
+import gc
 import hashlib
 import importlib
 import json
@@ -61,6 +63,18 @@ def builtin_error(error_class: type) -> str:
     return kinds[0] if kinds and issubclass(error_class, Exception) else "Exception"
 
 
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause garbage collection: a message of many small lists would set it off again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class Values:
     """What this process shares with another one; `trusting` opens pickles, which only the fenced side may do."""
 
@@ -71,7 +85,8 @@ class Values:
         self.sent: dict[int, tuple] = {}  # what the other side knows of each: its content as a fingerprint
         self.step = -1 if trusting else 1  # the two sides count away from each other
         self.last = 0
-        self.kept: set[int] = set()  # ids of objects that the other side may read and not change
+        self.kept: frozenset[int] = frozenset()  # ids of objects that the other side may read and not change
+        self.settled: set[int] = set()  # numbers of those that the other side has: they never travel again
         self.functions: dict[int, Any] = {}
         self.remote: Any = None  # makes a function of the other side callable here
         self._new: list[int] = []
@@ -80,7 +95,7 @@ class Values:
 
     def forget(self) -> None:
         """Share nothing any more: the call is over."""
-        for table in (self.objects, self.numbers, self.sent):
+        for table in (self.objects, self.numbers, self.sent, self.settled):
             table.clear()
 
     # Writing
@@ -93,11 +108,18 @@ class Values:
         while self._new:
             if entry := self._changed(self._new.pop()):
                 objects.append(entry)
-        return {"value": written, "objects": objects}, self._blobs
+        settled = [number for number, _, _ in objects if number in self.settled]
+        return {"value": written, "objects": objects, "settled": settled}, self._blobs
 
     def _changed(self, number: int) -> list | None:
-        before = len(self._blobs)
-        content = self._content(self.objects[number])
+        """Return number, first blob and content of an object unless the other side knows them already."""
+        if number in self.settled:
+            return None
+        before, value = len(self._blobs), self.objects[number]
+        content = self._content(value)
+        if id(value) in self.kept:
+            self.settled.add(number)
+            return [number, before, content]
         added = self._blobs[before:]
         mark = (json.dumps(content), *(hashlib.blake2b(blob).digest() for blob in added))
         if self.sent.get(number) == mark:
@@ -235,6 +257,8 @@ class Values:
                     self._fill(self.objects[number], content, first)
             value = self._read(message["value"])
             self._blobs, self._new = [], []
+            if self.trusting:
+                self.settled.update(message["settled"])
             for number, _, _ in objects:
                 self._changed(number)  # this is what both sides know from now on
             return value

@@ -134,7 +134,8 @@ class Checker:
         cells = list(cells_of(order["master"]))
         self.answers = answers_among(cells, asked)
         self.names = teachers_names(cells, asked - self.answers)
-        self.theirs = gc.get_objects() + list(_within(self.names))  # kept alive, so that no other gets their ids
+        self.own = gc.get_objects() + list(_within(self.names))  # kept alive, so that no other gets their ids
+        self.own_ids = frozenset(map(id, self.own))
 
     def grade(self, asked: Mapping) -> dict:
         """Run a submission behind the fence, ask it all checks, and return what was found."""
@@ -149,7 +150,7 @@ class Checker:
             order["handed"] = tempfile.gettempdir()  # where checks put the files that they hand to a function
             process.stdin.write(json.dumps(order).encode("ascii") + b"\n")
             channel = Channel(process.stdout, process.stdin, trusting=False)
-            channel.values.kept = {id(one) for one in self.theirs}
+            channel.values.kept = self.own_ids
             report |= {"error": channel.call("(run)"), "ran": True}
             self.check_all(channel, found)
         except (NoAnswer, Raised, OSError) as error:

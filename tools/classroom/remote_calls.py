@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from typing import IO, Any
 
-from tools.classroom.by_value import Unreadable, Values, builtin_error
+from tools.classroom.by_value import Unreadable, Values, builtin_error, collector_paused
 
 LONGEST_TEXT, LONGEST_RAW = 16 * 2**20, 256 * 2**20  # bytes of one message
 MOST_NESTED = 60  # calls within calls
@@ -97,8 +97,9 @@ class Channel:
         self._send(kind, value)
 
     def _send(self, kind: str, value: Any) -> None:
-        message, blobs = self.values.dump(value)
-        text = json.dumps({"kind": kind, "sizes": [len(blob) for blob in blobs], **message}).encode("ascii")
+        with collector_paused():
+            message, blobs = self.values.dump(value)
+            text = json.dumps({"kind": kind, "sizes": [len(blob) for blob in blobs], **message}).encode("ascii")
         try:
             self._out.write(struct.pack(">Q", len(text)) + text)
             for blob in blobs:
@@ -109,18 +110,22 @@ class Channel:
 
     def _receive(self) -> tuple[str, Any]:
         (length,) = struct.unpack(">Q", self._exactly(8, 8))
+        text = self._exactly(length, LONGEST_TEXT)
         try:
-            message = json.loads(self._exactly(length, LONGEST_TEXT))
-            sizes = [int(size) for size in message["sizes"]]
-            if min(sizes, default=0) < 0:
-                raise Unreadable("a negative size")
-            self._exactly(0, LONGEST_RAW - sum(sizes))
-            blobs = [self._exactly(size, LONGEST_RAW) for size in sizes]
-            if message["kind"] == "first call":
-                self.values.forget()
-            return message["kind"], self.values.load(message, blobs)
+            with collector_paused():
+                return self._understood(json.loads(text))
         except (Unreadable, ValueError, KeyError, TypeError, RecursionError) as error:
             raise NoAnswer(f"says what is no answer ({builtin_error(type(error))})") from error
+
+    def _understood(self, message: dict) -> tuple[str, Any]:
+        sizes = [int(size) for size in message["sizes"]]
+        if min(sizes, default=0) < 0:
+            raise Unreadable("a negative size")
+        self._exactly(0, LONGEST_RAW - sum(sizes))
+        blobs = [self._exactly(size, LONGEST_RAW) for size in sizes]
+        if message["kind"] == "first call":
+            self.values.forget()
+        return message["kind"], self.values.load(message, blobs)
 
     def _exactly(self, length: int, most: int) -> bytes:
         if length > most:
