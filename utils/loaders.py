@@ -6,6 +6,7 @@ Lesson 05 loads one model from seven formats; what they look like inside is in `
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,7 @@ from utils.quantize.quantized_linear import plan_of, quantize_model
 from utils.tokenizer import META, CharTokenizer, Tokenizer, choose_bpe, read_meta, read_tokenizer_json
 
 Codec = Tokenizer | CharTokenizer
+USUAL = "'transformer.' before their names"  # as transformers itself saves them
 
 
 def load_gpt2(
@@ -40,6 +42,8 @@ def load_gpt2(
 ) -> GPT2:
     """Load a GPT-2 by size (nano, small, medium, large, xl), from a folder, one file of weights or an opened file."""
     file = open_model_file(name_or_path)
+    if told := [each for each in file.wrappers if each != USUAL]:
+        warnings.warn(f"{file.file}: left off {', '.join(told)}.", stacklevel=2)
     load = load_adapted if file.is_adapter else load_quantized if file.is_packed else load_plain
     with guarded(file.file):
         model = load(file, dtype, device)

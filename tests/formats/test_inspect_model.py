@@ -22,7 +22,7 @@ from utils.errors import CourseError
 from utils.formats.hub_layout import hub_tensors
 from utils.formats.inspect_model import LOADERS, inspect_file
 from utils.formats.quantized_files import save_quantized
-from utils.loaders import save_gpt2
+from utils.loaders import load_gpt2, save_gpt2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import computed_bytes, plan_for, plan_of, quantize_model
 
@@ -183,6 +183,15 @@ def test_what_is_left_off_around_the_weights_is_told(folder, tmp_path):
     lines = inspect_file(tmp_path / "last.ckpt")
     assert "left off: 'state_dict' around them, 'module._orig_mod.' before their names" in lines
     assert "load_gpt2: yes" in lines and not any("left off" in line for line in inspect_file(folder))
+    with pytest.warns(UserWarning, match=r"'state_dict' around them, 'module._orig_mod.'"):
+        load_gpt2(tmp_path / "last.ckpt")
+
+
+def test_what_transformers_writes_before_names_is_no_news(folder, tmp_path, recwarn):
+    state = load_file(folder / "model.safetensors")
+    torch.save({f"transformer.{name}": tensor for name, tensor in state.items()}, tmp_path / "pytorch_model.bin")
+    load_gpt2(tmp_path / "pytorch_model.bin")
+    assert not [each for each in recwarn if "left off" in str(each.message)]
 
 
 def test_a_saved_model_of_tensorflow_is_called_what_it_is(tmp_path):
