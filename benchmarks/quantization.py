@@ -213,13 +213,16 @@ def loading(folder: Path, warm_up: Path):
     from utils.loaders import load_gpt2
     from utils.quantize.quantized_linear import computed_bytes, plan_of
 
+    def own_bytes() -> int:
+        gc.collect()
+        told = psutil.Process().memory_info()
+        return told.rss - getattr(told, "shared", 0)  # a library's pages in memory come and go by themselves
+
     def turn() -> Sample:
         load_gpt2(warm_up)  # what is allocated once
-        gc.collect()
-        before = psutil.Process().memory_info().rss
+        before = own_bytes()
         model = load_gpt2(folder, torch.float16)
-        gc.collect()
-        held = psutil.Process().memory_info().rss - before
+        held = own_bytes() - before
         return {MEMORY: held / computed_bytes(model, plan_of(model), torch.float16)}
 
     return turn

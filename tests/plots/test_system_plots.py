@@ -32,9 +32,8 @@ def made_up_run(tmp_path, losses=LOSSES, reading: Reading = FULL) -> tuple[RunLo
         cells = to_cells(told)
         when = (BEGAN + timedelta(seconds=second)).isoformat(" ", "milliseconds")
         event = "Before" if second == 0 else "During"
-        row = [event, told.name, when, *list(cells.values())[1:4], cells["Process RAM (MB)"]]
-        row += [cells["GPU Name"], cells["GPU Memory (MB)"], cells["Temperature (C / F)"], "one", "", "", "", ""]
-        append_row(tmp_path / "system_log.csv", COLUMNS, row)
+        row = {"Event": event, "Name": told.name, "Date & Time": when, **cells, "Run": "one"}
+        append_row(tmp_path / "system_log.csv", COLUMNS, [row.get(name, "") for name in COLUMNS])
     return log, tmp_path / "system_log.csv"
 
 

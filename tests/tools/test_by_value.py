@@ -161,6 +161,23 @@ def test_what_cannot_travel_is_nothing_that_a_check_takes_for_an_answer(ask):
         assert got != 5 or not isinstance(made, Any)
 
 
+def test_two_tensors_of_one_memory_stay_so(ask):
+    model = torch.nn.Linear(2, 2)
+    weights = ask(keep=lambda model: model.state_dict()).call("keep", (model,))
+    with torch.no_grad():
+        model.weight.add_(1)
+    assert torch.equal(weights["weight"], model.weight) and not weights["weight"].requires_grad
+
+
+def test_no_view_of_a_teachers_own_tensor_is_made(ask):
+    table = torch.zeros(3)
+    channel = ask(keep=lambda table: table.detach())
+    channel.values.kept = frozenset({id(table)})
+    kept = channel.call("keep", (table,))
+    kept.add_(1)
+    assert torch.equal(kept, torch.ones(3)) and torch.equal(table, torch.zeros(3))
+
+
 def test_the_teachers_own_objects_stay_as_they_are(ask):
     def spoil(table, model):
         table.clear()

@@ -25,6 +25,7 @@ from typing import Any
 
 MOST_DEEP = 40  # tuples in tuples
 MOST_DIGITS = 4000  # of a whole number, in hexadecimal
+LATE = {"view": 1, "dataclass": 2}  # made last, of others
 MAPPINGS: dict[str, type] = {"dict": dict, "Counter": Counter, "OrderedDict": OrderedDict, "defaultdict": defaultdict}
 FACTORIES = {kind.__name__: kind for kind in (int, float, list, dict, set, str)}
 COPIED: dict[str, Callable[[list], Any]] = {"tuple": tuple, "frozenset": frozenset, "iterator": iter}
@@ -222,11 +223,26 @@ class Values:
     def _tensor_content(self, tensor: Any, torch: Any) -> list | None:
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
             return None
+        if self.trusting and (base := self._same_memory(tensor, torch)):
+            return ["view", base]
         plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
         self._blob(plain.view(torch.uint8).numpy().tobytes())
         grad = self._write(tensor.grad) if tensor.is_leaf else None
         learns, weight = tensor.requires_grad and tensor.is_leaf, isinstance(tensor, torch.nn.Parameter)
         return ["tensor", str(tensor.dtype).removeprefix("torch."), list(tensor.shape), learns, weight, grad]
+
+    def _same_memory(self, tensor: Any, torch: Any) -> int | None:
+        """Return the number of the tensor whose memory this one shares, as those of a state_dict do."""
+        if tensor.requires_grad or not tensor.numel():
+            return None
+        mine = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        for number, other in self.objects.items():
+            if other is tensor:
+                return None  # the first one of all holds the memory
+            dense = isinstance(other, torch.Tensor) and other.layout == torch.strided and other.device == tensor.device
+            if dense and (other.data_ptr(), other.shape, other.stride(), other.dtype) == mine:
+                return number
+        return None
 
     def _object_content(self, value: Any) -> list:
         name = f"{type(value).__module__}:{type(value).__qualname__}"
@@ -248,10 +264,10 @@ class Values:
             objects = message["objects"]
             self._blobs = blobs
             fresh = [entry for entry in objects if entry[0] not in self.objects]
-            fresh.sort(key=lambda entry: entry[2][0] == "dataclass")  # their parts come first
+            fresh.sort(key=lambda entry: LATE.get(entry[2][0], 0))
             for number, first, content in fresh:
                 self._add(number, self._make(content, first))
-            known = [number for number, _, content in fresh if content[0] in ("array", "pickle", "dataclass")]
+            known = [number for number, _, content in fresh if content[0] in ("array", "pickle", "dataclass", "view")]
             for number, first, content in objects:
                 if number not in known:
                     self._fill(self.objects[number], content, first)
@@ -321,6 +337,9 @@ class Values:
             return re.compile(rest[0], rest[1])
         if kind in ("tensor", "array"):
             return self._make_array(kind, rest, self._blobs[first])
+        if kind == "view":
+            base = self.objects[rest[0]]
+            return base.detach().clone() if id(base) in self.kept else base.detach()
         if kind == "dataclass":
             return self._make_dataclass(*rest)
         if kind == "object" and self.trusting:
