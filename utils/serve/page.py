@@ -134,6 +134,8 @@ def start_app(
         _, local, public = page.launch(**place, **LAUNCH, max_threads=room, app_kwargs={"middleware": [door]})
     except OSError as error:
         raise CourseError(f"The page could not be served: {error} Choose another port.") from error
+    if page.server:  # an open page listens for ever: Ctrl-C waits a second for it, and ends it then
+        page.server.config.timeout_graceful_shutdown = 1
     return RunningApp(page, public or local)
 
 
