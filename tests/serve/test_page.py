@@ -520,7 +520,7 @@ def test_the_command_serves_until_ctrl_c_and_connects_to_nobody_else(in_a_proces
     event, (text, _) = ask(server.url, "A fox", 10, 0, None, shelf["tiny"].as_posix())
     assert (event, text) == ("complete", greedy(shelf["tiny"], "A fox", 10))
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(120) == 130
+    assert server.process.wait(30) == 130
     server.reader.join(10)
     printed = "".join(server.lines)
     reached = set(re.findall(r"CONNECT \('([^']+)'", printed))

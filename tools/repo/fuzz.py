@@ -108,27 +108,32 @@ def open_many(kind: str, first: int, count: int) -> Tally:
         for number in range(first, first + count):
             changed = damage_file(kind, content, number)
             target.file.write_bytes(changed)
-            seconds = _open(target, number, tally)
-            if seconds > SECONDS + SECONDS_A_MEGABYTE * len(changed) / 1e6:
-                tally.fault(f"took {seconds:.1f} s of processor time for {len(changed)} bytes", number)
-            tally.slowest = max(tally.slowest, seconds)
+            _open(target, len(changed), number, tally)
     return tally
 
 
-def _open(target: Target, number: int, tally: Tally) -> float:
-    """Open one file, count what came of it, and return the processor time that it took."""
-    start = time.process_time()
+def _open(target: Target, size: int, number: int, tally: Tally) -> None:
+    """Open one file of so many bytes, and count what came of it, once."""
+    start, outcome = time.process_time(), "opened"
     try:
         _watch(HUNG)
         target.visit(target.file)
-        tally.opened += 1
     except CourseError:
-        tally.refused += 1
+        outcome = "refused"
     except (Exception, Hung) as error:  # what a learner would see as a traceback
-        tally.fault(f"{type(error).__name__} at {_place(error)}", number)
+        outcome = f"{type(error).__name__} at {_place(error)}"
     finally:
         _watch(0)
-    return time.process_time() - start
+    seconds = time.process_time() - start
+    tally.slowest = max(tally.slowest, seconds)
+    if outcome not in ("opened", "refused"):
+        tally.fault(outcome, number)
+    elif seconds > SECONDS + SECONDS_A_MEGABYTE * size / 1e6:
+        tally.fault(f"took {seconds:.1f} s of processor time for {size} bytes", number)
+    elif outcome == "opened":
+        tally.opened += 1
+    else:
+        tally.refused += 1
 
 
 def _watch(seconds: int) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from utils.errors import CourseError, show
 
@@ -29,16 +30,18 @@ def read_json(path: Path) -> dict:
 
 
 def parse_json(text: str | bytes):
-    """Parse JSON in which no key stands twice: one reader would take the first value, another one the last."""
+    """Parse JSON in which no key stands twice in an object."""
+    return json.loads(text, object_pairs_hook=unique_keys)
 
-    def once(pairs: list[tuple[str, object]]) -> dict:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = Counter(name for name, _ in pairs)
-            raise ValueError(f"the key {show(max(names, key=lambda name: names[name]))} stands there twice")
-        return found
 
-    return json.loads(text, object_pairs_hook=once)
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object (`object_pairs_hook`): of a key that stands twice one reader would take the first value, another
+    one the last."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{show(name)} stands twice in one object")
+    return made
 
 
 def write_whole(path: Path, write) -> None:

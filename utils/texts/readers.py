@@ -12,7 +12,7 @@ import io
 import json
 import logging
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from utils.errors import CourseError, show
+from utils.files.whole_files import unique_keys
 from utils.texts.records import Errors, ReadReport, Record, fields_of
 
 HALVES = re.compile(r"[\ud800-\udfff]")  # no characters: bytes that are not UTF-8 end up here, and broken escapes
@@ -296,16 +297,7 @@ def _is_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object; a name that comes twice would silently lose the first value."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{show(name)} stands twice in one object")
-    return made
-
-
-DECODER = json.JSONDecoder(object_pairs_hook=_object)
+DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)
 BETWEEN = re.compile(r"[ \t\r\n,]*")  # two values
 
 
