@@ -152,15 +152,19 @@ def generate_steps(model: GPT2, prompts: Sequence[Sequence[int]], settings: Samp
         yield unread[:, 0].tolist()
 
 
+def check_prompt(prompt: Sequence[int], model: GPT2) -> list[int]:
+    """Return the tokens to begin with, all of them known to the model; an empty prompt starts a new text."""
+    vocab = min(VOCAB, model.config.vocab_size)
+    if bad := [token for token in prompt if not 0 <= token < vocab]:
+        raise CourseError(f"Token {bad[0]} is outside of this model's vocabulary, expected ids from 0 to {vocab - 1}.")
+    return list(prompt) or [min(END_OF_TEXT_ID, model.config.vocab_size - 1)]
+
+
 def _left_pad(prompts: Sequence[Sequence[int]], model: GPT2) -> tuple[Tensor, Tensor]:
     """Line prompts up at their ends: tokens (batch, time) and how many places at the left are empty (batch,)."""
     if not len(prompts):
         raise CourseError("There is no prompt. Give a list with at least one list of tokens.")
-    start = min(END_OF_TEXT_ID, model.config.vocab_size - 1)
-    rows = [list(prompt) or [start] for prompt in prompts]  # an empty prompt starts a new text
-    vocab = min(VOCAB, model.config.vocab_size)
-    if bad := [token for row in rows for token in row if not 0 <= token < vocab]:
-        raise CourseError(f"Token {bad[0]} is outside of this model's vocabulary, expected ids from 0 to {vocab - 1}.")
+    rows = [check_prompt(prompt, model) for prompt in prompts]
     longest = max(map(len, rows))
     padding = torch.tensor([longest - len(row) for row in rows])
     # a row is padded with its own first token, which repetition_penalty counts once and not twice

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from utils.errors import CourseError
 from utils.model import GPT2, KeyValueCache
-from utils.sampling import END_OF_TEXT_ID, VOCAB, Sampling, choose
+from utils.sampling import Sampling, check_prompt, choose
 
 SPARE = 64  # positions that a new cache has left, so that it is not copied at every step
 
@@ -26,11 +25,7 @@ class Text:
     """One text that is being written: its tokens, how the next one is chosen, and what the model has read of it."""
 
     def __init__(self, model: GPT2, prompt: Sequence[int], settings: Sampling) -> None:
-        vocab = min(VOCAB, model.config.vocab_size)
-        if bad := [token for token in prompt if not 0 <= token < vocab]:
-            raise CourseError(f"Token {bad[0]} is outside of the vocabulary, expected ids from 0 to {vocab - 1}.")
-        self.model, self.settings = model, settings
-        self.history = list(prompt) or [min(END_OF_TEXT_ID, vocab - 1)]  # an empty prompt starts a new text
+        self.model, self.settings, self.history = model, settings, check_prompt(prompt, model)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.read: Tensor | None = None  # (layer, 2, head, time, head width): a row of a cache, without its padding
 
