@@ -71,7 +71,10 @@ def test_the_readmes_page_opens_and_ends_on_ctrl_c(clone):
                 assert page.status == 200
         finally:
             server.send_signal(signal.SIGINT if sys.platform != "win32" else signal.SIGTERM)
-            server.communicate(timeout=60)
+            try:
+                server.communicate(timeout=60)
+            finally:
+                server.kill()  # else leaving the block would wait for it without end
 
 
 def known_options(name: str, command) -> set[str]:
