@@ -205,7 +205,9 @@ def loaded_once(folder: Path, warm_up: Path) -> Sample:
 
 def loading(folder: Path, warm_up: Path):
     """Measure what loading adds to the memory of this process, beside what the shape says."""
+    import ctypes
     import gc
+    import platform
 
     import psutil
     import torch
@@ -215,6 +217,8 @@ def loading(folder: Path, warm_up: Path):
 
     def own_bytes() -> int:
         gc.collect()
+        if platform.libc_ver()[0] == "glibc":
+            ctypes.CDLL(None).malloc_trim(0)  # what the C library keeps, though freed, is not held
         told = psutil.Process().memory_info()
         return told.rss - getattr(told, "shared", 0)  # a library's pages in memory come and go by themselves
 

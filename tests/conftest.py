@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import sys
 
 import hypothesis
@@ -12,11 +11,6 @@ import numpy as np
 import pytest
 
 matplotlib.use("Agg")
-
-# A shell ignores Ctrl-C for what it starts in the background, and children inherit that: tests that press it
-# need it back.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile(
     "course",

@@ -300,7 +300,7 @@ def test_the_ratios_with_the_peer_say_who_is_faster_and_who_is_better():
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says to the page how much memory a process holds")
 @pytest.mark.parametrize("grid", [Grid(8, "row"), Grid(4, 64)], ids=str)
 def test_weights_in_memory_take_what_the_arithmetic_says_within_3_percent(tmp_path, grid):
-    shape = GPT2Config(n_layer=8, n_head=8, n_embd=512, vocab_size=20_000, context=64)
+    shape = GPT2Config(n_layer=8, n_head=8, n_embd=768, vocab_size=20_000, context=64)
     for folder, config in (("model", shape), ("warm-up", TINY)):
         model = GPT2(config)
         save_quantized(quantize_model(model, plan_for(model, grid, Grid(8, "row"))), tmp_path / folder)
