@@ -29,6 +29,8 @@ OPENING = (
     "*You will be able to* do it.\n*Needs* nothing. *Minutes* 5. *Hardware* anything."
 )
 
+BOX = "## At small and medium\n\n- GPT-2 small needs 3 of them ([Ada and others, 2019](https://example.org/notes)).\n"
+
 
 def repository_files() -> list[Path]:
     """Return the files that are or would be committed."""
@@ -67,7 +69,7 @@ def good():
     """A lesson against which no rule has anything to say."""
     cells = [v4.new_markdown_cell(OPENING), v4.new_code_cell("from utils import start\nstart(seed=1)")]
     cells += [v4.new_code_cell(f"print({number})") for number in range(23)]
-    cells += [v4.new_markdown_cell("That was it.")]
+    cells += [v4.new_markdown_cell(f"{BOX}\n## Recap\n\n- 1 and 1 are 2.")]
     for count, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), start=1):
         cell.execution_count = count
         cell.outputs = [v4.new_output("stream", name="stdout", text=f"{count}\n")]
@@ -129,6 +131,23 @@ MISTAKES = {
     "no opening": (lambda n: n.cells.pop(0), "first cell is not text"),
     "no badge": (lambda n: n.cells[0].update(source=OPENING.replace("olab", "olb")), "lacks 'colab'"),
     "no minutes": (lambda n: n.cells[0].update(source=OPENING.replace("Minutes", "Time")), "*Minutes*"),
+    "minutes that nobody measured": (
+        lambda n: n.cells[0].update(source=OPENING.replace("5.", "5 (nano) / 6 (small).")),
+        "`6 (small)`",
+    ),
+    "no box": (lambda n: n.cells[-1].update(source="## Recap"), "no section"),
+    "a box without a source": (
+        lambda n: n.cells[-1].update(source="## At small and medium\n\nIt is known."),
+        "no section",
+    ),
+    "a figure without a source": (
+        lambda n: n.cells[-1].update(source=BOX + "- Medium needs 4, small 3.\n"),
+        "`- Medium needs 4, small 3.` has a figure",
+    ),
+    "a source without a year": (
+        lambda n: n.cells[-1].update(source=BOX + "- 4 for medium ([Ada](https://example.org/2019)).\n"),
+        "`- 4 for medium",
+    ),
     "no hardware": (lambda n: n.cells[0].update(source=OPENING.replace("Hardware", "")), "*Hardware*"),
     "no start": (lambda n: n.cells[1].update(source="import utils"), "start(seed)"),
     "a long cell": (lambda n: n.cells[2].update(source="x = 1\n" * 21), "21 lines"),

@@ -17,6 +17,10 @@ IGNORED = "nbval-ignore-output"
 FORBIDDEN_TAGS = ("nbval-skip", "raises-exception", "nbval-raises-exception")
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 NAME = re.compile(r"\d\d_[a-z]+(_[a-z0-9]+)+")
+BOX = "## At small and medium"  # what others have published about the real sizes
+LINK = re.compile(r"\[([^\]]+)\]\(https://[^)\s]+\)")  # a source of the box: its last word is a year
+NAMED = re.compile(r"\b[A-Za-z]\S*")  # a word that may hold digits and is no figure: GPT-2, Q4_0, int8
+UNMARKED = re.compile(r"\*Minutes\*[^*]*?(\b\d+ \((?!nano\b)[^)]*\))")  # neither expected nor measured
 # What differs between machines and runs, in the printed text of a compared cell.
 UNSTABLE = {
     "a version": re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])|\d\+(cpu|cu\d+)\b"),
@@ -33,10 +37,12 @@ def problems(notebook: NotebookNode, path: Path) -> Iterator[str]:
     """Yield what is wrong with a stored notebook: every rule for a lesson, fewer for the others."""
     yield from stored_rules(notebook)
     yield from output_rules(notebook)
+    yield from minutes_rules(notebook)
     if path.parent.name in ("lessons", "labs"):
         yield from opening_rules(notebook, path)
     if path.parent.name == "lessons":
         yield from length_rules(notebook)
+        yield from box_rules(notebook)
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -151,3 +157,25 @@ def length_rules(notebook: NotebookNode) -> Iterator[str]:
     for cell in code_cells(notebook):
         if (count := len(cell.source.strip().splitlines())) > MOST_LINES:
             yield f"{name_of(cell)} has {count} lines, {MOST_LINES} are the most: split it or use utils."
+
+
+def texts_of(notebook: NotebookNode) -> str:
+    """Return all text cells, one behind the other."""
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def minutes_rules(notebook: NotebookNode) -> Iterator[str]:
+    """Minutes of a real size say whether somebody has measured them."""
+    for found in UNMARKED.finditer(texts_of(notebook)):
+        yield f"its minutes say `{found[1]}`: write 'expected' before the bracket, or 'measured' where a run says so."
+
+
+def box_rules(notebook: NotebookNode) -> Iterator[str]:
+    """A lesson says what is known of the real sizes, and who found each figure in which year."""
+    box = texts_of(notebook).partition(f"{BOX}\n")[2].split("\n## ")[0]
+    if not LINK.search(box):
+        yield f"it has no section `{BOX}` with a source: say what is published about them, or that nothing is."
+    for line in box.splitlines():
+        sources = [name for name in LINK.findall(line) if re.search(r"\b(19|20)\d\d$", name)]
+        if re.search(r"\d", NAMED.sub("", LINK.sub("", line))) and not sources:
+            yield f"its line `{line[:60]}` has a figure and no source: end it with [name, year](https://…)."
