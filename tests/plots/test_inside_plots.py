@@ -112,3 +112,21 @@ def test_what_a_batch_learns_is_told_by_more_than_color_and_padding_has_no_text(
     assert [text.get_text() for text in axes.texts if text.get_color() != "none"] == ["$a↵", "·b", "x"]
     assert [box.get_hatch() or "" for box in axes.patches] == ["", "", "", "////"]
     assert labels(figure.legends[0].get_texts()) == list(plots.LOOKS)
+
+
+def test_next_token_charts_give_each_model_its_own_list_on_one_scale():
+    figure = plots.next_token_charts({"small": {" strange": 0.25, "$$": 0.125}, "nano": {" little": 0.5}}, "after 'a'")
+    plots.as_png(figure)
+    left, right = figure.axes
+    assert [left.get_title(), right.get_title()] == ["small", "nano"]
+    assert labels(left.get_yticklabels()) == ["·strange", "$$"] and labels(right.get_yticklabels()) == ["·little"]
+    assert [bar.get_width() for bar in left.patches] == [0.25, 0.125]
+    assert left.get_xlim() == right.get_xlim(), "two models on two scales can't be compared"
+
+
+def test_maps_of_many_tokens_have_room_for_every_label():
+    pieces = [f" t{i}" for i in range(30)]
+    figure = plots.attention_maps({f"head {i}": torch.eye(30) for i in range(3)}, pieces)
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(above.y0 >= below.y1 - 1 for above, below in zip(boxes, boxes[1:], strict=False))

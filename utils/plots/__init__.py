@@ -18,6 +18,7 @@ from utils.plots.basic import (
     memory_bar,
     new_axes,
     next_token_chart,
+    next_token_charts,
     next_token_comparison,
     share_bars,
     short_piece,

@@ -98,6 +98,21 @@ def next_token_chart(pieces: Sequence[str], probabilities: Sequence[float], titl
     return figure
 
 
+def next_token_charts(models: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
+    """Draw the likeliest next tokens of several models, each with its own list, side by side on one scale."""
+    figure, grid = new_grid(1, len(models), figsize=(4.4 * len(models), 0.3 * max(map(len, models.values())) + 1.4))
+    most = max(share for shares in models.values() for share in shares.values())
+    for axes, (color, name, shares) in zip(grid.flat, colored(models), strict=True):
+        drawn = axes.barh(range(len(shares)), list(shares.values()), color=color)
+        axes.bar_label(drawn, [f"{share:.1%}" for share in shares.values()], padding=3)
+        axes.set_yticks(range(len(shares)), [short_piece(piece, 16) for piece in shares], parse_math=False)
+        axes.set(xlabel="probability", xlim=(0, 1.25 * most), title=name)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.invert_yaxis()
+    figure.suptitle(title, parse_math=False)
+    return figure
+
+
 def bars(values: Mapping[str, float], label: str) -> Figure:
     """Draw one bar for each name, the first at the top, with its value at its end."""
     figure, axes = _ranked(list(values), list(values.values()), "{:,g}")
@@ -118,7 +133,7 @@ def attention_maps(patterns: Mapping[str, np.ndarray], pieces: Sequence[str]) ->
     """Draw patterns (time, time) as maps, four in a row: each row is a token that looks, each column one it sees."""
     columns = min(4, len(patterns))
     rows = -(-len(patterns) // columns)
-    size = max(2.6, 0.3 * len(pieces)) if columns == 1 else 2.6
+    size = max(2.6, (0.3 if columns == 1 else 0.12) * len(pieces))  # inches; a label must not touch the next one
     figure, grid = new_grid(rows, columns, figsize=(columns * size + 1.2, rows * (size + 0.9) + 0.2))
     labels, fontsize = [short_piece(piece) for piece in pieces], 9 if columns == 1 else 7
     for axes in grid.flat[len(patterns) :]:
