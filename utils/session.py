@@ -1,29 +1,25 @@
-"""Session setup: the first cell of every notebook chooses model size, device and RNG seed; Google Colab's packages.
+"""Session setup: the first cell of every notebook chooses model size, device and RNG seed.
 
-The size stands on one dial, COURSE_MODEL, which `start(size=…)` turns for the notebooks that are opened later.
-Lesson 00 explains it.
+One dial: `start(size=…)` decides, else the environment variable COURSE_MODEL, else what was chosen in lesson 00 or by
+`python course.py size` and is remembered for every notebook, else nano.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import logging
 import os
 import random
-import re
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.config import SIZES, GPT2Config
-from utils.errors import CourseError
-from utils.files.places import ROOT
+from utils.config import SIZES, GPT2Config, format_bytes
+from utils.errors import CourseError, show
+from utils.files.hub import PINNED, is_downloaded
+from utils.files.whole_files import write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -31,16 +27,84 @@ if TYPE_CHECKING:
     from utils.model import GPT2
     from utils.tokenizer import Tokenizer
 
+DEFAULT = "nano"
+AS_CHOSEN = "as chosen"  # what the field in every notebook's first cell says until somebody chooses there
+UNDO = "choose nano in lesson 00 or run `python course.py size nano` to undo it"
 
-def chosen_size(size: str | None = None) -> str:
-    """Return the size asked for, or the one on the dial COURSE_MODEL; nano when nothing is set."""
-    asked = "COURSE_MODEL" if size is None else "size"
-    size = (os.environ.get("COURSE_MODEL", "") if size is None else size).strip().lower() or "nano"
+
+@dataclass(frozen=True)
+class Choice:
+    """A size, and where one other than nano was chosen."""
+
+    size: str
+    origin: str = ""
+
+    @property
+    def note(self) -> str:
+        return "" if self.size == DEFAULT else f" ({self.origin})"
+
+
+def choose_size(size: str | None = None) -> Choice:
+    """Return the size asked for, else the one in COURSE_MODEL, else the remembered one, else nano."""
+    if (asked := (size or "").strip().lower()) not in ("", AS_CHOSEN):
+        return Choice(known_size(asked, "size"), "chosen in this cell")
+    if asked := os.environ.get("COURSE_MODEL", "").strip().lower():
+        return Choice(known_size(asked, "COURSE_MODEL"), "from COURSE_MODEL; unset that to undo it")
+    if remembered := remembered_size():
+        return Choice(remembered, f"remembered; {UNDO}")
+    return Choice(DEFAULT)
+
+
+def known_size(size: str, name: str) -> str:
+    """Return the size if there is one of that name."""
     if size not in SIZES:
         near = difflib.get_close_matches(size, SIZES, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise CourseError(f"{asked} is {size!r}, expected one of {', '.join(SIZES)}.{hint}")
+        raise CourseError(f"{name} is {show(size)}, expected one of {', '.join(SIZES)}.{hint}")
     return size
+
+
+def choice_file() -> Path:
+    """Return where this user's choice is kept: a class may share its downloads, but not what each one works with."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "hands-on-gpt2" / "size.txt"
+
+
+def remembered_size() -> str:
+    """Return the size that was chosen for every notebook, or nothing; what can't be one is ignored, and said."""
+    try:
+        with choice_file().open("rb") as file:
+            text = file.read(100).decode("utf-8", "replace").strip()
+    except (FileNotFoundError, RuntimeError):  # nothing was chosen, or this user has no home
+        return ""
+    except OSError as error:
+        problem = f"can't be read: {error.strerror or error}"
+    else:
+        if text in SIZES:
+            return text
+        problem = f"holds {show(text)}, expected one of {', '.join(SIZES)}"
+    print(f"{choice_file()} {problem}. It is ignored; choose a size again to mend it.", file=sys.stderr)
+    return ""
+
+
+def remember_size(size: str) -> str:
+    """Keep a size for every notebook that is opened from now on, and say what follows; nano forgets."""
+    path, size = choice_file(), known_size(size, "size")
+    if size != DEFAULT:
+        write_whole(path, lambda file: file.write(f"{size}\n".encode()))
+        said = f"{size} is remembered for every notebook that you open or run again; nano undoes it."
+    else:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise CourseError(f"{path} could not be removed: {error.strerror or error}. Remove it yourself.") from error
+        said = "nano, as at the beginning: nothing is remembered."
+    if asked := os.environ.get("COURSE_MODEL", "").strip():
+        said += f" But COURSE_MODEL={asked} is set here and comes first: unset it, and start again."
+    if size != DEFAULT and not is_downloaded(size):
+        length = PINNED[size].files["model.safetensors"].bytes
+        taken = f" ({format_bytes(length)})" if length else ""
+        said += f" Its weights{taken} are fetched when first used, or now: python course.py prefetch {size}"
+    return said
 
 
 @dataclass
@@ -80,13 +144,12 @@ def start(seed: int = 0, size: str | None = None) -> Course:
     from utils.machine import pick_device
 
     refuse_hub_code()
-    size = chosen_size(size)
-    os.environ["COURSE_MODEL"] = size
+    choice = choose_size(size)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    course = Course(size, pick_device(os.environ.get("COURSE_DEVICE") or None), torch.float32, seed)
-    print(course)
+    course = Course(choice.size, pick_device(os.environ.get("COURSE_DEVICE") or None), torch.float32, seed)
+    print(f"{course}{choice.note}")
     return course
 
 
@@ -98,77 +161,3 @@ def refuse_hub_code() -> None:
     if "kernels" not in sys.modules:
         sys.modules["kernels"] = None  # type: ignore[assignment]  # so that importing it fails
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # it advises to install kernels
-
-
-# On Google Colab, whose machines come with packages of their own
-
-PINS = ROOT / "requirements.txt"
-# What a notebook may import and Colab may lack; packages are named alike, with hyphens.
-MODULES = """accelerate bitsandbytes gguf google_crc32c gpt_2_simple gradio httpx2 omegaconf peft psutil pypdf
-safetensors tokenizers torchao transformers tyro xllamacpp"""
-NEEDED = MODULES.split()
-KEPT = ("torch", "numpy", "tensorflow")  # Colab's own builds: another one would break its kernel or its GPU
-
-
-def install_missing() -> list[str]:
-    """Install by pip what is missing, in the course's versions, and return it; what is there keeps its version."""
-    missing = [name.replace("_", "-") for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        install([pinned(package) for package in missing], held())
-    if stale := changed_under_us():
-        raise CourseError(
-            f"{', '.join(stale)} changed on disk after being imported. Runtime → Restart session, then run this cell "
-            "first, before any other."
-        )
-    return missing
-
-
-def pinned(package: str, pins: Path = PINS) -> str:
-    """Return the package with the version that the course was tested with.
-
-    >>> pinned("omegaconf")
-    'omegaconf==2.4.0'
-    """
-    found = re.search(rf"^{re.escape(package)}==[^\s;#]+", pins.read_text(encoding="utf-8"), re.MULTILINE)
-    return found[0] if found else package
-
-
-def held() -> list[str]:
-    """Return pip's constraints: the packages that must stay as they are, Colab's own and all that is loaded."""
-    loaded = {name.partition(".")[0] for name in list(sys.modules)}
-    owners = packages_distributions()
-    names = {*KEPT, *(owner for module in loaded for owner in owners.get(module, ()))}
-    return sorted(f"{name}=={there}" for name in names if (there := installed(name)))
-
-
-def install(packages: list[str], held: list[str]) -> None:
-    """Run pip with the packages and with what it may not change."""
-    with tempfile.TemporaryDirectory() as folder:
-        constraints = Path(folder) / "held.txt"
-        constraints.write_text("\n".join(held) + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "install", "-q", *packages, "-c", str(constraints)]
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise CourseError(
-            f"{', '.join(packages)} could not be installed: {reason}. Run this cell again; if that does not help, "
-            "Runtime → Disconnect and delete runtime gives a fresh machine."
-        )
-
-
-def changed_under_us() -> list[str]:
-    """Return the loaded packages of which another version than the loaded one is now on disk."""
-    changed = []
-    for name in (*KEPT, *NEEDED):
-        have, there = getattr(sys.modules.get(name), "__version__", None), installed(name.replace("_", "-"))
-        if have and there and have.partition("+")[0] != there.partition("+")[0]:
-            changed.append(name)
-    return changed
-
-
-def installed(package: str) -> str | None:
-    """Return the version of a package on disk, or None."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

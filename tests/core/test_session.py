@@ -17,6 +17,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
+from tools.__main__ import main
 from utils import machine as devices
 from utils import start
 from utils.config import BYTES, SIZES, Workload, estimate_memory, format_bytes
@@ -34,12 +35,13 @@ from utils.machine import (
 )
 from utils.plots import basic as plots
 from utils.plots import widgets
-from utils.session import chosen_size
+from utils.session import AS_CHOSEN, choice_file, choose_size, remember_size
 
 
 @pytest.fixture(autouse=True)
-def _plain_surroundings(monkeypatch):
+def _plain_surroundings(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_MODEL", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))  # nobody's own choice is read or changed
     monkeypatch.setenv("COURSE_DEVICE", "cpu")
 
 
@@ -78,21 +80,88 @@ def test_start_says_one_line_and_seeds_every_source_of_chance(capsys):
     assert draws[0] == draws[1] and all(a != b for a, b in zip(draws[0], draws[2], strict=True))
 
 
-def test_the_dial_is_read_from_the_environment_and_set_by_size(monkeypatch):
+def test_a_size_in_the_cell_comes_before_the_environment_and_that_before_what_is_remembered(monkeypatch, capsys):
+    remember_size("large")
+    assert start().size == "large" and start().config == SIZES["large"]
     monkeypatch.setenv("COURSE_MODEL", " Medium ")
-    assert start().size == "medium" and start().config == SIZES["medium"]
-    assert start(size="small").size == "small" and os.environ["COURSE_MODEL"] == "small"
-    assert start().size == "small", "notebooks that are opened later follow the dial"
+    assert start().size == start(size=AS_CHOSEN).size == start(size="").size == "medium"
+    assert start(size="small").size == "small" and start().size == "medium", "one cell speaks for itself only"
+    assert os.environ["COURSE_MODEL"] == " Medium "
+    monkeypatch.setenv("COURSE_MODEL", "nano")  # as in tests and in CI
+    capsys.readouterr()
+    start()
+    assert capsys.readouterr().out == "nano on cpu, float32\n"
+
+
+def test_a_size_other_than_nano_says_in_its_line_where_it_comes_from_and_how_to_undo_it(monkeypatch, capsys):
+    remember_size("medium")
+    start()
+    words_in_one_line(capsys, "medium on cpu", "remembered", "course.py size nano")
+    monkeypatch.setenv("COURSE_MODEL", "small")
+    start()
+    words_in_one_line(capsys, "small on cpu", "COURSE_MODEL", "unset")
+    start(size="xl")
+    words_in_one_line(capsys, "xl on cpu", "in this cell")
+
+
+def words_in_one_line(capsys, *words: str) -> None:
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and all(word in said for word in words), said
+
+
+def test_what_is_remembered_is_a_line_in_a_file_and_nano_leaves_none():
+    said = remember_size("small")
+    assert choice_file().read_bytes() == b"small\n" and "prefetch small" in said and "548 MB" in said
+    assert choose_size().size == "small"
+    remember_size("nano")
+    assert list(choice_file().parent.iterdir()) == [] and choose_size().size == "nano"
+    remember_size("nano")  # with nothing to forget
+
+
+def test_a_choice_that_the_environment_overrules_says_so(monkeypatch):
+    monkeypatch.setenv("COURSE_MODEL", "medium")
+    assert "COURSE_MODEL=medium" in remember_size("small") and "COURSE_MODEL=medium" in remember_size("nano")
+
+
+@pytest.mark.parametrize("content", [b"", b"smal", b"\xff\x00", b"small\nmedium", b"x" * 10**6])
+def test_a_damaged_choice_is_ignored_with_a_sentence_that_names_the_file(content, capsys):
+    choice_file().parent.mkdir(parents=True)
+    choice_file().write_bytes(content)
+    assert start().size == "nano"
+    said = capsys.readouterr()
+    assert said.out == "nano on cpu, float32\n"
+    assert str(choice_file()) in said.err and len(said.err) < 500
+    remember_size("small")
+    assert choose_size().size == "small"
+
+
+def test_a_choice_that_cannot_be_read_or_kept_is_told_by_its_file(capsys):
+    choice_file().mkdir(parents=True)  # a folder of that name
+    assert start().size == "nano" and str(choice_file()) in capsys.readouterr().err
+    with pytest.raises(CourseError, match="size.txt"):
+        remember_size("small")
+    with pytest.raises(CourseError, match="size.txt"):
+        remember_size("nano")
+
+
+def test_the_command_chooses_says_and_forgets(capsys):
+    assert main(["size"]) == 0 and capsys.readouterr().out == "nano\n"
+    assert main(["size", "small"]) == 0 and "small is remembered" in capsys.readouterr().out
+    assert main(["size"]) == 0 and capsys.readouterr().out.startswith("small (remembered")
+    assert main(["size", "smal"]) == 1 and "Did you mean small?" in capsys.readouterr().err
+    assert main(["size", "nano"]) == 0 and choose_size().size == "nano"
 
 
 @pytest.mark.parametrize(("wrong", "hint"), [("smal", " Did you mean small?"), ("gpt5", ""), ("lrage", "large")])
 def test_a_size_that_is_none_is_refused_with_the_nearest(monkeypatch, wrong, hint):
     with pytest.raises(CourseError, match=rf"^size is '{wrong}', expected one of nano, .*{hint.strip()}"):
         start(size=wrong)
-    assert os.environ["COURSE_MODEL"] == "", "a refused size stays on the dial"
+    with pytest.raises(CourseError, match=f"^size is '{wrong}'"):
+        remember_size(wrong)
+    assert not choice_file().exists(), "a refused size is remembered"
     monkeypatch.setenv("COURSE_MODEL", wrong)
     with pytest.raises(CourseError, match=rf"^COURSE_MODEL is '{wrong}', expected one of nano, small"):
-        chosen_size()
+        choose_size()
 
 
 def test_model_and_tokenizer_are_loaded_once_and_only_when_used():
@@ -293,14 +362,24 @@ def test_every_dtype_of_the_calculator_can_be_drawn(dtype, training):
 def test_the_dial_turns_the_course_and_the_notebooks_that_follow(monkeypatch):
     course = start()
     first = course.model
-    dial = widgets.size_dropdown(course)
-    assert dial.value == "nano" and list(dial.options.values()) == list(SIZES)
+    dial, said = widgets.size_dropdown(course).children
+    assert dial.value == "nano" and list(dial.options.values()) == list(SIZES) and said.value == ""
     assert list(dial.options)[1] == "small: 498 MB"
     dial.value = "small"
-    assert (course.size, os.environ["COURSE_MODEL"], course.config) == ("small", "small", SIZES["small"])
+    assert (course.size, course.config, start().size) == ("small", SIZES["small"], "small")
+    assert "small is remembered" in said.value and "prefetch small" in said.value
     assert "model" not in course.__dict__, "the old size would go on being used"
     dial.value = "nano"
     assert course.model is not first and course.model.config == SIZES["nano"]
+    assert not choice_file().exists() and "small" not in said.value
+
+
+def test_a_dial_that_cannot_be_kept_says_why_and_turns_its_own_course():
+    choice_file().mkdir(parents=True)
+    course = start()
+    dial, said = widgets.size_dropdown(course).children
+    dial.value = "small"
+    assert course.size == "small" and "size.txt" in said.value
 
 
 def test_no_library_fetches_code_from_the_hub(tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from nbformat import from_dict, v4
 
 import utils
-from tools.repo.notebook_rules import problems
+from tools.repo.notebook_rules import FORM, problems
 from tools.repo.notebooks import ROOT, check_notebook, find_notebooks, read_notebook
 
 CODE_FOLDERS = ("utils", "tools", "tests", "benchmarks", "labs", "data")
@@ -28,7 +28,7 @@ OPENING = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](x)\n# 42 · Test a rule\n"
     "*You will be able to* do it.\n*Needs* nothing. *Minutes* 5. *Hardware* anything."
 )
-
+START = f"from utils import start\n\n{FORM}\ncourse = start(seed=1, size=size)"
 BOX = "## At small and medium\n\n- GPT-2 small needs 3 of them ([Ada and others, 2019](https://example.org/notes)).\n"
 
 
@@ -67,8 +67,8 @@ def test_two_notebooks_of_one_folder_never_share_a_number():
 @pytest.fixture
 def good():
     """A lesson against which no rule has anything to say."""
-    cells = [v4.new_markdown_cell(OPENING), v4.new_code_cell("from utils import start\nstart(seed=1)")]
-    cells += [v4.new_code_cell(f"print({number})") for number in range(23)]
+    cells = [v4.new_markdown_cell(OPENING), v4.new_code_cell("import sys"), v4.new_code_cell(START)]
+    cells += [v4.new_code_cell(f"print({number})") for number in range(22)]
     cells += [v4.new_markdown_cell(f"{BOX}\n## Recap\n\n- 1 and 1 are 2.")]
     for count, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), start=1):
         cell.execution_count = count
@@ -149,8 +149,11 @@ MISTAKES = {
         "`- 4 for medium",
     ),
     "no hardware": (lambda n: n.cells[0].update(source=OPENING.replace("Hardware", "")), "*Hardware*"),
-    "no start": (lambda n: n.cells[1].update(source="import utils"), "start(seed)"),
-    "a long cell": (lambda n: n.cells[2].update(source="x = 1\n" * 21), "21 lines"),
+    "no start": (lambda n: n.cells[2].update(source="import utils"), "start(seed="),
+    "no field for the size": (lambda n: n.cells[2].update(source=START.replace("@param", "")), FORM),
+    "a field that nothing reads": (lambda n: n.cells[2].update(source=START.replace(", size=size", "")), "size=size"),
+    "a field in the wrong cell": (lambda n: n.cells.pop(1), FORM),
+    "a long cell": (lambda n: n.cells[3].update(source="x = 1\n" * 21), "21 lines"),
     "long cells": (lambda n: [c.update(source="x = 1\n" * 7) for c in n.cells[2:-1]], "in the median"),
 }
 
@@ -169,6 +172,11 @@ def test_rules_hold_the_number_of_cells_and_the_names_of_lessons(good):
     assert not any("cells, a lesson" in sentence for sentence in found_in(short, "labs/42_test_rules.ipynb"))
     for name in ("Lesson1.ipynb", "1_test.ipynb", "42_Test_Rules.ipynb", "42-test-rules.ipynb"):
         assert any("NN_verb_phrase" in sentence for sentence in found_in(good, f"lessons/{name}"))
+
+
+def test_the_field_for_the_size_is_not_a_line_that_counts(good):
+    good.cells[2].source = "x = 1\n" * 19 + START.partition("\n\n")[2]
+    assert found_in(good) == []
 
 
 def test_a_picture_with_words_below_it_is_welcome(good):

@@ -7,11 +7,12 @@ import re
 import shutil
 
 import pytest
+from nbformat import from_dict
 
 from tools.repo import course_map
 from tools.repo.course_map import Home, linked, opening_of, problems, read_home, write_home
 from tools.repo.marks import put_between
-from tools.repo.notebooks import ROOT, find_notebooks, read_notebook
+from tools.repo.notebooks import ROOT, find_notebooks, normalise, read_notebook
 from utils.errors import CourseError
 
 FORK = Home("ada/gpt2-course", "spring-2027")
@@ -36,9 +37,21 @@ def test_a_rewritten_notebook_opens_the_fork_and_changes_nothing_else():
         changed = [new.source for old, new in zip(before.cells, after.cells, strict=True) if old.source != new.source]
         assert len(changed) == 2, name
         assert f"https://colab.research.google.com/github/ada/gpt2-course/blob/spring-2027/{name})" in changed[0]
-        assert "--branch spring-2027 https://github.com/ada/gpt2-course" in changed[1]
-        assert f'home / "{path.parent.relative_to(ROOT).as_posix()}"' in changed[1]
+        assert "-b spring-2027 https://github.com/ada/gpt2-course\n" in changed[1]
+        assert "/content/gpt2-course/tools/on_colab.py" in changed[1]
+        assert f'("{path.parent.relative_to(ROOT).as_posix()}")' in changed[1]
         assert read_home().repository not in "".join(changed)
+
+
+def test_the_first_code_cell_is_short_and_folded():
+    notebook = read_notebook(ROOT / NOTEBOOKS[0])
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    title, *code = filter(None, cell.source.splitlines())
+    assert title.startswith("# @title ") and len(code) <= 5
+    assert cell.metadata == {"cellView": "form", "jupyter": {"source_hidden": True}}
+    assert normalise(copy.deepcopy(notebook)).cells == notebook.cells, "running it would unfold it"
+    cell.metadata = from_dict({})
+    assert str(linked(copy.deepcopy(notebook), ROOT / NOTEBOOKS[0], read_home())) != str(notebook)
 
 
 def test_openings_tell_title_aims_minutes_and_hardware_and_their_badges_are_our_own():

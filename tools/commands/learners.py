@@ -268,6 +268,19 @@ def inspect(
     print("\n".join(inspect_file(path)))
 
 
+def size(
+    name: str = "",  # nano, small, medium, large or xl; without one, say what is chosen
+    /,
+) -> None:
+    """Choose the size that every notebook starts with, until you choose nano again; or say which it is."""
+    from utils.session import choose_size, remember_size
+
+    if name:
+        return print(remember_size(name.lower()))
+    chosen = choose_size()
+    print(f"{chosen.size}{chosen.note}")
+
+
 def prefetch(
     sizes: tuple[str, ...] = (),  # small, medium, large, xl
     /,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
 
 from tools.repo.marks import put_between
 from tools.repo.notebooks import ROOT, find_notebooks, read_notebook, write_notebook
@@ -24,20 +24,14 @@ START, END = "<!-- course map: made by `python course.py links` -->", "<!-- end 
 LESSON_HEAD = ["", "lesson", "min", "", "exercise", "min", ""]
 LAB_HEAD = ["", "lab: a whole system", "min", ""]
 BADGE_LINE = re.compile(r"\[!\[Open In Colab\]\([^)]*\)\]\([^)]*\)", re.IGNORECASE)
-BOOTSTRAP = """import importlib.util
-import os
-import pathlib
+BOOTSTRAP = """# @title Only on Colab: fetch the course. Elsewhere this cell does nothing.
+import runpy
 import sys
 
-if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):  # elsewhere nothing happens
-    home = pathlib.Path("/content/{folder}")
-    if not home.exists():
-        !git clone --quiet --depth 1 --branch {branch} https://github.com/{repository} {{home}}
-    os.chdir(home / "{place}")
-    sys.path.insert(0, str(home))
-    from utils.session import install_missing
-
-    install_missing()"""
+if "google.colab" in sys.modules:
+    !cd /content && test -e {folder} || git clone -q --depth 1 -b {branch} https://github.com/{repository}
+    runpy.run_path("/content/{folder}/tools/on_colab.py")["begin"]("{place}")"""
+HIDDEN = {"cellView": "form", "jupyter": {"source_hidden": True}}  # folded by Colab, and by JupyterLab
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ def write_home(home: Home, setting: Path = SETTING) -> None:
 
 
 def linked(notebook: NotebookNode, path: Path, home: Home) -> NotebookNode:
-    """Give a notebook, in place, its badge and its first code cell."""
+    """Give a notebook, in place, its badge and its first code cell, which is shown folded."""
     first = next((cell for cell in notebook.cells if cell.cell_type == "markdown"), None)
     if first is None or not BADGE_LINE.search(first.source):
         raise CourseError(f"{path.name} has no badge in its first text: begin it with [![Open in Colab](…)](…).")
@@ -95,6 +89,7 @@ def linked(notebook: NotebookNode, path: Path, home: Home) -> NotebookNode:
     if code is None or "google.colab" not in code.source:
         raise CourseError(f"{path.name} has no first code cell for Colab: copy that of lesson 00.")
     code.source = home.bootstrap(path)
+    code.metadata.update(from_dict(HIDDEN))
     return notebook
 
 
@@ -146,8 +141,8 @@ def problems(home: Home) -> Iterator[str]:
     """Yield what is stale: a notebook's badge or first cell, the README's map."""
     for path in find_notebooks():
         notebook = read_notebook(path)
-        before = [cell.source for cell in notebook.cells]
-        if [cell.source for cell in linked(notebook, path, home).cells] != before:
+        before = str(notebook)
+        if str(linked(notebook, path, home)) != before:
             yield f"{path.relative_to(ROOT).as_posix()} opens another place than {home.address(path)}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     if put_between(readme, START, END, course_map(home)) != readme:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,11 @@ from statistics import median
 
 from nbformat import NotebookNode
 
+from utils.config import SIZES
+from utils.session import AS_CHOSEN
+
 CELLS = (25, 45)  # of a lesson
+FORM = f'size = "{AS_CHOSEN}"  # @param {json.dumps([AS_CHOSEN, *SIZES])}'  # Colab draws it as a field
 MEDIAN_LINES, MOST_LINES = 6, 20  # of its code cells
 OPENING = ("colab", "*You will be able to*", "*Needs*", "*Minutes*", "*Hardware*")
 IGNORED = "nbval-ignore-output"
@@ -38,6 +43,8 @@ def problems(notebook: NotebookNode, path: Path) -> Iterator[str]:
     yield from stored_rules(notebook)
     yield from output_rules(notebook)
     yield from minutes_rules(notebook)
+    if path.parent.name in ("lessons", "exercises", "solutions", "labs"):
+        yield from dial_rules(notebook)
     if path.parent.name in ("lessons", "labs"):
         yield from opening_rules(notebook, path)
     if path.parent.name == "lessons":
@@ -141,9 +148,13 @@ def opening_rules(notebook: NotebookNode, path: Path) -> Iterator[str]:
     for words in OPENING:
         if words.strip("*").lower() not in first.source.lower():
             yield f"its first cell lacks {words!r}."
-    code = code_cells(notebook)
-    if not code or "start(" not in "".join(cell.source for cell in code[:2]):
-        yield "its first code cells don't call `start(seed)`."
+
+
+def dial_rules(notebook: NotebookNode) -> Iterator[str]:
+    """The second code cell starts the course, with the size in a field of its own, since Colab remembers nothing."""
+    second = "".join(cell.source for cell in code_cells(notebook)[1:2])
+    if not re.search(rf"(?m)^{re.escape(FORM)}\ncourse = start\(seed=\d+, size=size\)$", second):
+        yield f"its second code cell lacks the line `{FORM}` and, below it, `course = start(seed=…, size=size)`."
 
 
 def length_rules(notebook: NotebookNode) -> Iterator[str]:
@@ -151,12 +162,17 @@ def length_rules(notebook: NotebookNode) -> Iterator[str]:
     low, high = CELLS
     if not low <= len(notebook.cells) <= high:
         yield f"it has {len(notebook.cells)} cells, a lesson has {low} to {high}."
-    lines = [len(cell.source.strip().splitlines()) for cell in code_cells(notebook)]
+    lines = [count_lines(cell) for cell in code_cells(notebook)]
     if lines and median(lines) > MEDIAN_LINES:
         yield f"its code cells have {median(lines):g} lines in the median, {MEDIAN_LINES} is the most: split."
     for cell in code_cells(notebook):
-        if (count := len(cell.source.strip().splitlines())) > MOST_LINES:
+        if (count := count_lines(cell)) > MOST_LINES:
             yield f"{name_of(cell)} has {count} lines, {MOST_LINES} are the most: split it or use utils."
+
+
+def count_lines(cell: NotebookNode) -> int:
+    """Count the lines of a code cell; the field for the size, which is the same everywhere, is not one of them."""
+    return sum(line != FORM for line in cell.source.strip().splitlines())
 
 
 def texts_of(notebook: NotebookNode) -> str:

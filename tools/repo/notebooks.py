@@ -23,6 +23,7 @@ FOLDERS = ("lessons", "exercises", "labs")
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 KEEP_OF_NOTEBOOK = ("otter",)  # beside kernelspec and language_info; otter-grader reads its own settings here
 KEEP_OF_CELL = ("tags", "deletable", "editable", "otter")
+KEEP_OF_FOLDED = ("cellView", "jupyter")  # of a cell that Colab and JupyterLab show folded: the first one
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -111,7 +112,8 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     used: set[str] = set()
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in KEEP_OF_CELL if key in cell.metadata})
+        wanted = KEEP_OF_CELL + (KEEP_OF_FOLDED if "cellView" in cell.metadata else ())
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in wanted if key in cell.metadata})
         cell.id = unique_id(cell, used)
         used.add(cell.id)
         for output in cell.get("outputs", []):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import math
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count, cycle
@@ -18,6 +17,7 @@ from utils.errors import CourseError
 from utils.machine import machine_memory
 from utils.plots import basic as plots
 from utils.sampling import Sampling, next_token_probabilities, stream
+from utils.session import remember_size
 from utils.tokenizer import StreamDecoder, visible
 
 
@@ -29,17 +29,22 @@ def panel(draw: Callable, controls: Iterable[widgets.Widget], *shown: widgets.Wi
     return widgets.VBox([*controls, *shown])
 
 
-def size_dropdown(course) -> widgets.Dropdown:
-    """Return the dial: choosing a size sets COURSE_MODEL for this kernel and for the notebooks opened from it."""
+def size_dropdown(course) -> widgets.VBox:
+    """Return the dial: a size chosen on it is remembered for every notebook, and a line below says what follows."""
     names = {f"{name}: {format_bytes(4 * total_parameters(config))}": name for name, config in SIZES.items()}
     dial = widgets.Dropdown(options=names, value=course.size, description="size")
+    said = widgets.HTML()
 
     def turn(change: dict) -> None:
-        os.environ["COURSE_MODEL"] = course.size = change["new"]
+        try:
+            said.value = html.escape(remember_size(change["new"]))
+        except CourseError as error:
+            said.value = html.escape(str(error))
+        course.size = change["new"]
         course.__dict__.pop("model", None)  # the next use loads the new size
 
     dial.observe(turn, names="value")
-    return dial
+    return widgets.VBox([dial, said])
 
 
 def memory_calculator(size: str = "nano") -> widgets.VBox:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from utils.config import flops_per_token, peak_flops
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
+from utils.files.colab import say_what_is_lost
 from utils.files.signals import StopRequest
 from utils.machine import device_name, parse_dtype, prepare_for_speed, training_dtype
 from utils.model import GPT2, IGNORE
@@ -90,6 +91,7 @@ class Trainer:
     def begin(self) -> None:
         """Make the run's folder ready, or go on from the checkpoint in it; `run` does so if nobody has yet."""
         if self.checkpoints.on_disk and not self.begun:
+            say_what_is_lost(self.config.out)
             if self.config.resume:
                 self.checkpoints.restore(self.state)
                 if self.log:
