@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import sys
 
 import hypothesis
@@ -55,3 +56,14 @@ def same_seeds():
     np.random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def same_signals():
+    """Let no test change what Ctrl-C does: processes that later ones start would inherit it."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    after = signal.getsignal(signal.SIGINT)
+    if after is not before:
+        signal.signal(signal.SIGINT, before)
+    assert after is before, f"Ctrl-C does something else after this test: {after}"
