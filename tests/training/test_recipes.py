@@ -84,6 +84,23 @@ def test_the_memory_in_a_recipes_first_lines_is_what_its_settings_come_to(path):
     assert total < 0.9 * fits
 
 
+def number_in(lesson: str, pattern: str) -> float:
+    """Return the number that a lesson's code has at a place."""
+    (path,) = (ROOT / "lessons").glob(f"{lesson}_*.ipynb")
+    return float(re.search(pattern, path.read_text(encoding="utf-8"))[1])
+
+
+def test_recipes_tune_at_the_learning_rates_of_the_lessons():
+    factor = number_in("11", r"rate = ([\d.]+) / course\.config\.n_embd\*\*")
+    power = number_in("11", r"course\.config\.n_embd\*\*([\d.]+)")
+    for size in ("nano", "small", "medium"):
+        recipe = read_settings(TrainingRecipe, [f"recipe={ROOT / 'labs' / 'recipes' / size}_poems.yaml"])
+        assert recipe.learning_rate == pytest.approx(factor / SIZES[size].n_embd ** power, rel=0.05), size
+        assert recipe.min_learning_rate == pytest.approx(recipe.learning_rate / 10), size
+    adapters = read_settings(TrainingRecipe, [f"recipe={ROOT / 'labs' / 'recipes' / 'medium_lora.yaml'}"])
+    assert adapters.learning_rate == number_in("12", r"rate = .+ else ([\d.e-]+)")
+
+
 def recipe_memory(recipe: TrainingRecipe, dtype: str) -> dict[str, int]:
     """Estimate what a recipe needs: frozen layers keep nothing, recomputed blocks keep only what went into them."""
     shape = {name: getattr(recipe, name) for name in ("n_layer", "n_head", "n_embd") if getattr(recipe, name)}
