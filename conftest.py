@@ -11,12 +11,14 @@ import os
 import shutil
 import signal
 import tempfile
+from contextlib import nullcontext
 from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
-from nbval.plugin import IPyNbFile
+from nbval.plugin import IPyNbCell, IPyNbFile
 
+from tools.repo.forked_kernels import forking
 from tools.repo.notebooks import SETTINGS
 
 ROOT = Path(__file__).resolve().parent
@@ -91,6 +93,13 @@ def pytest_collect_file(file_path, parent):
     again = OnOtherProcessor.from_parent(parent, path=file_path, name=name, nodeid=name)
     again.add_marker("variants")
     return again
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    """Start a notebook's kernel, which nbval does before its first cell, where large libraries are imported already."""
+    with forking() if isinstance(item, IPyNbCell) else nullcontext():
+        return (yield)
 
 
 # Files that take a minute or more on one core: they come first, then notebooks, then all that is short, so that of

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import v4
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 from strict_run import strict_run
 
+from tools.repo.forked_kernels import forking
 from tools.repo.notebooks import ROOT, check_notebook, find_notebooks, main, normalise, read_notebook, write_notebook
 from utils.errors import CourseError
 
@@ -169,3 +173,38 @@ def test_workers_share_two_threads_and_do_not_take_two_each():
         pytest.skip("OMP_NUM_THREADS was set by whoever started pytest")
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     assert {os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {str(max(1, 2 // workers))}
+
+
+FACTS = """import numpy, os, random, signal, sys
+facts = {"path": sys.path, "folder": os.getcwd(), "environment": dict(os.environ)}
+facts["signals"] = [str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)]
+facts["own"] = [name for name in sys.modules if name.split(".")[0] in ("conftest", "labs", "tests", "tools", "utils")]
+facts["leads its group"] = os.getpgid(0) == os.getsid(0) == os.getpid()
+facts["input"] = os.read(0, 1)
+chance = numpy.random.random(), random.random()
+parent = os.getppid()"""
+
+
+def ask_kernel(folder: Path) -> tuple[dict, tuple, int]:
+    """Return what a new kernel says of the process that it is, of chance, and of its parent."""
+    kernel = RunningKernel(CURRENT_ENV_KERNEL_NAME, cwd=str(folder))
+    try:
+        number = kernel.kc.execute(FACTS, user_expressions={name: name for name in ("facts", "chance", "parent")})
+        while (reply := kernel.get_message("shell", timeout=30))["parent_header"].get("msg_id") != number:
+            pass
+        said = [one["data"]["text/plain"] for one in reply["content"]["user_expressions"].values()]
+    finally:
+        kernel.stop()
+    facts, chance, parent = map(ast.literal_eval, said)
+    return {**facts, "environment": facts["environment"] | {"JPY_PARENT_PID": ""}}, chance, parent
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+def test_a_forked_kernel_is_like_any_other_and_has_imported_nothing_of_the_course(tmp_path):
+    usual, _, starter = ask_kernel(tmp_path)
+    with forking():
+        (first, chance, server), (second, other_chance, same_server) = ask_kernel(tmp_path), ask_kernel(tmp_path)
+    assert starter == os.getpid() != server == same_server
+    assert first == second == usual and usual["own"] == [] and usual["folder"] == str(tmp_path)
+    assert not set(chance) & set(other_chance)
+    assert ask_kernel(tmp_path)[2] == os.getpid()  # and afterwards as before
