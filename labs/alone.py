@@ -1,4 +1,4 @@
-"""Process isolation: a function runs in a process of its own, forked from a server that has imported torch.
+"""Process isolation: a function runs in a process of its own, forked from a server that has imported what it needs.
 
 So no measurement meets the memory or the settings of another, and none waits for imports. Where there is no fork
 server (Windows), each process begins anew.
@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from utils.errors import CourseError
 
-SHARED = ["torch", "utils.loaders", "transformers.models.gpt2.modeling_gpt2"]
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false"}
 Found = TypeVar("Found")
 
 
-def run_alone(name: str, function: Callable[..., Found], *arguments) -> Found:
-    """Return what a function returns in a new process; whatever goes wrong there is a CourseError that has `name`."""
+def run_alone(
+    name: str, function: Callable[..., Found], *arguments, shared: Sequence[str] = ("torch", "utils.loaders")
+) -> Found:
+    """Return what a function returns in a new process; whatever goes wrong there is a CourseError that has `name`.
+
+    The first call starts the server, which imports the modules `shared`.
+    """
     can_fork = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
     if can_fork:
-        context.set_forkserver_preload(SHARED)
+        context.set_forkserver_preload(list(shared))
     with ProcessPoolExecutor(1, context, _silence) as pool:
         try:
             return pool.submit(function, *arguments).result()

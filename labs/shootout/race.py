@@ -25,6 +25,7 @@ STORY_SEED = 4_000  # of that story
 EXACT = 1e-5  # errors below this are those of float32 itself
 GOOD, FAIR = 0.05, 0.2  # errors: hardly to be noticed, and to be noticed in some texts
 TRAINS = ("ours", "transformers")
+SHARED = ("torch", "utils.loaders", "transformers.models.gpt2.modeling_gpt2")  # takes seconds, so once for all loaders
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def run_shootout(
 
 def measure_row(loader: Loader, path: Path, prompts: list[list[int]], expected: Tensor) -> Row:
     """Measure one loader in a process of its own."""
-    measured, logits = run_alone(loader.name, measure, Job(loader.name, str(path.resolve()), prompts))
+    measured, logits = run_alone(loader.name, measure, Job(loader.name, str(path.resolve()), prompts), shared=SHARED)
     error = relative_error(torch.from_numpy(logits), expected)
     return Row(loader.name, loader.program, loader.file, file_bytes(path), **asdict(measured), error=error)
 

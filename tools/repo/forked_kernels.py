@@ -24,7 +24,8 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
 NAME = "forked-provisioner"
-LIBRARIES = ("ipykernel.kernelapp", "ipykernel.debugger", "ipywidgets", "matplotlib.pyplot", "pandas", "torch")
+# The last one, which brings torch, is what the first step of an optimizer imports.
+LIBRARIES = ("ipykernel.debugger", "ipykernel.kernelapp", "ipywidgets", "matplotlib.pyplot", "pandas", "torch._dynamo")
 CHANGING = ("JPY_PARENT_PID", "PYTEST_CURRENT_TEST")  # from kernel to kernel; no library reads them
 INLINE = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # as every kernel sets it before matplotlib
 
