@@ -66,7 +66,8 @@ def known_size(size: str, name: str) -> str:
 
 def choice_file() -> Path:
     """Return where this user's choice is kept: a class may share its downloads, but not what each one works with."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "hands-on-gpt2" / "size.txt"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # no error without a home
+    return Path(base) / "hands-on-gpt2" / "size.txt"
 
 
 def remembered_size() -> str:
@@ -74,7 +75,7 @@ def remembered_size() -> str:
     try:
         with choice_file().open("rb") as file:
             text = file.read(100).decode("utf-8", "replace").strip()
-    except (FileNotFoundError, RuntimeError):  # nothing was chosen, or this user has no home
+    except FileNotFoundError:
         return ""
     except OSError as error:
         problem = f"can't be read: {error.strerror or error}"

@@ -194,6 +194,8 @@ def lab(tmp_path_factory):
     names += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     settings = {name: str(folder / "jupyter" / name) for name in names}
     environment = {**os.environ, **settings, "PYTHONPATH": str(folder), "PYTHONUTF8": "1"}
+    environment |= {"XDG_CACHE_HOME": str(folder / "own")}
+    del environment["COURSE_MODEL"]  # a learner who has set nothing
     command = [sys.executable, "-m", "tools.jupyter", "--no-browser"]
     output = folder / "jupyter.log"
     with output.open("w", encoding="utf-8") as log:
@@ -255,4 +257,42 @@ def test_the_first_lesson_runs_in_jupyterlab_and_its_slider_changes_the_picture(
             wait_until(page, lambda before=before: picture.first.get_attribute("src") != before)
             changed = True
     assert changed
+    assert visit.outside == set() and visit.errors == []
+
+
+def dial_of(page, folder: Path):
+    """Scroll to the dial of lesson 00, and return it."""
+    dial = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) select:has(option:text-is('small: 498 MB'))")
+    for _ in stops(page, folder):
+        if dial.count():
+            return dial.first
+    raise AssertionError("no dial is in sight")
+
+
+def run_second_cell(page) -> str:
+    """Run the cell that starts the course in the notebook at the front, and return what it prints."""
+    cell = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell:has-text('course = start(')").first
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status=idle]")
+    return cell.locator(".jp-OutputArea-output").inner_text().strip()
+
+
+def test_a_size_chosen_in_lesson_00_is_that_of_the_next_notebook_until_nano_is_chosen(visit, lab, tmp_path):
+    page = visit.page
+    run_all(page, lab)
+    folded = page.locator(".jp-CodeCell:has(.jp-Placeholder)").first
+    assert "git clone" not in folded.inner_text(), "the cell for Colab is in a beginner's way"
+    dial_of(page, tmp_path).select_option(label="small: 498 MB")
+    page.get_by_text("small is remembered for every notebook").wait_for()
+    page.screenshot(path=tmp_path / "turned.png")
+    page.locator(".jp-DirListing-item", has_text="02_look_inside_gpt2").dblclick()
+    page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) h1:has-text('Look inside GPT-2')")
+    wait_until(page, lambda: run_second_cell(page).startswith("small on cpu, float32 (remembered"))
+    page.screenshot(path=tmp_path / "followed.png")
+    page.locator(".lm-TabBar-tab", has_text="00_set_up").click()
+    dial_of(page, tmp_path).select_option(label="nano: 71.5 MB")
+    page.get_by_text("nothing is remembered").wait_for()
+    page.locator(".lm-TabBar-tab", has_text="02_look").click()
+    wait_until(page, lambda: run_second_cell(page) == "nano on cpu, float32")
     assert visit.outside == set() and visit.errors == []

@@ -161,6 +161,9 @@ def test_the_list_of_parts_names_every_pin_with_its_hashes(tmp_path):
     assert len(parts) >= len(pinned)
 
 
+MAY_WRITE = {("fork", "links"): {"contents": "write", "pull-requests": "write"}}  # a branch, and an offer to take it
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_actions_are_pinned_by_commit_and_may_only_read(path):
     text = path.read_text(encoding="utf-8")
@@ -171,10 +174,19 @@ def test_actions_are_pinned_by_commit_and_may_only_read(path):
         assert re.fullmatch(r"  # v\d+\.\d+\.\d+", comment), f"{action}: which version is that?"
     workflow = yaml.safe_load(text)
     assert workflow["permissions"] == {"contents": "read"}
-    for job in workflow["jobs"].values():
-        assert "permissions" not in job
+    for name, job in workflow["jobs"].items():
+        assert job.get("permissions") == MAY_WRITE.get((path.stem, name))
         checkout = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
         assert all(step["with"]["persist-credentials"] is False for step in checkout)
+
+
+def test_the_token_that_may_write_is_shown_to_no_step_that_installs():
+    for (name, job), rights in MAY_WRITE.items():
+        text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
+        found = yaml.safe_load(text)["jobs"][job]
+        assert found["permissions"] == rights and "token" not in str(found["env"])
+        shown = [step for step in found["steps"] if "token" in str(step.get("env", ""))]
+        assert shown and not any(word in step["run"] for step in shown for word in ("pip", "python", "course.py "))
 
 
 def test_all_workflows_use_one_commit_of_an_action():

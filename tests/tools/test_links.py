@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import yaml
 from nbformat import from_dict
 
 from tools.repo import course_map
@@ -110,3 +116,90 @@ def test_a_notebook_without_badge_or_first_cell_is_named():
     notebook.cells[0].source = "# Title"
     with pytest.raises(CourseError, match="has no badge"):
         linked(notebook, path, FORK)
+
+
+# The workflow of a fork
+
+
+GH = """#!/bin/sh
+echo "$@" >> "$HOME/gh.txt"
+[ "$1" != pr ] || [ -e "$HOME/allowed" ]
+"""
+PYTHON = f"""#!/bin/sh
+shift  # course.py, which would install
+exec {sys.executable} -m tools "$@"
+"""
+
+
+@dataclass
+class Fork:
+    """A clone of a small fork, whose home is a folder of ours; `gh` and `python` there do what the workflow needs."""
+
+    place: Path
+
+    def git(self, *words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=self.place / "clone", capture_output=True, encoding="utf-8")
+        return done.stdout + done.stderr
+
+    def push(self) -> list[str]:
+        """Run what the workflow runs after a push, and return the names of the steps."""
+        job = yaml.safe_load((ROOT / ".github" / "workflows" / "fork.yml").read_text(encoding="utf-8"))["jobs"]["links"]
+        env = {**os.environ, "OFFER": job["env"]["OFFER"], "TORCH_BUILD": "cpu", "HOME": str(self.place)}
+        env |= {"GITHUB_REPOSITORY": "ada/gpt2-course", "GITHUB_REF_NAME": "spring", "GIT_CONFIG_NOSYSTEM": "1"}
+        env |= {"PATH": f"{self.place / 'bin'}{os.pathsep}{env['PATH']}", "PYTHONPATH": str(self.place / "clone")}
+        env |= {name: str(self.place / f"{name}.txt") for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+        (self.place / "GITHUB_OUTPUT.txt").write_text("", encoding="utf-8")
+        ran = []
+        for step in (step for step in job["steps"] if "run" in step):
+            if "if" in step and "stale=yes" not in (self.place / "GITHUB_OUTPUT.txt").read_text(encoding="utf-8"):
+                continue
+            bash = ["bash", "-e", "-c", step["run"].replace(' --torch "$TORCH_BUILD"', "")]
+            done = subprocess.run(bash, cwd=self.place / "clone", env=env, capture_output=True, encoding="utf-8")
+            assert done.returncode == 0, done.stdout + done.stderr
+            ran.append(step["name"])
+        self.git("switch", "-q", "spring")
+        return ran
+
+
+@pytest.fixture
+def fork(tmp_path) -> Fork:
+    if os.name == "nt" or not shutil.which("git"):
+        pytest.skip("the workflow runs on Linux, with git")
+    clone = tmp_path / "clone"
+    for name in ("utils", "tools", "labs", "lessons", "docs"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.png", "[1-9]*.ipynb", "0[1-9]*.ipynb")
+        shutil.copytree(ROOT / name, clone / name, ignore=ignored)
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, clone / name)
+    for name, text in (("gh", GH), ("python", PYTHON)):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text(text, encoding="utf-8")
+        (tmp_path / "bin" / name).chmod(0o755)
+    fork = Fork(tmp_path)
+    subprocess.run(["git", "init", "-q", "--bare", tmp_path / "origin"], check=True)
+    for line in ("init -q -b spring", "add -A", "-c user.name=t -c user.email=t@example.org commit -qm x"):
+        fork.git(*line.split())
+    fork.git("remote", "add", "origin", str(tmp_path / "origin"))
+    assert "error" not in fork.git("push", "-q", "origin", "spring")
+    return fork
+
+
+def test_a_forks_first_push_offers_its_own_badges_and_a_later_one_nothing(fork):
+    (fork.place / "allowed").touch()
+    assert len(fork.push()) == 3
+    changed = fork.git("diff", "--name-only", "spring", "origin/links-of-this-repository").split()
+    assert changed == ["README.md", "lessons/00_set_up_and_choose_a_size.ipynb", "pyproject.toml"]
+    lesson = fork.git("show", f"origin/links-of-this-repository:{changed[1]}")
+    assert "github/ada/gpt2-course/blob/spring/lessons" in lesson and "-b spring https://github.com/ada" in lesson
+    said = (fork.place / "gh.txt").read_text(encoding="utf-8")
+    assert "pr create --base spring --head links-of-this-repository" in said
+    assert len(fork.push()) == 1, "it is offered already"
+    fork.git("-c", "user.name=t", "-c", "user.email=t@example.org", "merge", "-q", "origin/links-of-this-repository")
+    fork.git("push", "-q", "origin", "spring", ":links-of-this-repository")
+    assert len(fork.push()) == 1, "it is taken"
+
+
+def test_where_actions_may_open_no_pull_request_the_summary_says_where_to_do_it(fork):
+    assert len(fork.push()) == 3
+    said = (fork.place / "GITHUB_STEP_SUMMARY.txt").read_text(encoding="utf-8")
+    assert "https://github.com/ada/gpt2-course/compare/spring...links-of-this-repository" in said

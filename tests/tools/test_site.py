@@ -49,6 +49,7 @@ def test_a_page_shows_what_its_notebook_says_prints_and_draws(site):
     assert page.count('src="data:image/png;base64,') == pictures > 0
     assert "<title>02 · Look inside GPT-2</title>" in page
     assert "The same in all 225 numbers." in page
+    assert "git clone -q" not in page, "the cell for Colab is of no use to who reads"
 
 
 def test_links_between_sources_become_links_between_pages():

@@ -72,7 +72,9 @@ def write_page(source: Path, out: Path) -> Path:
 
     if source.suffix == ".ipynb":
         exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
-        body, _ = exporter.from_notebook_node(read_notebook(source))
+        notebook = read_notebook(source)
+        notebook.cells = [cell for cell in notebook.cells if "cellView" not in cell.metadata]  # Colab's is folded there
+        body, _ = exporter.from_notebook_node(notebook)
     else:
         body = markdown2html(source.read_text(encoding="utf-8"))
     title = re.search(r"<h1[^>]*>(.*?)(?:<a |</h1>)", body, re.DOTALL)

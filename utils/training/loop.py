@@ -91,7 +91,8 @@ class Trainer:
     def begin(self) -> None:
         """Make the run's folder ready, or go on from the checkpoint in it; `run` does so if nobody has yet."""
         if self.checkpoints.on_disk and not self.begun:
-            say_what_is_lost(self.config.out)
+            if self.world.is_first:
+                say_what_is_lost(self.config.out)
             if self.config.resume:
                 self.checkpoints.restore(self.state)
                 if self.log:
