@@ -41,8 +41,12 @@ def pytest_addoption(parser) -> None:
     parser.addoption("--kills", type=int, default=10, help="how often the training run of test_reliability is killed")
 
 
-def pytest_collection_modifyitems(items) -> None:
-    """Mark the tests of the core."""
+def pytest_collection_modifyitems(config, items) -> None:
+    """Mark the tests of the core; leave those out that take hours, unless they are asked for."""
+    if "true_shape" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("true_shape")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     quick = {(folder, f"test_{name}") for folder, names in QUICK.items() for name in names.split()}
     for item in items:
         if (item.path.parent.name, item.path.stem) in quick:

@@ -190,7 +190,8 @@ def test_condas_file_gives_one_reason_per_dependency(conda):
 def test_workflows_are_yaml_and_run_the_readmes_test_command(name):
     text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
     for job in yaml.safe_load(text)["jobs"].values():
-        assert job["env"]["COURSE_MODEL"] == "nano" and job["timeout-minutes"] <= 90
+        most = 360 if "-m true_shape" in str(job["steps"]) else 90  # GitHub's own limit
+        assert job["env"]["COURSE_MODEL"] == "nano" and job["timeout-minutes"] <= most
         tests = [step for step in job["steps"] if step.get("run", "").startswith("python course.py test")]
         assert tests or "vulnerabilities" in job["name"]
 

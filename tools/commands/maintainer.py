@@ -144,3 +144,20 @@ def fuzz(
     if keep:
         keep_examples(tallies, Path(keep))
     return int(any(tally.faults for tally in tallies.values()))
+
+
+def true_shape(
+    paths: tuple[str, ...] = (),  # notebooks; lessons, solved exercises and labs when none is named
+    /,
+    *,
+    size: str = "small",  # small or medium
+    folder: str = "",  # where the drawn weights are kept for the next time; else they go at the end
+    table: str = "",  # a file for the figures, one line of JSON for each notebook
+) -> int:
+    """Run notebooks at the true shape of a size with drawn weights: minutes, peak memory, what fails."""
+    from tools.repo.notebooks import find_notebooks
+    from tools.repo.true_shape import main
+    from utils.files.places import ROOT
+
+    chosen = paths or [ROOT / "lessons", ROOT / "exercises" / "solutions", ROOT / "labs"]
+    return main(find_notebooks(chosen), size, folder, table)

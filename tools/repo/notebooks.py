@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -72,27 +73,33 @@ def as_text(notebook: nbformat.NotebookNode) -> str:
 
 def run_notebook(path: Path, timeout: int = 120) -> nbformat.NotebookNode:
     """Run a notebook from top to bottom in a fresh kernel and return it with its new outputs."""
-    from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = read_notebook(path)
-    search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    client = NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        record_timing=False,
-        store_widget_state=False,
-        coalesce_streams=True,
-    )
     try:
-        client.execute(env={**os.environ, **SETTINGS, "PYTHONPATH": os.pathsep.join(search)})
+        execute(notebook, path, SETTINGS, timeout=timeout)
     except CellExecutionError as error:
         raise CourseError(f"{path.name} stopped, and nothing was stored: {failed_cell(notebook, error)}") from error
     except (CellTimeoutError, DeadKernelError) as error:
         raise CourseError(f"{path.name} stopped, and nothing was stored: {str(error)[:500]}") from error
     return notebook
+
+
+def execute(notebook: nbformat.NotebookNode, path: Path, settings: dict[str, str], **options: Any) -> None:
+    """Run the cells of a notebook that lies at `path`, under these settings of its kernel; nbclient has the options."""
+    from nbclient import NotebookClient
+
+    search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        **options,
+    )
+    client.execute(env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(search)})
 
 
 def failed_cell(notebook: nbformat.NotebookNode, error: Exception) -> str:

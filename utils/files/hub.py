@@ -104,6 +104,7 @@ model.safetensors - 0f8b28eb05a8075f48b61b6f35332978c74fc7763fa9fb4051a1c3051173
 
 
 def _read_pins(text: str) -> dict[str, HubModel]:
+    """Parse pins; a file of other ones, named in COURSE_PINS, has the same form."""
     found = {}
     for part in text.strip().split("\n\n"):
         (size, repo, revision), *files = (line.split() for line in part.splitlines())
@@ -112,7 +113,22 @@ def _read_pins(text: str) -> dict[str, HubModel]:
     return found
 
 
-PINNED = _read_pins(_PINS)
+def _other_pins() -> dict[str, HubModel]:
+    """Return the pins of COURSE_PINS, a file: other weights of the same sizes, as a stand-in or a fine-tuned model."""
+    if not (name := os.environ.get("COURSE_PINS")):
+        return {}
+    try:
+        found = _read_pins(Path(name).expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError, IndexError) as error:
+        raise CourseError(
+            f"COURSE_PINS names {name}, which can't be read as pins: {error}. Expected, as in utils/files/hub.py, "
+            "a line `size repository revision`, then a line `file bytes sha256` for each file; or unset COURSE_PINS."
+        ) from error
+    return found
+
+
+PUBLISHED = _read_pins(_PINS)
+PINNED = PUBLISHED | _other_pins()
 TEXTS = {
     "tinyshakespeare": (
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
