@@ -133,6 +133,15 @@ class Course:
 
         return Tokenizer.gpt2()
 
+    def recorded(self, place: str) -> None:
+        """Show what somebody recorded of a lesson ("05") or of one of its cells ("05/NAME") at small and medium."""
+        from IPython.display import display
+
+        from utils.files.recorded import recorded_bundles
+
+        for bundle in recorded_bundles(place):
+            display(bundle, raw=True)
+
     def __str__(self) -> str:
         return f"{self.size} on {self.device}, {str(self.dtype).removeprefix('torch.')}"
 

@@ -65,6 +65,19 @@ def manifest(
     return int(bool(problems))
 
 
+def record(
+    sizes: tuple[str, ...],  # small, medium, large, xl
+    /,
+    *,
+    lessons: tuple[str, ...] = (),  # numbers such as 05 13; every lesson with marked cells when none is named
+    report: str = "",  # a file for the table of facts, in Markdown
+) -> int:
+    """Run lessons with the real weights, keep what they gave in data/recorded, and check the golden facts."""
+    from tools.repo.record import record
+
+    return record(sizes, lessons, report)
+
+
 def locks(
     *,
     check: bool = False,  # change nothing and ask nobody, report what is stale

@@ -71,13 +71,13 @@ def as_text(notebook: nbformat.NotebookNode) -> str:
     return nbformat.writes(notebook, indent=1, ensure_ascii=False).rstrip("\n") + "\n"
 
 
-def run_notebook(path: Path, timeout: int = 120) -> nbformat.NotebookNode:
-    """Run a notebook from top to bottom in a fresh kernel and return it with its new outputs."""
+def run_notebook(path: Path, timeout: int = 120, size: str = "nano") -> nbformat.NotebookNode:
+    """Run a notebook from top to bottom in a fresh kernel at a size and return it with its new outputs."""
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = read_notebook(path)
     try:
-        execute(notebook, path, SETTINGS, timeout=timeout)
+        execute(notebook, path, SETTINGS | {"COURSE_MODEL": size}, timeout=timeout)
     except CellExecutionError as error:
         raise CourseError(f"{path.name} stopped, and nothing was stored: {failed_cell(notebook, error)}") from error
     except (CellTimeoutError, DeadKernelError) as error:

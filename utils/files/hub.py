@@ -148,6 +148,11 @@ def cache_folder() -> Path:
     return Path(shared).expanduser() / "hands-on-gpt2"
 
 
+def is_real(size: str) -> bool:
+    """Say whether the pins of a size are those of the real GPT-2, and not of a stand-in."""
+    return _pinned(size) == PUBLISHED[size]
+
+
 def fetch(size: str) -> Path:
     """Return the folder with config.json and model.safetensors of a size, verified, downloaded if need be."""
     model = _pinned(size)
