@@ -251,10 +251,10 @@ def test_our_logits_and_attention_are_the_published_ones(prompt):
 # The workflow
 
 
-def test_the_workflow_proposes_what_was_recorded_only_after_all_facts_are_right():
+def test_the_workflow_proposes_what_was_recorded_and_says_where_facts_are_wrong():
     text = (ROOT / ".github" / "workflows" / "record.yml").read_text(encoding="utf-8")
     jobs = yaml.safe_load(text)["jobs"]
-    assert jobs["propose"]["needs"] == "record" and "if" not in jobs["propose"]
+    assert jobs["propose"]["needs"] == "record" and "WRONG" in jobs["propose"]["steps"][-1]["env"]["TITLE"]
     uploaded = next(step["with"]["path"] for step in jobs["record"]["steps"] if "upload" in step.get("uses", ""))
     assert {"data/recorded", "data/MANIFEST.json", "lessons"} <= set(uploaded.split())
     assert re.search(r"course\.py record \$SIZES --report (\S+)", text)[1] in uploaded

@@ -90,7 +90,7 @@ def _bundles(record: Record, name: str, folder: Path) -> list[Bundle]:
 
 
 def _markdown(text: str) -> Bundle:
-    return {"text/markdown": text, "text/plain": text}
+    return {"text/markdown": text, "text/plain": text.partition("\n")[0]}
 
 
 def _picture(path: Path, said: str) -> Bundle:
