@@ -17,6 +17,8 @@ import httpx
 import pytest
 
 from utils.files.places import ROOT
+from utils.files.published import published_prompts
+from utils.plots.head_browser import browser_page
 from utils.serve.page import start_app
 from utils.serve.server import Limits
 
@@ -257,6 +259,29 @@ def test_the_first_lesson_runs_in_jupyterlab_and_its_slider_changes_the_picture(
             wait_until(page, lambda before=before: picture.first.get_attribute("src") != before)
             changed = True
     assert changed
+    assert visit.outside == set() and visit.errors == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (380, "dark")])
+def test_all_heads_of_a_text_can_be_browsed_with_mouse_and_keys(visit, width, scheme):
+    about, page = published_prompts()[0], visit.page
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    heads = browser_page(about.attention.numpy(), about.pieces, first=(4, 11))
+    style = "<meta charset='utf-8'><style>:root{color-scheme:light dark}</style>"
+    page.set_content(f"<!doctype html>{style}{heads}")
+    words, said = page.locator(".heads .text button"), page.locator(".heads .said")
+    assert [word.strip() for word in words.all_inner_texts()] == [piece.strip() for piece in about.pieces]
+    words.nth(2).hover()
+    assert f"“{about.pieces[2].strip()}” looks at “{about.pieces[1].strip()}” 100" in said.inner_text()
+    words.nth(2).focus()
+    page.keyboard.press("ArrowRight")
+    assert said.inner_text().startswith(f"Head 4.11: “{about.pieces[3].strip()}” looks at")
+    page.locator(".heads .grid button").first.focus()
+    for key in ("ArrowDown", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    assert said.inner_text().startswith(f"Head 1.1: “{about.pieces[3].strip()}”")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page is wider than its window"
     assert visit.outside == set() and visit.errors == []
 
 
