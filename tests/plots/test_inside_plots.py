@@ -83,6 +83,15 @@ def test_share_bars_fill_every_row_and_print_the_shares():
     assert printed[:2] == ["72%", "5%"]
 
 
+def test_a_logarithmic_bar_chart_prints_what_is_too_small_for_a_bar():
+    figure = plots.bars({"8 bits": -0.03, "4 bits": 1.0, "2 bits": 857.0}, "rise", log_from=0.1)
+    plots.as_png(figure)
+    axes = figure.axes[0]
+    assert axes.get_xscale() == "log" and axes.get_xlim()[0] == 0.1
+    assert [text.get_text() for text in axes.texts] == ["-0.03", "1", "857"]
+    assert [bar.get_width() for bar in axes.patches] == [0.1, 1, 857]
+
+
 @pytest.mark.parametrize(
     ("piece", "label"),
     [

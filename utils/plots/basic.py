@@ -113,16 +113,22 @@ def next_token_charts(models: Mapping[str, Mapping[str, float]], title: str = ""
     return figure
 
 
-def bars(values: Mapping[str, float], label: str) -> Figure:
-    """Draw one bar for each name, the first at the top, with its value at its end."""
-    figure, axes = _ranked(list(values), list(values.values()), "{:,g}")
+def bars(values: Mapping[str, float], label: str, log_from: float = 0) -> Figure:
+    """Draw one bar for each name, the first at the top, with its value at its end.
+
+    With `log_from` the axis is logarithmic and begins there; what is smaller has its value, and no bar.
+    """
+    figure, axes = _ranked(list(values), list(values.values()), "{:,g}", log_from)
     axes.set(xlabel=label, xlim=(0, 1.1 * max(values.values())))
+    if log_from:
+        axes.set(xscale="log", xlim=(log_from, 4 * max(values.values())))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     return figure
 
 
-def _ranked(names: Sequence[str], values: Sequence[float], form: str) -> tuple[Figure, Axes]:
+def _ranked(names: Sequence[str], values: Sequence[float], form: str, least: float = -1) -> tuple[Figure, Axes]:
     figure, axes = new_axes(8, 0.3 * len(names) + 0.8)
-    drawn = axes.barh(range(len(names)), values, color=COLORS[0])
+    drawn = axes.barh(range(len(names)), [max(value, least) for value in values], color=COLORS[0])
     axes.bar_label(drawn, [form.format(value) for value in values], padding=3)
     axes.set_yticks(range(len(names)), names, parse_math=False)  # "$$" is a token here and no formula
     axes.invert_yaxis()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count, cycle
+from typing import Any
 
 import ipywidgets as widgets
 import torch
@@ -21,12 +23,23 @@ from utils.session import remember_size
 from utils.tokenizer import StreamDecoder, visible
 
 
-def panel(draw: Callable, controls: Iterable[widgets.Widget], *shown: widgets.Widget) -> widgets.VBox:
+class Panel(widgets.VBox):
+    """A widget that also leaves its first picture as a PNG, for pages without a kernel: GitHub, print, the site."""
+
+    def _repr_mimebundle_(self, **settings: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**settings)
+        pictures = [child.value for child in self.children if isinstance(child, widgets.Image)]
+        if bundle and pictures:
+            bundle["image/png"] = base64.b64encode(pictures[0]).decode("ascii")
+        return bundle
+
+
+def panel(draw: Callable, controls: Iterable[widgets.Widget], *shown: widgets.Widget) -> Panel:
     """Return controls above what they change: `draw` is called now, and whenever one of them is turned."""
     for control in controls:
         control.observe(draw, names="value")
     draw()
-    return widgets.VBox([*controls, *shown])
+    return Panel([*controls, *shown])
 
 
 def size_dropdown(course) -> widgets.VBox:
