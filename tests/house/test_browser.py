@@ -285,9 +285,12 @@ def test_all_heads_of_a_text_can_be_browsed_with_mouse_and_keys(visit, width, sc
     assert visit.outside == set() and visit.errors == []
 
 
+FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # the notebook that is seen
+
+
 def dial_of(page, folder: Path):
     """Scroll to the dial of lesson 00, and return it."""
-    dial = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) select:has(option:text-is('small: 498 MB'))")
+    dial = page.locator(f"{FRONT} select:has(option:text-is('small: 498 MB'))")
     for _ in stops(page, folder):
         if dial.count():
             return dial.first
@@ -296,10 +299,10 @@ def dial_of(page, folder: Path):
 
 def run_second_cell(page) -> str:
     """Run the cell that starts the course in the notebook at the front, and return what it prints."""
-    cell = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell:has-text('course = start(')").first
+    cell = page.locator(f"{FRONT} .jp-CodeCell:has-text('course = start(')").first
     cell.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
-    page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status=idle]")
+    page.wait_for_selector(f"{FRONT} .jp-Notebook-ExecutionIndicator[data-status=idle]")
     return cell.locator(".jp-OutputArea-output").inner_text().strip()
 
 
@@ -309,10 +312,12 @@ def test_a_size_chosen_in_lesson_00_is_that_of_the_next_notebook_until_nano_is_c
     folded = page.locator(".jp-CodeCell:has(.jp-Placeholder)").first
     assert "git clone" not in folded.inner_text(), "the cell for Colab is in a beginner's way"
     dial_of(page, tmp_path).select_option(label="small: 498 MB")
-    page.get_by_text("small is remembered for every notebook").wait_for()
+    page.get_by_text("small is remembered for every notebook").scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "turned.png")
     page.locator(".jp-DirListing-item", has_text="02_look_inside_gpt2").dblclick()
-    page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) h1:has-text('Look inside GPT-2')")
+    page.wait_for_selector(f"{FRONT} h1:has-text('Look inside GPT-2')")
+    page.wait_for_selector(f"{FRONT} .jp-NotebookPanel-toolbar >> text=Python 3 (ipykernel)")
+    page.wait_for_selector(f"{FRONT} .jp-Notebook-ExecutionIndicator[data-status=idle]")
     wait_until(page, lambda: run_second_cell(page).startswith("small on cpu, float32 (remembered"))
     page.screenshot(path=tmp_path / "followed.png")
     page.locator(".lm-TabBar-tab", has_text="00_set_up").click()
