@@ -69,7 +69,7 @@ def record(
     sizes: tuple[str, ...],  # small, medium, large, xl
     /,
     *,
-    lessons: tuple[str, ...] = (),  # numbers such as 05 13; every lesson with marked cells when none is named
+    lessons: tuple[str, ...] = (),  # numbers such as 05 13; every lesson when none is named
     report: str = "",  # a file for the table of facts, in Markdown
 ) -> int:
     """Run lessons with the real weights, keep what they gave in data/recorded, and check the golden facts."""

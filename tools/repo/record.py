@@ -1,8 +1,8 @@
 """Record lessons at the real sizes: `python course.py record small medium`, on a machine with a network.
 
-Every lesson with cells tagged `record:NAME` runs at each size; what these cells print and draw is kept in
-data/recorded/SIZE, with the revision of the weights, the machine and the date. Beside it stand the golden facts
-(tools/repo/golden.py), among them that all assertions of these lessons hold. Stand-in weights are recorded elsewhere.
+Every lesson runs at each size; what its cells with a tag `record:NAME` print and draw is kept in data/recorded/SIZE,
+with the revision of the weights, the machine and the date. Beside it stand the golden facts (tools/repo/golden.py),
+among them that all assertions of the lessons hold. Stand-in weights are recorded elsewhere.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def marked(notebook: nbformat.NotebookNode) -> dict[str, nbformat.NotebookNode]:
 
 
 def lessons_to_record(numbers: Sequence[str] = ()) -> list[Path]:
-    """Return the lessons that have marked cells, or those of the given numbers among them."""
-    there = [path for path in sorted(LESSONS.glob("*.ipynb")) if marked(read_notebook(path))]
+    """Return the lessons of the given numbers, or all: one without marked cells has assertions, too."""
+    there = sorted(LESSONS.glob("*.ipynb"))
     known = [path.stem[:2] for path in there]
     if unknown := [number for number in numbers if number not in known]:
-        raise CourseError(f"Lesson {', '.join(unknown)} has no cell to record, expected some of {', '.join(known)}.")
+        raise CourseError(f"Lesson {', '.join(unknown)} is not there, expected some of {', '.join(known)}.")
     return [path for path in there if not numbers or path.stem[:2] in numbers]
 
 
@@ -123,8 +123,9 @@ def record_lesson(path: Path, size: str, folder: Path) -> Made:
         return Made(path, (time.monotonic() - began) / 60, str(error))
     minutes = (time.monotonic() - began) / 60
     cells = {name: keep_cell(cell, folder / size, f"{number}-{name}") for name, cell in marked(notebook).items()}
-    made = Record(lesson=number, minutes=round(minutes, 1), cells=cells, **about(size))
-    write_json(folder / size / f"{number}.json", asdict(made))
+    if cells:
+        made = Record(lesson=number, minutes=round(minutes, 1), cells=cells, **about(size))
+        write_json(folder / size / f"{number}.json", asdict(made))
     return Made(path, minutes)
 
 
