@@ -147,6 +147,15 @@ def test_what_was_recorded_is_shown_with_its_origin_and_what_is_missing_is_said(
     assert len(recorded_bundles("05/sizes", ["medium"], recorded)) == 2
 
 
+def test_text_that_looks_like_the_end_of_a_block_stays_in_its_block(recorded):
+    made = read_record("medium", "05", recorded)
+    record.write_json(
+        recorded / "medium" / "05.json", made.__dict__ | {"cells": {"code": {"text": "```\n# big", "pictures": []}}}
+    )
+    shown = recorded_bundles("05/code", ["medium"], recorded)[1]["text/markdown"]
+    assert shown.endswith("````text\n```\n# big\n````")
+
+
 def test_a_lesson_that_nobody_recorded_gives_one_sentence_and_the_command(tmp_path):
     (only,) = recorded_bundles("13", folder=tmp_path)
     assert "python course.py record small medium" in only["text/markdown"]

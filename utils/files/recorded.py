@@ -83,10 +83,15 @@ def _bundles(record: Record, name: str, folder: Path) -> list[Bundle]:
     found = [_markdown(f"**{record.size}** ({record.origin})")]
     for title, cell in record.cells.items():
         if name in ("", title):
-            printed = f"\n\n```text\n{cell['text'].rstrip()}\n```" if cell["text"].strip() else ""
-            found.append(_markdown(f"*{record.size}, {title.replace('-', ' ')}*{printed}"))
+            found.append(_markdown(f"*{record.size}, {title.replace('-', ' ')}*{_fenced(cell['text'])}"))
             found += [_picture(folder / record.size / file, f"{record.size}, {title}") for file in cell["pictures"]]
     return found
+
+
+def _fenced(text: str) -> str:
+    """Return printed text as a block of Markdown, whatever fences a model may have written into it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"\n\n{fence}text\n{text.rstrip()}\n{fence}" if text.strip() else ""
 
 
 def _markdown(text: str) -> Bundle:
