@@ -180,7 +180,7 @@ facts = {"path": sys.path, "folder": os.getcwd(), "environment": dict(os.environ
 facts["signals"] = [str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)]
 facts["own"] = [name for name in sys.modules if name.split(".")[0] in ("conftest", "labs", "tests", "tools", "utils")]
 facts["leads its group"] = os.getpgid(0) == os.getsid(0) == os.getpid()
-facts["input"] = os.read(0, 1)
+facts["input"], facts["words"] = os.read(0, 1), sys.argv[:-1]
 chance = numpy.random.random(), random.random()
 parent = os.getppid()"""
 

@@ -43,6 +43,7 @@ def serve() -> None:
 
 def become_kernel(connection: str, folder: str, environment: dict[str, str]) -> None:
     """Be what `python -m ipykernel_launcher` would be in this folder, and end with it."""
+    import ipykernel_launcher
     import numpy
     from ipykernel.kernelapp import IPKernelApp
 
@@ -54,7 +55,8 @@ def become_kernel(connection: str, folder: str, environment: dict[str, str]) -> 
         os.dup2(nowhere, stream)
     os.environ.update(environment)  # which the server has, too, but for what changes
     os.chdir(folder)
-    IPKernelApp.launch_instance(["-f", connection, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    sys.argv[:] = [ipykernel_launcher.__file__, "-f", connection]
+    IPKernelApp.launch_instance([*sys.argv[1:], f"--IPKernelApp.parent_handle={os.getppid()}"])
     sys.exit()
 
 
