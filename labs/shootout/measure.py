@@ -20,7 +20,7 @@ class Job:
     loader: str
     path: str
     prompts: list[list[int]]
-    new_tokens: int = 32
+    new_tokens: int = 16
 
 
 @dataclass(frozen=True)
