@@ -148,7 +148,7 @@ def test_a_child_keeps_its_state_in_a_process_of_its_own_and_reports_its_peak():
     assert not child.process.is_alive()
 
 
-def test_a_child_that_fails_or_dies_is_named():
+def test_a_child_that_fails_or_dies_is_named(race):
     with Child(fail) as child, pytest.raises(CourseError, match="contestant fail failed: ValueError: no such weights"):
         child.turn()
     with Child(vanish) as child, pytest.raises(CourseError, match="contestant vanish ended with exit code 3"):

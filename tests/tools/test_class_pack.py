@@ -19,7 +19,7 @@ from wheels import BACKEND, COMMANDS, PYPROJECT, make_wheel
 
 from tools.classroom import class_pack
 from tools.classroom.class_pack import banner, make_pack, pack_problems, read_pack, serve_pack
-from tools.classroom.pack_start import fingerprint
+from tools.classroom.pack_start import entries, fingerprint
 from tools.repo.notebooks import ROOT
 from utils.errors import CourseError
 from utils.files.whole_files import sha256_of
@@ -161,25 +161,28 @@ OUTSIDE = [
 ODD = ["course//x.txt", "course/x.txt:stream", "course/x\0.txt", "other/x.txt", "course", ".", "", "course/.. /x.txt"]
 
 
-@pytest.mark.parametrize("name", [*OUTSIDE, *ODD])
-def test_a_name_that_leads_out_of_the_pack_is_refused_before_anything_is_written(pack, tmp_path, name):
-    stick = broken_pack(pack, tmp_path, {name: {"bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}})
+SIZES = [{"bytes": -1}, {"bytes": True}, {"bytes": "5"}, {"bytes": 2**40}, {"sha256": "../x"}, {"sha256": 7}]
+WHOLE = {"bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"), [(name, {}) for name in [*OUTSIDE, *ODD]] + [("start.py", e) for e in SIZES]
+)
+def test_names_that_lead_out_of_the_pack_and_sizes_that_are_none_are_refused(name, entry):
+    with pytest.raises(SystemExit, match=r"PACK\.json") as refused:
+        entries(json.dumps({"files": {name: WHOLE | entry}}).encode())
+    assert entry or repr(name) in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "entry"), [(OUTSIDE[0], {}), (OUTSIDE[1], {}), ("start.py", SIZES[0])])
+def test_that_is_refused_before_anything_is_written(pack, tmp_path, name, entry):
+    stick = broken_pack(pack, tmp_path, {name: WHOLE | entry})
     done = start(stick, tmp_path)
-    assert done.returncode == 1 and repr(name) in done.stderr, done.stderr
+    assert done.returncode == 1 and repr(name) in done.stderr and "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["stick"]
     with pytest.raises(CourseError) as error:
         list(pack_problems(stick))
     assert repr(name) in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "entry", [{"bytes": -1}, {"bytes": True}, {"bytes": "5"}, {"bytes": 2**40}, {"sha256": "../x"}, {"sha256": 7}]
-)
-def test_sizes_and_hashes_that_are_none_are_refused(pack, tmp_path, entry):
-    whole = {"bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}
-    done = start(broken_pack(pack, tmp_path, {"course/x.txt": {**whole, **entry}}), tmp_path)
-    assert done.returncode == 1 and "PACK.json" in done.stderr and "Traceback" not in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["stick"]
 
 
 def broken_pack(pack: Path, place: Path, files: dict) -> Path:
@@ -191,7 +194,7 @@ def broken_pack(pack: Path, place: Path, files: dict) -> Path:
 
 
 def test_a_file_that_is_longer_than_announced_is_not_read_to_its_end(pack, tmp_path):
-    stick = broken_pack(pack, tmp_path, {"course/x.txt": {"bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}})
+    stick = broken_pack(pack, tmp_path, {"course/x.txt": WHOLE})
     (stick / "course").mkdir()
     with (stick / "course" / "x.txt").open("wb") as file:
         file.truncate(1 << 40)  # a hole: no disk holds it, and nobody has the time to read it
@@ -204,8 +207,7 @@ def test_a_file_that_is_longer_than_announced_is_not_read_to_its_end(pack, tmp_p
 def test_links_in_a_pack_and_on_the_laptop_are_not_followed(pack, tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text("hello", encoding="utf-8")
-    entry = {"bytes": 5, "sha256": hashlib.sha256(b"hello").hexdigest()}
-    stick = broken_pack(pack, tmp_path, {"course/sub/x.txt": entry})
+    stick = broken_pack(pack, tmp_path, {"course/sub/x.txt": WHOLE})
     (stick / "course" / "sub").mkdir(parents=True)
     (stick / "course" / "sub" / "x.txt").symlink_to(secret)
     done = start(stick, tmp_path)
