@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -24,6 +27,7 @@ from torch.testing import assert_close
 
 from utils.batches import Batches
 from utils.errors import CourseError
+from utils.files.places import ROOT
 from utils.files.signals import StopRequest
 from utils.loaders import load_gpt2
 from utils.model import GPT2
@@ -345,3 +349,30 @@ def test_all_rows_of_a_mostly_ignored_batch_still_train():
     nothing = torch.full_like(inputs, -100)
     assert trainer.backward([(inputs, nothing)]) == 0.0  # no target at all: no loss, and no division by zero
     assert all(torch.isfinite(parameter.grad).all() for parameter in trainer.model.parameters())
+
+
+LEFT = """
+import gc, weakref, torch
+from shapes import tiny_model
+from utils.batches import Batches
+from utils.training.config import TrainConfig
+from utils.training.data import TrainingData
+from utils.training.loop import train
+
+seen, make = [], torch.optim.AdamW.__init__
+def watched(self, *words, **more):
+    make(self, *words, **more)
+    seen.append(weakref.ref(self))
+torch.optim.AdamW.__init__ = watched
+gc.disable()
+data = TrainingData(Batches(torch.randint(0, 90, (600,)), 2, 16))
+train(tiny_model(seed=0), data, TrainConfig(context=16, batch_size=2, max_steps=2))
+print(len(seen), *(each() is None for each in seen))
+"""
+
+
+def test_the_first_run_of_a_process_leaves_no_optimizer_in_memory():
+    search = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    words = [sys.executable, "-c", LEFT]
+    done = subprocess.run(words, env=os.environ | {"PYTHONPATH": search}, capture_output=True, text=True)
+    assert done.stdout == "1 True\n", done.stdout + done.stderr

@@ -6,7 +6,9 @@ clipping: Pascanu et al. 2013, arXiv:1211.5063; gradient checkpointing: Chen et 
 
 from __future__ import annotations
 
+import gc
 import math
+import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -51,12 +53,16 @@ def train(
     system_log: SystemLog | None = None,
 ) -> TrainResult:
     """Train `model` in place and say how it ended; logs are handed in, and nothing is logged without them."""
-    world = World()
+    world, first = World(), "torch._dynamo" not in sys.modules
     with claimed(config.out, world), world.joined():
         trainer = Trainer(model, data, config, world, run_log)
         trainer.begin()  # an older run is moved aside before a log begins in its folder
         with trainer.memory, system_log or nullcontext(), StopRequest() as stop:
-            return trainer.run(stop)
+            result = trainer.run(stop)
+    del trainer
+    if first:  # PyTorch's first optimizer imports Dynamo, which leaves frames behind that hold on to all of this run
+        gc.collect()
+    return result
 
 
 class Trainer:
