@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+
 import ipywidgets
 import pytest
 import torch
 
+from utils.plots.number_formats import FORMATS, bit_fields, bit_layout, number_bits
 from utils.plots.quantization import (
     chosen_grid,
+    code_shares,
     describe_grid,
-    error_histogram,
     error_map,
     grid_controls,
     grid_on_weights,
@@ -36,12 +39,13 @@ def test_a_grid_is_drawn_where_its_values_are():
     assert [text.get_text() for text in axes.texts] == ["2 bits, group 64", "nf4, group 64"]
 
 
-def test_errors_and_sweeps_hold_what_they_were_given():
-    axes = error_histogram({"4 bits": torch.full((9, 2), 0.5), "3 bits": torch.randn(9)}).axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["4 bits", "3 bits"]
-    axes = group_sweep({"linear": [0.1, 0.2]}, [16, 32], [100, 90]).axes[0]
+def test_sweeps_and_shares_hold_what_they_were_given():
+    axes = group_sweep({"linear": [0.1, 0.2]}, [16, 32], [5, 4.5]).axes[0]
     assert lines_of(axes) == {"linear": [0.1, 0.2]}
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["16\n100 bytes", "32\n90 bytes"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["16\n5.000 bits", "32\n4.500 bits"]
+    axes = code_shares({"a": torch.tensor([[0, 0], [0, 15]]), "b": torch.tensor([7])}).axes[0]
+    first, second = ([bar.get_height() for bar in bars] for bars in axes.containers)
+    assert (first[0], first[15], second[7]) == (0.75, 0.25, 1) and sum(first) == sum(second) == 1
 
 
 def test_each_weight_on_a_ruler_points_to_its_nearest_mark():
@@ -54,6 +58,8 @@ def test_an_error_map_shows_where_the_errors_are():
     weight[:8, :8] = torch.randn(8, 8)
     image = error_map(weight, quantize(weight, Grid(2, 8)), most=2).axes[0].images[0].get_array()
     assert image[0, 0] > 0 == image[1, 1] == image[0, 1]
+    lower = error_map(weight, quantize(weight, Grid(2, 8)), rows=(8, 12)).axes[0]
+    assert not lower.images[0].get_array().any() and lower.get_ylim() == (12, 8)
 
 
 def test_a_map_of_layers_writes_small_numbers_in_their_power_of_ten():
@@ -119,3 +125,32 @@ def test_what_can_not_be_chosen_is_greyed():
     slider.turn(bits=5)
     assert slider.controls["nf4"].disabled and not slider.controls["symmetric"].disabled
     assert not any(isinstance(part, ipywidgets.Output) for part in slider.box.children), "a state to be stored"
+
+
+def test_a_page_without_a_kernel_shows_the_first_picture_of_a_widget():
+    slider = Slider()
+    bundle = slider.box._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle, "a live notebook draws the widget itself"
+    assert base64.b64decode(bundle["image/png"]) == slider.turn()
+
+
+# Bits
+
+
+@pytest.mark.parametrize("value", [0.1, -3.75, 1.0, 0.0, 2.0**-20, 65504.0])
+@pytest.mark.parametrize(("name", "bias"), [("fp32", 127), ("fp16", 15), ("bf16", 127)])
+def test_the_bits_of_a_number_make_the_number(value, name, bias):
+    sign, exponent, mantissa = bit_fields(value, name)
+    share, small = int(mantissa, 2) / 2 ** len(mantissa), int(exponent, 2) == 0  # small ones have no leading 1
+    size = 2.0 ** (1 - bias) * share if small else 2.0 ** (int(exponent, 2) - bias) * (1 + share)
+    assert (-size if sign == "1" else size) == float(torch.tensor(value).to(FORMATS[name][0]))
+    assert len(sign + exponent + mantissa) == 8 * FORMATS[name][0].itemsize
+
+
+def test_a_number_is_redrawn_with_a_box_for_each_of_its_64_bits():
+    texts = [text.get_text() for text in bit_layout(1e5).axes[0].texts]
+    assert len([text for text in texts if text in "01"]) == 64 and "inf, too large for fp16" in texts
+    field, picture = (box := number_bits(0.1)).children
+    before = picture.value
+    field.value = -0.1
+    assert picture.value != before and box._repr_mimebundle_()["image/png"]

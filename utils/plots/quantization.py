@@ -94,26 +94,36 @@ def grid_values(grid: Grid) -> list[float]:
     return from_codes(torch.arange(2**grid.bits, dtype=torch.uint8), scales, zeros, grid).tolist()
 
 
-def error_histogram(errors: Mapping[str, Tensor], title: str = "") -> Figure:
-    """Draw how large rounding errors are: for each name, how many of them (any shape) are how large."""
+def code_shares(codes: Mapping[str, Tensor], title: str = "") -> Figure:
+    """Draw which share of the weights has each code, as bars side by side, for each of some grids of 4 bits."""
     figure, axes = new_axes(8, 2.8)
-    reach = 1.02 * max(float(error.abs().max()) for error in errors.values())
-    for style, (color, name, error) in zip(cycle(("-", "--", "-.")), colored(errors), strict=False):
-        values, bins = error.detach().flatten().cpu().numpy(), np.linspace(-reach, reach, 102).tolist()
-        axes.hist(values, bins, histtype="step", linewidth=1.8, color=color, linestyle=style, label=name)
-    axes.set(xlabel="error of a weight", ylabel="weights", title=title)
+    wide = 0.8 / len(codes)
+    for number, (color, name, each) in enumerate(colored(codes)):
+        shares = each.flatten().bincount(minlength=16) / each.numel()
+        places = np.arange(len(shares)) + (number - (len(codes) - 1) / 2) * wide
+        axes.bar(places, shares.cpu().numpy(), width=wide, color=color, label=name)
+    axes.set_xticks(range(16))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set(xlabel="code", ylabel="share of the weights", title=title)
     axes.legend(frameon=False)
     return figure
 
 
-def error_map(weight: Tensor, quantized: Quantized, title: str = "", most: int = 128) -> Figure:
-    """Draw where the rounding errors of a matrix are: the root mean square of each tile, at most 128 tiles a side."""
-    error = (quantized.dequantize() - weight.detach().float()).square()
+def error_map(
+    weight: Tensor, quantized: Quantized, title: str = "", rows: tuple[int, int] | None = None, most: int = 128
+) -> Figure:
+    """Draw where the rounding errors of a matrix are: the root mean square of each tile, at most 128 tiles a side.
+
+    With rows (first, last + 1), only these are drawn.
+    """
+    first, last = rows or (0, len(weight))
+    error = (quantized.dequantize() - weight.detach().float())[first:last].square()
     down, across = error.shape
     tiles = F.adaptive_avg_pool2d(error[None], (min(most, down), min(most, across)))[0].sqrt()
     figure, grid = new_grid(figsize=(7, 3.6))
     axes = grid[0, 0]
-    image = axes.imshow(tiles.cpu().numpy(), cmap="cividis", aspect="auto", extent=(0, across, down, 0), vmin=0)
+    extent = (0, across, first + down, first)
+    image = axes.imshow(tiles.cpu().numpy(), cmap="cividis", aspect="auto", extent=extent, vmin=0)
     axes.set(xlabel="input channel", ylabel="output channel", title=title)
     figure.colorbar(image, label="error (root mean square)")
     return figure
@@ -145,14 +155,14 @@ def layer_map(values: Mapping[str, float], label: str, title: str = "") -> Figur
     return figure
 
 
-def group_sweep(errors: Mapping[str, Sequence[float]], groups: Sequence[int], nbytes: Sequence[int]) -> Figure:
-    """Draw the error of each kind of grid over the size of its groups, and the bytes that the groups take."""
+def group_sweep(errors: Mapping[str, Sequence[float]], groups: Sequence[int], bits: Sequence[float]) -> Figure:
+    """Draw the error of each kind of grid over the size of its groups, and the bits that a weight takes in each."""
     figure, axes = new_axes(8, 3.4)
     for mark, (color, name, values) in zip(cycle(MARKS), colored(errors), strict=False):
         axes.plot(groups, values, color=color, marker=mark, label=name)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(groups, [f"{group}\n{format_bytes(size)}" for group, size in zip(groups, nbytes, strict=True)])
-    axes.set(xlabel="weights in a group, and bytes of the matrix", ylabel="relative squared error", ylim=(0, None))
+    axes.set_xticks(groups, [f"{group}\n{each:.3f} bits" for group, each in zip(groups, bits, strict=True)])
+    axes.set(xlabel="weights in a group, and bits per weight", ylabel="relative squared error", ylim=(0, None))
     axes.legend(frameon=False)
     return figure
 
