@@ -1,8 +1,10 @@
-"""Sampling, from logits to text: greedy, temperature, top-k, top-p, repetition penalty; one text or a batch.
+"""Sampling, from logits to text: greedy, temperature, top-k, top-p, min-p, repetition penalty; one text or a batch.
 
 Lesson 03 builds this by hand. A token is drawn by inverse transform sampling, and each is read once (KV cache).
 Top-k: Fan et al. 2018, arXiv:1805.04833; top-p, or nucleus sampling: Holtzman et al. 2020, arXiv:1904.09751;
-repetition penalty: Keskar et al. 2019 (CTRL), arXiv:1909.05858.
+min-p: Nguyen et al. 2024, arXiv:2407.01082; repetition penalty: Keskar et al. 2019 (CTRL), arXiv:1909.05858;
+speculative decoding: Leviathan et al. 2022, arXiv:2211.17192, and Chen et al. 2023, arXiv:2302.01318, with a draft by
+prompt lookup: Saxena 2023, https://github.com/apoorvumang/prompt-lookup-decoding.
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ RULES = {  # what each setting must be: its kind, its range, and both in words
     "temperature": (Real, lambda t: 0 <= t < math.inf, "0 (greedy) or a number above it"),
     "top_k": (Integral, lambda k: k >= 1, "a whole number of at least 1, or None for all"),
     "top_p": (Real, lambda p: 0 < p <= 1, "a number above 0 and at most 1, or None for all"),
+    "min_p": (Real, lambda p: 0 < p <= 1, "a number above 0 and at most 1, or None for all"),
     "repetition_penalty": (Real, lambda r: 0 < r < math.inf, "a number above 0; 1 is none"),
     "seed": (Integral, lambda s: 0 <= s < 2**62, "a whole number of at least 0"),
+    "draft": (Integral, lambda n: n >= 0, "a whole number of at least 0; 0 is no speculative decoding"),
 }
 
 
@@ -42,20 +46,24 @@ class Sampling:
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float | None = None
     repetition_penalty: float = 1.0
     seed: int = 0
     stop: tuple[int, ...] = (END_OF_TEXT_ID,)
     window: bool = False  # past the last position: slide a window over the text, and not an error
+    draft: int = 0  # speculative decoding: up to so many tokens are proposed for each pass; the text stays the same
 
     def __post_init__(self) -> None:
         for name, (kind, fine, expected) in RULES.items():
             value = getattr(self, name)
-            if value is None and name in ("top_k", "top_p"):
+            if value is None and name in ("top_k", "top_p", "min_p"):
                 continue
             if not isinstance(value, kind) or isinstance(value, bool) or not fine(value):
                 raise CourseError(f"{name} is {value!r}, expected {expected}.")
         if not isinstance(self.stop, Collection) or not all(isinstance(token, Integral) for token in self.stop):
             raise CourseError(f"stop is {self.stop!r}, expected token ids, like ({END_OF_TEXT_ID},).")
+        if self.draft and self.window:
+            raise CourseError(f"draft is {self.draft} together with window=True. Set draft=0 or window=False.")
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
@@ -73,6 +81,11 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill((before >= p).scatter(-1, order, before >= p), -math.inf)
 
 
+def keep_min_p(logits: Tensor, p: float) -> Tensor:
+    """Mask all tokens that have less than p times the probability of the likeliest, in logits (batch, vocab)."""
+    return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(p), -math.inf)
+
+
 def penalize_repetition(logits: Tensor, history: Tensor, penalty: float) -> Tensor:
     """Make the tokens of history (batch, time) less likely: divide what is positive, multiply what is negative."""
     seen = logits.gather(-1, history)
@@ -80,7 +93,7 @@ def penalize_repetition(logits: Tensor, history: Tensor, penalty: float) -> Tens
 
 
 def shape_logits(logits: Tensor, settings: Sampling, history: Tensor | None = None) -> Tensor:
-    """Apply penalty, temperature, top-k and top-p in this order to logits (batch, vocab); float32 on the CPU."""
+    """Apply penalty, temperature, top-k, top-p, min-p in this order to logits (batch, vocab); float32 on the CPU."""
     logits = logits[..., :VOCAB].float().cpu()
     if settings.repetition_penalty != 1 and history is not None:
         logits = penalize_repetition(logits, history.cpu(), settings.repetition_penalty)
@@ -88,7 +101,9 @@ def shape_logits(logits: Tensor, settings: Sampling, history: Tensor | None = No
         logits = (logits - logits.amax(-1, keepdim=True)) / max(settings.temperature, 1e-30)
     if settings.top_k is not None:
         logits = keep_top_k(logits, settings.top_k)
-    return logits if settings.top_p is None else keep_top_p(logits, settings.top_p)
+    if settings.top_p is not None:
+        logits = keep_top_p(logits, settings.top_p)
+    return logits if settings.min_p is None else keep_min_p(logits, settings.min_p)
 
 
 def choose(logits: Tensor, settings: Sampling, generators: list[torch.Generator], history: Tensor) -> Tensor:
@@ -135,6 +150,9 @@ def generate_steps(model: GPT2, prompts: Sequence[Sequence[int]], settings: Samp
     """Yield one new token per row and step, reading each token once thanks to the KV cache."""
     history, padding = _left_pad(prompts, model)
     _check_room(history.shape[1], settings, model)
+    if settings.draft:
+        yield from ([token] for token in _speculate(model, history, settings))
+        return
     room = model.config.context
     length = min(room, history.shape[1] + settings.max_new)
     generators = [torch.Generator().manual_seed(settings.seed + i) for i in range(len(prompts))]
@@ -150,6 +168,48 @@ def generate_steps(model: GPT2, prompts: Sequence[Sequence[int]], settings: Samp
         unread = choose(logits, settings, generators, history)[:, None]  # (batch, 1)
         history = torch.cat([history, unread], dim=1)
         yield unread[:, 0].tolist()
+
+
+def look_up(tokens: Sequence[int], most: int, longest: int = 3) -> list[int]:
+    """Prompt lookup: propose what followed when the last two or three tokens of a text stood in it before.
+
+    >>> look_up([7, 8, 9, 4, 5, 7, 8], most=4)
+    [9, 4, 5, 7]
+    """
+    for n in range(min(longest, len(tokens) - 1), 1, -1):
+        for start in range(len(tokens) - n - 1, -1, -1):  # the newest place first
+            if tokens[start : start + n] == tokens[-n:]:
+                text = list(tokens)
+                for place in range(start + n, start + n + most):
+                    text.append(text[place])  # may run on into what it has just proposed
+                return text[len(tokens) :]
+    return []
+
+
+def _speculate(model: GPT2, history: Tensor, settings: Sampling) -> Iterator[int]:
+    """Speculative decoding of one text (1, time): look_up proposes tokens, and one pass of the model checks them all.
+
+    Each token is chosen as it would be without a draft, with its own random number; what was proposed is kept while
+    it is what was chosen. So a right proposal saves a pass, and a wrong one changes nothing but time.
+    """
+    if len(history) > 1:
+        raise CourseError(f"draft is {settings.draft} for {len(history)} prompts. Give one prompt, or set draft=0.")
+    generator = [torch.Generator().manual_seed(settings.seed)]
+    end = history.shape[1] + settings.max_new
+    cache = model.new_cache(1, min(model.config.context, end))
+    while (length := history.shape[1]) < end:
+        draft = look_up(history[0].tolist(), min(settings.draft, end - length - 1))
+        unread = torch.cat([history[:, cache.used :], torch.tensor([draft], dtype=torch.long)], dim=1)
+        with torch.inference_mode():
+            states = model.residual_stream(unread.to(model.device), cache)[:, -len(draft) - 1 :]
+            logits = model.head(states)  # (1, draft + 1, vocab): one answer for each proposal, and one more
+        for i in range(len(draft) + 1):
+            token = choose(logits[:, i], settings, generator, history)  # (1,)
+            history = torch.cat([history, token[:, None]], dim=1)
+            yield int(token)
+            if draft[i : i + 1] != [int(token)]:
+                break
+        cache.used = history.shape[1] - 1  # the last token is still unread, and what was refused is forgotten
 
 
 def check_prompt(prompt: Sequence[int], model: GPT2) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,8 +20,10 @@ from utils.sampling import (
     Sampling,
     complete,
     generate,
+    keep_min_p,
     keep_top_k,
     keep_top_p,
+    look_up,
     next_token_probabilities,
     penalize_repetition,
     shape_logits,
@@ -81,8 +84,15 @@ def test_top_p_of_one_keeps_everything():
     assert torch.equal(keep_top_p(logits, 1.0), logits)
 
 
+def test_min_p_keeps_what_reaches_a_share_of_the_likeliest():
+    logits = logits_of(0.1, 0.5, 0.05, 0.35)
+    expected = {1: [1], 0.71: [1], 0.69: [1, 3], 0.19: [0, 1, 3], 0.09: [0, 1, 2, 3]}
+    assert {p: kept(keep_min_p(logits, p)) for p in expected} == expected
+
+
 def test_each_row_is_masked_by_itself():
     logits = torch.cat([logits_of(0.7, 0.2, 0.1), logits_of(0.1, 0.2, 0.7)])
+    assert torch.isfinite(keep_min_p(logits, 0.25)).tolist() == [[True, True, False], [False, True, True]]
     assert torch.isfinite(keep_top_p(logits, 0.6)).tolist() == [[True, False, False], [False, False, True]]
     assert torch.isfinite(keep_top_k(logits, 2)).tolist() == [[True, True, False], [False, True, True]]
 
@@ -108,9 +118,10 @@ def test_settings_apply_in_the_order_penalty_temperature_top_k_top_p():
     temperature=st.floats(0.05, 5),
     top_k=st.none() | st.integers(1, 60),
     top_p=st.none() | st.floats(0.05, 0.999),
+    min_p=st.none() | st.floats(0.01, 0.99),
     penalty=st.floats(0.5, 3),
 )
-def test_every_setting_does_what_it_does_in_transformers(seed, temperature, top_k, top_p, penalty):
+def test_every_setting_does_what_it_does_in_transformers(seed, temperature, top_k, top_p, min_p, penalty):
     from transformers import generation
 
     generator = torch.Generator().manual_seed(seed)
@@ -121,11 +132,13 @@ def test_every_setting_does_what_it_does_in_transformers(seed, temperature, top_
         generation.TemperatureLogitsWarper(temperature),
         *([generation.TopKLogitsWarper(top_k)] if top_k else []),
         *([generation.TopPLogitsWarper(top_p)] if top_p else []),
+        *([generation.MinPLogitsWarper(min_p)] if min_p else []),
     ]
     expected = logits
     for processor in processors:
         expected = processor(history, expected)
-    settings = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=penalty)
+    cuts = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
+    settings = Sampling(temperature=temperature, **cuts, repetition_penalty=penalty)
     assert_close(shape_logits(logits, settings, history).softmax(-1), expected.softmax(-1), atol=1e-5, rtol=1e-4)
 
 
@@ -280,6 +293,50 @@ def test_no_prompt_at_all_and_tokens_that_do_not_exist_are_refused(model):
             generate(model, [[1, wrong]], GREEDY)
 
 
+# Speculative decoding
+
+
+def test_look_up_proposes_what_followed_the_longest_ending_at_its_newest_place():
+    assert look_up([1, 2, 3, 9, 2, 3, 7, 1, 2, 3], most=2) == [9, 2], "three tokens before two"
+    assert look_up([2, 3, 9, 5, 2, 3, 7, 2, 3], most=4) == [7, 2, 3, 7], "the newest place, and on in circles"
+    assert look_up([5, 5, 5], most=3) == [5, 5, 5]
+    assert look_up([5, 6, 5], most=3) == look_up([1, 2, 3], most=4) == look_up([], most=4) == []
+    assert look_up([5, 5, 5], most=0) == []
+
+
+@pytest.mark.parametrize("draft", [1, 6])
+@pytest.mark.parametrize(
+    "plain",
+    [
+        Sampling(max_new=18, temperature=0, stop=()),
+        Sampling(max_new=18, temperature=0, repetition_penalty=1.5, stop=()),
+        Sampling(max_new=18, temperature=0.2, seed=4, stop=()),
+        Sampling(max_new=18, temperature=1.3, top_k=9, min_p=0.1, seed=5),
+    ],
+)
+def test_a_draft_never_changes_the_text(model, plain, draft):
+    for prompt in ([3, 4, 5, 3, 4, 5], [1, 2, 1, 2, 1], [9, 9, 9], *prompts(1, 6)):
+        expected = generate(model, [prompt], plain)
+        assert generate(model, [prompt], replace(plain, draft=draft)) == expected
+
+
+def test_a_right_draft_saves_passes_and_a_text_may_still_fill_the_context():
+    model = always(6, GPT2Config(2, 2, 16, vocab_size=30, context=24))
+    passes = []
+    handle = model.final_norm.register_forward_hook(lambda _, inputs, __: passes.append(inputs[0].shape[1]))
+    rows = generate(model, [[6, 6]], Sampling(max_new=23, temperature=0, stop=(), draft=4))
+    handle.remove()
+    assert rows == [[6] * 23] and len(passes) < 10
+    assert sum(passes) <= 2 + 22 + 4 * 2, "a token is read once, but for what was proposed too early"
+
+
+def test_a_draft_is_for_one_text_without_a_window(model):
+    with pytest.raises(CourseError, match=r"2 prompts.*draft=0"):
+        generate(model, prompts(3, 4), Sampling(max_new=2, draft=3))
+    with pytest.raises(CourseError, match="window=True"):
+        Sampling(draft=3, window=True)
+
+
 # The end of the context
 
 
@@ -345,6 +402,8 @@ WRONG = {
     "temperature": [-0.1, math.nan, math.inf, "hot", None],
     "top_k": [0, -3, 2.5, "40"],
     "top_p": [0, -0.5, 1.01, math.nan, "0.9"],
+    "min_p": [0, -0.5, 1.01, math.nan, "0.1"],
+    "draft": [-1, 2.5, None, True],
     "repetition_penalty": [0, -1.0, math.inf, math.nan, None],
     "seed": [-1, 1.5, None],
     "stop": [50256, ".", None, [0.5]],

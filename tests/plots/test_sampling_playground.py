@@ -19,7 +19,7 @@ from utils.tokenizer import CharTokenizer, Tokenizer
 
 LETTERS = CharTokenizer.from_text("".join(map(chr, range(32, 127))) + "\n")  # 96 characters and an end: TINY's 97
 GPT2 = Tokenizer.gpt2()
-SETTINGS = {"temperature": 0.7, "top_k": 9, "top_p": 0.8, "repetition_penalty": 1.5}
+SETTINGS = {"temperature": 0.7, "top_k": 9, "top_p": 0.8, "min_p": 0.2, "repetition_penalty": 1.5}
 
 
 @pytest.fixture(scope="module")

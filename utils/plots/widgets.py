@@ -159,6 +159,7 @@ def sampling_sliders() -> dict[str, widgets.Widget]:
         "temperature": widgets.FloatSlider(value=1, min=0, max=3, step=0.05, description="temperature", **quiet),
         "top_k": widgets.IntSlider(value=0, min=0, max=100, description="top-k (0: all)", **quiet),
         "top_p": widgets.FloatSlider(value=1, min=0.05, max=1, step=0.05, description="top-p (1: all)", **quiet),
+        "min_p": widgets.FloatSlider(value=0, min=0, max=1, step=0.01, description="min-p (0: all)", **quiet),
         "repetition_penalty": widgets.FloatSlider(
             value=1, min=1, max=2, step=0.05, description="repetition penalty", **quiet
         ),
@@ -168,7 +169,7 @@ def sampling_sliders() -> dict[str, widgets.Widget]:
 def chosen_sampling(sliders: dict[str, widgets.Widget]) -> Sampling:
     """Return the settings that the sliders stand at."""
     values = {name: slider.value for name, slider in sliders.items()}
-    return Sampling(**{**values, "top_k": values["top_k"] or None})
+    return Sampling(**{**values, "top_k": values["top_k"] or None, "min_p": values["min_p"] or None})
 
 
 def readable_tokens(model, tokenizer, text: str) -> list[int]:
