@@ -123,7 +123,7 @@ print(json.dumps([said, log.losses, log.tokens, result.steps]))
 
 @on_linux
 def test_training_under_a_real_cap_goes_on_with_the_same_losses():
-    free, capped = (json.loads(child(TRAIN, *words)) for words in ([], [str(16 * 10**6)]))
+    free, capped = (json.loads(child(TRAIN, *words)) for words in ([], [str(24 * 10**6)]))
     assert free[0] == [] and free[2] == [2048] * 3
     assert "batch 16, context 128" in capped[0][0] and "Going on with batch 8, context 128" in capped[0][0]
     assert "batch 1, context 64" not in str(capped[0]), "the context was given up, though a smaller batch would do"
@@ -233,6 +233,26 @@ with cpu_memory_cap(50 * 10**6):
 print(len(torch.ones(10**8)))
 """
     assert child(code).split() == ["refused", "100000000"]
+
+
+@on_linux
+def test_what_was_freed_before_is_not_handed_out_beyond_the_cap():
+    code = """
+import torch
+from utils.machine import cpu_memory_cap
+from utils.training.malloc import KeepFreedMemory
+with KeepFreedMemory():
+    large = torch.zeros(75 * 10**6)
+    after = [bytearray(5000) for _ in range(1000)]  # so that the C library keeps the hole
+    del large
+with cpu_memory_cap(100 * 10**6):
+    torch.empty(90 * 10**6, dtype=torch.uint8)
+    try:
+        torch.empty(220 * 10**6, dtype=torch.uint8)
+    except RuntimeError:
+        print("refused")
+"""
+    assert child(code).split() == ["refused"]
 
 
 def test_a_cap_that_this_machine_can_not_hold_is_refused():
