@@ -1,6 +1,7 @@
 """Benchmark of quantization methods in one table: bytes, perplexity, coherence, tokens a second.
 
-What each way to fewer bits costs and gains. Lesson 07 reads the table of nano and measures a row of it again;
+What each way to fewer bits costs and gains. Bits per weight count the whole model: what a method packs, and what it
+leaves in 16 bits. Lesson 07 reads the table of nano and measures a row of it again;
 docs/benchmarks.md shows it.
 """
 
@@ -20,12 +21,13 @@ from torch import Tensor
 
 from tools.fast_layers import for_generation
 from tools.repo.marks import put_between
+from utils.config import total_parameters
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.files.places import ROOT
 from utils.files.whole_files import write_whole
 from utils.model import GPT2
-from utils.quantize.quantized_linear import bits_per_weight, computed_bytes, dequantize_model, layer_shapes, plan_of
+from utils.quantize.quantized_linear import computed_bytes, dequantize_model, plan_of
 from utils.quantize.recipe import QuantizationRecipe, apply_recipe
 from utils.sampling import END_OF_TEXT_ID, Sampling, generate
 
@@ -56,7 +58,7 @@ class Row:
     bits: float
     group: int | str
     bytes: int  # of the whole model, everything that is not quantized in 16 bits
-    bits_per_weight: float  # of what is quantized, scales and zeros included
+    bits_per_weight: float  # of the whole model, scales and zeros included
     perplexity: float
     coherence: float | None
     tokens_per_second: float
@@ -96,9 +98,8 @@ def measure_row(model: GPT2, recipe: QuantizationRecipe | None, texts: Texts) ->
         changed = changed.half().float()
     else:
         apply_recipe(changed, recipe, texts.calibration)
-    plan = plan_of(changed)
-    size = computed_bytes(changed, plan, torch.float16)
-    dense = bits_per_weight(plan, layer_shapes(changed)) if plan else 16.0
+    size = computed_bytes(changed, plan_of(changed), torch.float16)
+    dense = 8 * size / total_parameters(changed.config)
     fast = for_generation(copy.deepcopy(changed))
     speed = tokens_per_second(fast)
     plain = dequantize_model(changed)  # the same numbers, and quicker with many rows
@@ -154,25 +155,34 @@ def read_csv(path: str | Path) -> list[Row]:
     return [Row(*line) for line in table.itertuples(index=False, name=None)]
 
 
-HEADER = "method     bits  group       MB  bits/weight  perplexity  coherence  tokens/s"
+HEADER = "method     bits  group       MB  bits/weight in all  perplexity  coherence  tokens/s"
 
 
 def format_row(row: Row) -> str:
     """Write a row as a line under HEADER."""
     method, bits, group, size, dense, perplexity, coherence = _cells(row)
-    measured = f"{perplexity:>12}{coherence:>11}{row.tokens_per_second:>10.1f}"
-    return f"{method:10}{bits:>5}{group:>7}{size:>9}{dense:>13}{measured}"
+    measured = f"{perplexity:>12}{coherence:>11}{two_digits(row.tokens_per_second):>10}"
+    return f"{method:10}{bits:>5}{group:>7}{size:>9}{dense:>20}{measured}"
+
+
+def two_digits(value: float) -> str:
+    """Write a speed no finer than it can be measured.
+
+    >>> two_digits(478.8), two_digits(53.19), two_digits(4.26)
+    ('480', '53', '4.3')
+    """
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """Write the table for a README; perplexity stands also beside that of the first row, the model as it was."""
-    lines = ["| method | bits | group | MB | bits per weight | perplexity | more | coherence | tokens/s |"]
+    lines = ["| method | bits | group | MB | bits per weight, whole model | perplexity | more | coherence | tokens/s |"]
     lines.append("|---|" + "---:|" * 8)
     for row in rows:
         *cells, coherence = _cells(row)
         rise = round(row.perplexity / rows[0].perplexity - 1, 3) + 0.0  # never -0.0
         more = f"{rise:+.1%}" if row is not rows[0] else ""
-        lines.append(f"| {' | '.join((*cells, more, coherence))} | {row.tokens_per_second:.0f} |")
+        lines.append(f"| {' | '.join((*cells, more, coherence))} | {two_digits(row.tokens_per_second)} |")
     return "\n".join(lines)
 
 

@@ -27,7 +27,7 @@ from tools.quantization_table import (
     update_readme,
     write_csv,
 )
-from utils.config import SIZES, GPT2Config
+from utils.config import SIZES, GPT2Config, total_parameters
 from utils.errors import CourseError
 from utils.loaders import load_gpt2, save_gpt2
 from utils.model import GPT2
@@ -86,7 +86,10 @@ def test_a_row_says_what_the_model_takes_and_costs():
     row = measure_row(model, QuantizationRecipe("rtn", 4, 32), TEXTS)
     plan = dict.fromkeys([name for name in layer_shapes(model) if name != "head"], Grid(4, 32))
     assert row.bytes == computed_bytes(model, plan, torch.float16)
-    assert row.bits_per_weight == bits_per_weight(plan, layer_shapes(model)) == 4.5
+    assert bits_per_weight(plan, layer_shapes(model)) == 4.5
+    packed = sum(rows * columns for name, (rows, columns) in layer_shapes(model).items() if name != "head")
+    weights = sum(weight.numel() for weight in model.parameters())
+    assert row.bits_per_weight == pytest.approx((4.5 * packed + 16 * (weights - packed)) / weights)
     assert row.perplexity > 1 and row.tokens_per_second > 0
     assert row.coherence is None
     assert torch.equal(model.blocks[0].mlp.up.weight, tiny_model(SHAPE).blocks[0].mlp.up.weight)  # of a copy
@@ -122,13 +125,13 @@ def test_coherence_stands_in_the_table_where_stories_are_told():
 
 
 def test_rows_line_up_under_their_header():
-    row = Row("gptq", 4, 128, 41_250_000, 4.125, 12.3456, 0.9876, 101.23)
-    assert format_row(row) == "gptq          4    128    41.25         4.12      12.346      0.988     101.2"
+    row = Row("gptq", 4, 128, 41_250_000, 4.125, 12.3456, 0.9876, 107.23)
+    assert format_row(row) == "gptq          4    128    41.25                4.12      12.346      0.988       110"
     assert len(format_row(row)) == len(HEADER)
     first = replace(row, method="none", perplexity=12.0)
     lines = to_markdown([first, row]).splitlines()
-    assert lines[2] == "| none | 4 | 128 | 41.25 | 4.12 | 12.000 |  | 0.988 | 101 |"
-    assert lines[3] == "| gptq | 4 | 128 | 41.25 | 4.12 | 12.346 | +2.9% | 0.988 | 101 |"
+    assert lines[2] == "| none | 4 | 128 | 41.25 | 4.12 | 12.000 |  | 0.988 | 110 |"
+    assert lines[3] == "| gptq | 4 | 128 | 41.25 | 4.12 | 12.346 | +2.9% | 0.988 | 110 |"
     assert {line.count("|") for line in lines} == {10}
 
 
@@ -210,6 +213,7 @@ def test_nanos_stored_table_is_of_all_recipes_and_has_the_bytes_of_the_arithmeti
         if recipe is None or recipe.method != "mixed":  # which layers get which bits is in no arithmetic
             plan = plan_for(model, recipe.grid, HEAD_GRID if recipe.head else None) if recipe else {}
             assert row.bytes == computed_bytes(model, plan, torch.float16)
+        assert row.bits_per_weight == 8 * row.bytes / total_parameters(SIZES["nano"])
     assert (TABLE.parent / "table.md").read_text(encoding="utf-8") == to_markdown(rows) + "\n"
 
 

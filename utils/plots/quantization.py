@@ -44,9 +44,9 @@ def costs_and_gains(rows: Sequence[Any], title: str = "") -> Figure:
     columns["tokens/s"] = [row.tokens_per_second for row in rows]
     figure, grid = new_grid(1, len(columns), sharey=True, figsize=(10, 0.27 * len(rows) + 1))
     for axes, (color, name, values) in zip(grid[0], colored(columns), strict=True):
-        form = "{:.0f}" if name == "tokens/s" else "{:.2f}" if name == "coherence" else "{:.1f}"
+        form = "{:.2g}" if name == "tokens/s" else "{:.2f}" if name == "coherence" else "{:.1f}"
         bars = axes.barh(range(len(rows)), [max(value, 0) for value in values], color=color)
-        axes.bar_label(bars, [form.format(value).replace("-0.0", "0.0") for value in values], padding=3)
+        axes.bar_label(bars, [f"{float(form.format(value)) + 0.0:g}" for value in values], padding=3)
         axes.set(xlabel=name, xticks=[], xlim=(0, 1.3 * max([*values, 1e-9])))
         axes.spines[["top", "right", "bottom"]].set_visible(False)
     names = [f"{row.method} {row.bits:g}/{row.group}" for row in rows]
