@@ -24,7 +24,7 @@ from utils.session import refuse_hub_code
 
 def quiet_libraries() -> None:
     """Let libraries speak of errors only: not of GPU kernels that a CPU lacks, nor by progress bars."""
-    for name in ("torchao", "bitsandbytes", "torch.utils._pytree"):
+    for name in ("accelerate", "torchao", "bitsandbytes", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)
     refuse_hub_code()
     from transformers.utils import logging as theirs

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import kl_div
 
 from labs.alone import run_alone
 from labs.shootout.loader_zoo import Loader, file_bytes, find_loaders, write_file
@@ -20,7 +21,7 @@ from utils.config import format_bytes
 from utils.errors import CourseError
 from utils.model import GPT2
 
-PROMPTS = (16, 96)  # tokens of a story after which logits are compared
+PROMPTS = (16, 40, 64, 96)  # tokens of a story after which logits are compared; text goes on from the first
 STORY_SEED = 4_000  # of that story
 EXACT = 1e-5  # errors below this are those of float32 itself
 GOOD, FAIR = 0.05, 0.2  # errors: hardly to be noticed, and to be noticed in some texts
@@ -30,7 +31,11 @@ SHARED = ("torch", "utils.loaders", "transformers.models.gpt2.modeling_gpt2")  #
 
 @dataclass(frozen=True)
 class Row:
-    """One loader and what it costs; `error` is the root mean square of its logits' error over their spread."""
+    """One loader and what it costs.
+
+    `error` is the root mean square of its logits' error over their spread, `divergence` the KL divergence of its odds
+    from the model's own in nats, `same_top` the share of prompts at which both put the same token first.
+    """
 
     loader: str
     program: str
@@ -41,6 +46,8 @@ class Row:
     memory_bytes: int
     tokens_per_second: float
     error: float
+    divergence: float
+    same_top: float
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,20 @@ def relative_error(logits: Tensor, expected: Tensor) -> float:
         raise CourseError(f"Logits {tuple(logits.shape)} can't be compared with {tuple(expected.shape)}.")
     given, wanted = (one.float() - one.float().mean(-1, keepdim=True) for one in (logits, expected))
     return float((given - wanted).square().mean().sqrt() / wanted.square().mean().sqrt())
+
+
+def kl_divergence(logits: Tensor, expected: Tensor) -> float:
+    """Return the mean Kullback–Leibler divergence (nats) of the odds of logits (prompts, vocab) from the expected ones.
+
+    It is what believing them costs on average, for each token that the expected odds would draw.
+    """
+    given, wanted = (one.double().log_softmax(-1) for one in (logits, expected))
+    return max(0.0, float(kl_div(given, wanted, log_target=True, reduction="batchmean")))  # rounding gives -1e-17
+
+
+def top1_agreement(logits: Tensor, expected: Tensor) -> float:
+    """Return the share of prompts at which logits (prompts, vocab) and the expected ones put the same token first."""
+    return float((logits.argmax(-1) == expected.argmax(-1)).float().mean())
 
 
 def run_shootout(
@@ -109,11 +130,13 @@ def run_shootout(
 def measure_row(loader: Loader, path: Path, prompts: list[list[int]], expected: Tensor) -> Row:
     """Measure one loader in a process of its own."""
     measured, logits = run_alone(loader.name, measure, Job(loader.name, str(path.resolve()), prompts), shared=SHARED)
-    error = relative_error(torch.from_numpy(logits), expected)
-    return Row(loader.name, loader.program, loader.file, file_bytes(path), **asdict(measured), error=error)
+    found = torch.from_numpy(logits)
+    off = relative_error(found, expected), kl_divergence(found, expected), top1_agreement(found, expected)
+    return Row(loader.name, loader.program, loader.file, file_bytes(path), *asdict(measured).values(), *off)
 
 
-HEADER = f"{'loader':26}{'file':>9}{'weights':>9}{'load':>8}{'memory':>9}{'tokens/s':>10}{'error':>9}"
+COLUMNS = {"file": 9, "weights": 9, "load": 8, "memory": 9, "tokens/s": 10, "error": 8, "KL": 9, "same top": 10}
+HEADER = f"{'loader':26}" + "".join(f"{name:>{width}}" for name, width in COLUMNS.items())
 
 
 def error_words(error: float) -> str:
@@ -126,21 +149,22 @@ def error_words(error: float) -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """Return a row's figures for people: bytes on disk, weights, load, memory, tokens/s, error."""
+    """Return a row's figures for people: bytes on disk, weights, load, memory, tokens/s, error, KL, same top."""
     file, weights, memory = map(format_bytes, (row.file_bytes, row.weight_bytes, row.memory_bytes))
-    return [file, weights, f"{row.load_seconds:.2f} s", memory, f"{row.tokens_per_second:.0f}", error_words(row.error)]
+    off = [error_words(row.error), f"{row.divergence:.4f}", f"{row.same_top:.0%}"]
+    return [file, weights, f"{row.load_seconds:.2f} s", memory, f"{row.tokens_per_second:.0f}", *off]
 
 
 def line_of(row: Row) -> str:
     """Write a row as a line under HEADER."""
-    return f"{row.loader:26}" + "".join(f"{c:>{w}}" for c, w in zip(cells(row), (9, 9, 8, 9, 10, 9), strict=True))
+    return f"{row.loader:26}" + "".join(f"{c:>{w}}" for c, w in zip(cells(row), COLUMNS.values(), strict=True))
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """Write the table for a report."""
-    head = "| loader | file | bytes on disk | weights | load | memory | tokens/s | logit error |"
+    head = "| loader | file | bytes on disk | weights | load | memory | tokens/s | logit error | KL, nats | same top |"
     lines = [f"| {row.loader} | {row.file} | {' | '.join(cells(row))} |" for row in rows]
-    return "\n".join([head, "|---|---|" + "---:|" * 6, *lines])
+    return "\n".join([head, "|---|---|" + "---:|" * 8, *lines])
 
 
 def recommend(rows: Sequence[Row], memory: int) -> dict[str, str]:

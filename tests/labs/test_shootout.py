@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 from shapes import TINY, tiny_model
 
 from labs.shootout.loader_zoo import write_file
 from labs.shootout.pictures import HARDWARE, hardware_chart, size_against_error
-from labs.shootout.race import Row, Shootout, line_of, recommend, run_shootout, to_markdown
+from labs.shootout.race import (
+    Row,
+    Shootout,
+    kl_divergence,
+    line_of,
+    recommend,
+    run_shootout,
+    to_markdown,
+    top1_agreement,
+)
 from labs.shootout.report import FILES, report_text, write_report
 from tools.__main__ import main
 from utils.config import GPT2Config, total_parameters
 from utils.errors import CourseError
 
-EXACT = Row("ours, safetensors", "ours", "safetensors", 40, 80, 0.5, 100, 20.0, 2e-6)
-QUICK = Row("llama.cpp, Q8_0", "llama.cpp", "GGUF Q8_0", 22, 20, 0.1, 60, 90.0, 0.014)
-SMALL = Row("llama.cpp, Q4_0", "llama.cpp", "GGUF Q4_0", 13, 11, 0.1, 50, 99.0, 0.1)
-RUINED = Row("x, 2 bits", "x", "2 bits", 5, 5, 0.01, 10, 500.0, 0.9)
+EXACT = Row("ours, safetensors", "ours", "safetensors", 40, 80, 0.5, 100, 20.0, 2e-6, 0.0, 1.0)
+QUICK = Row("llama.cpp, Q8_0", "llama.cpp", "GGUF Q8_0", 22, 20, 0.1, 60, 90.0, 0.014, 0.00031, 1.0)
+SMALL = Row("llama.cpp, Q4_0", "llama.cpp", "GGUF Q4_0", 13, 11, 0.1, 50, 99.0, 0.1, 0.02, 0.875)
+RUINED = Row("x, 2 bits", "x", "2 bits", 5, 5, 0.01, 10, 500.0, 0.9, 2.5, 0.25)
 ROWS = [EXACT, QUICK, SMALL, RUINED]
 
 
@@ -47,9 +58,9 @@ def test_the_report_says_what_was_left_out_and_why(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
     table = pd.read_csv(tmp_path / "table.csv")
     assert [Row(**row) for row in table.to_dict("records")] == ROWS
-    assert line_of(EXACT).endswith("none")
+    assert line_of(EXACT).split()[-3:] == ["none", "0.0000", "100%"]
     assert to_markdown(ROWS).splitlines()[3] == (
-        "| llama.cpp, Q8_0 | GGUF Q8_0 | 22 bytes | 20 bytes | 0.10 s | 60 bytes | 90 | 1.4% |"
+        "| llama.cpp, Q8_0 | GGUF Q8_0 | 22 bytes | 20 bytes | 0.10 s | 60 bytes | 90 | 1.4% | 0.0003 | 100% |"
     )
     text = report.read_text(encoding="utf-8")
     assert text.startswith("# nano, opened by 4 loaders") and to_markdown(ROWS) in text
@@ -57,6 +68,14 @@ def test_the_report_says_what_was_left_out_and_why(tmp_path):
     assert "## Left out" not in report_text(Shootout(ROWS, {}), "nano", 1000)
     with pytest.raises(CourseError, match="No loader could open nano: exllamav2, EXL2 needs"):
         write_report(replace(result, rows=[]), "nano", tmp_path)
+
+
+def test_the_yardsticks_are_those_of_probabilities_worked_out_on_paper():
+    true, given = (torch.tensor([odds, odds]).log() for odds in ([0.9, 0.1], [0.5, 0.5]))
+    assert kl_divergence(given, true) == pytest.approx(0.9 * math.log(1.8) + 0.1 * math.log(0.2), rel=1e-6)
+    assert kl_divergence(true + 7, true) == pytest.approx(0, abs=1e-12)
+    assert top1_agreement(true, true) == 1
+    assert top1_agreement(torch.stack([true[0], -true[1]]), true) == 0.5
 
 
 def test_every_kind_of_file_has_an_answer_for_every_hardware_and_a_source():
