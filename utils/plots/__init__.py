@@ -25,3 +25,4 @@ from utils.plots.basic import (
     stacked_bars,
     token_rows,
 )
+from utils.plots.layouts import byte_strips

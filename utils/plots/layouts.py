@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from utils.plots.basic import TINTS, new_axes
 
 Field = tuple[str, float]  # what stands there, and how wide it is drawn
-PALE = (*TINTS, "#EAEAEA", "#FFF7B8")
-NARROW = 0.011  # of the width, for each letter of a label; where there is less room, the legend has to say it
+PALE = (*TINTS, "#EAEAEA", "#FFF7B8", "#E3DCF3", "#F3E3D7")
+NARROW = 0.0095  # of the width, for each letter of a label; where there is less room, the legend has to say it
 
 
 def byte_strips(rows: Mapping[str, Sequence[Field]], title: str = "") -> Figure:
@@ -32,7 +32,7 @@ def byte_strips(rows: Mapping[str, Sequence[Field]], title: str = "") -> Figure:
             shown |= {name} if room else set()
             left += width
     axes.set_yticks(range(len(rows)), list(rows))
-    axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, longest), xticks=[], title=title)
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, 1.003 * longest), xticks=[], title=title)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     hidden = {name: bar for bar, name in zip(*axes.get_legend_handles_labels(), strict=True) if name not in shown}

@@ -1,0 +1,105 @@
+"""Every *Change this* of a lesson, run as a learner would type it: it must lead somewhere, and say what is promised."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import nbformat
+import pytest
+
+from tools.repo.notebooks import SETTINGS, execute, read_notebook
+from utils.files.places import ROOT
+
+MARK = "**Change this.**"
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """One thing to type, in a cell of its own, or in the cell `edits` where `old` stands.
+
+    `stands_in` is the text that invites, which must hold what is typed; `says` is a pattern of what comes out.
+    """
+
+    stands_in: str
+    typed: str
+    says: str
+    edits: str = ""
+    old: str = ""
+    new: str = ""  # what then stands there, if it is more than what is typed
+    then: str = ""  # what else the text asks to look at
+
+
+QUANTIZED = 'lines = inspect_file(packed["Q4_0"])'
+# For each lesson the cells that come first, as they stand, and its invitations.
+LESSONS = {
+    "04_open_a_model_file": (
+        ["cell-02", "cell-04", "cell-06", "cell-17", "cell-21", "cell-23", "cell-25"],
+        [
+            Invitation(
+                "cell-18",
+                '(folder / "cut.safetensors").write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))',
+                "cut.safetensors was loaded",
+                then='try_to_load(folder / "cut.safetensors")',
+            ),
+            Invitation("cell-42", "lines = inspect_file(folder)", "16.00 bits per weight", "cell-41", QUANTIZED),
+            Invitation(
+                "cell-42",
+                'lines = inspect_file(Path("04_open_a_model_file.ipynb"))',
+                "no format known",
+                "cell-41",
+                QUANTIZED,
+            ),
+            Invitation("cell-42", "lines = inspect_file(hostile)", "CourseError.*refused", "cell-41", QUANTIZED),
+        ],
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=LESSONS)
+def lesson(request):
+    """Run a lesson's cells and all that it invites to, in one kernel; return its texts and what each one printed."""
+    path = ROOT / "lessons" / f"{request.param}.ipynb"
+    stored = read_notebook(path)
+    sources = {cell.id: cell.source for cell in stored.cells}
+    first, invitations = LESSONS[request.param]
+    steps = [(None, sources[name]) for name in first]
+    for one in invitations:
+        steps.append((one, as_typed(one, sources)))
+        steps += [(one, one.then)] if one.then else []
+    run = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for _, source in steps])
+    execute(run, path, SETTINGS, timeout=300, allow_errors=True)
+    said: dict[Invitation | None, str] = {}
+    for (one, _), cell in zip(steps, run.cells, strict=True):
+        said[one] = said.get(one, "") + "\n".join(map(text_of, cell.outputs))
+    return stored, invitations, said
+
+
+def as_typed(one: Invitation, sources: dict[str, str]) -> str:
+    """Return what is typed, in the cell that it changes if there is one."""
+    if not one.edits:
+        return one.typed
+    assert sources[one.edits].count(one.old) == 1, f"{one.edits} has no place of its own for {one.typed}"
+    return sources[one.edits].replace(one.old, one.new or one.typed)
+
+
+def text_of(output: nbformat.NotebookNode) -> str:
+    """Return what a learner reads of one output."""
+    if output.output_type == "error":
+        return f"{output.ename}: {output.evalue}"
+    return output.get("text", "") + output.get("data", {}).get("text/plain", "")
+
+
+def test_what_a_lesson_invites_to_type_runs_and_says_what_it_should(lesson):
+    _, invitations, said = lesson
+    assert not re.search(r"\b\w*Error\b", said[None]), said[None]
+    for one in invitations:
+        assert re.search(one.says, said[one], re.DOTALL), f"{one.typed}: {said[one][-800:]}"
+        assert "CourseError" in one.says or not re.search(r"\b\w+Error: ", said[one]), said[one][-800:]
+
+
+def test_each_invitation_of_a_lesson_is_run(lesson):
+    stored, invitations, _ = lesson
+    inviting = {cell.id: cell.source for cell in stored.cells if MARK in cell.source}
+    assert inviting.keys() == {one.stands_in for one in invitations}
+    assert all(one.typed in inviting[one.stands_in] for one in invitations), "a text asks for something else"
