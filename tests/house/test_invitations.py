@@ -31,6 +31,7 @@ class Invitation:
 
 
 QUANTIZED = 'lines = inspect_file(packed["Q4_0"])'
+LIMITS = 'limits = {"cpu": held_bytes(network) - network.config.n_layer // 2 * block}'
 # For each lesson the cells that come first, as they stand, and its invitations.
 LESSONS = {
     "04_open_a_model_file": (
@@ -51,6 +52,23 @@ LESSONS = {
                 QUANTIZED,
             ),
             Invitation("cell-42", "lines = inspect_file(hostile)", "CourseError.*refused", "cell-41", QUANTIZED),
+        ],
+    ),
+    "05_load_it_with_any_loader": (
+        ["cell-02", "cell-04", "cell-06", "cell-yardsticks", "cell-10", "cell-k-family", "cell-k-write"],
+        [
+            Invitation("cell-07", "compare(true[:, torch.randperm(true.shape[1])])", r"\(1\.[34]"),
+            Invitation("cell-12a", 'limits = {"cpu": block}', "{'': 'disk'}", "cell-device-map", LIMITS),
+            Invitation("cell-19", '"fp4"', "4.127 bits", "cell-18", '"nf4"', then="compare(logits_of(four))"),
+            Invitation(
+                "cell-29",
+                "rows[0, 0] = 5",
+                "tensor",
+                "cell-k-read",
+                "blocks = torch.stack",
+                "rows = rows.clone()\nrows[0, 0] = 5\nblocks = torch.stack",
+                "(again - rows)[0, 32:64].abs().max()",
+            ),
         ],
     ),
 }
