@@ -28,10 +28,21 @@ class Invitation:
     old: str = ""
     new: str = ""  # what then stands there, if it is more than what is typed
     then: str = ""  # what else the text asks to look at
+    again: tuple[str, ...] = ()  # cells that it asks to run again
 
 
 QUANTIZED = 'lines = inspect_file(packed["Q4_0"])'
 LIMITS = 'limits = {"cpu": held_bytes(network) - network.config.n_layer // 2 * block}'
+WEIGHTS = ("cell-04", "cell-06", "cell-08", "cell-12", "cell-14", "cell-17", "cell-19", "cell-21", "cell-25")
+WEIGHTS += ("cell-29", "cell-31", "cell-33", "nf4-rivals", "cell-35", "cell-41")  # all cells about one matrix
+METHODS = ("cell-12", "cell-14", "two-columns", "cell-16", "cell-18", "cell-20", "cell-22", "clipping")
+ACT_ORDER = """order = H.diagonal().argsort(descending=True)
+sorted_first = gptq_by_hand(W[:, order], H[order][:, order], 3)[:, order.argsort()]
+print("act-order", output_error(W, sorted_first, H), "plain rounding", output_error(W, nearest, H))
+for damping in (0.01, 1, 100, 10_000):
+    print(damping, output_error(W, gptq_by_hand(W, H, 3, damping), H))"""
+OTHER_TEXT = """from utils.quantize.recipe import read_tokens
+calibration = draw_rows(read_tokens("../data/handbook/handbook.txt"), rows=8, context=128)"""
 # For each lesson the cells that come first, as they stand, and its invitations.
 LESSONS = {
     "04_open_a_model_file": (
@@ -71,6 +82,42 @@ LESSONS = {
             ),
         ],
     ),
+    "06_quantize_one_matrix": (
+        ["cell-02", "activations", "activations-small", "activations-8-bits"],
+        [
+            Invitation(
+                "activations-seen",
+                "with_outliers(model, [100, 101], 16)",
+                r"16 bits beyond 6 .*one scale at 16: 1\.[5-7]",
+                "activations",
+                "with_outliers(model, [100, 101], 128)",
+                then='print(f"one scale at 16: {perplexity(strange, {}):.2f}")',
+                again=("activations-8-bits",),
+            ),
+            Invitation(
+                "cell-42",
+                "course.model.blocks[0].attention.qkv.weight",
+                r"\(768, 256\).*group 128 zero point.*one scale per 64",
+                "cell-02",
+                "course.model.blocks[2].mlp.up.weight",
+                again=WEIGHTS,
+            ),
+        ],
+    ),
+    "07_quantize_the_whole_model": (
+        ["cell-02", "cell-04", *METHODS],
+        [
+            Invitation("cell-19", ACT_ORDER, r"act-order 0\.0\d+ plain rounding 0\.\d+"),
+            Invitation(
+                "cell-40",
+                OTHER_TEXT,
+                r"1,024 tokens to calibrate with.*error is \d+% of what it was",
+                "cell-04",
+                "calibration = draw_rows(story_tokens(60), rows=8, context=128)  # (rows, time)",
+                again=METHODS,
+            ),
+        ],
+    ),
 }
 
 
@@ -84,6 +131,7 @@ def lesson(request):
     steps = [(None, sources[name]) for name in first]
     for one in invitations:
         steps.append((one, as_typed(one, sources)))
+        steps += [(one, sources[name]) for name in one.again]
         steps += [(one, one.then)] if one.then else []
     run = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for _, source in steps])
     execute(run, path, SETTINGS, timeout=300, allow_errors=True)
