@@ -33,8 +33,11 @@ class Invitation:
 
 QUANTIZED = 'lines = inspect_file(packed["Q4_0"])'
 LIMITS = 'limits = {"cpu": held_bytes(network) - network.config.n_layer // 2 * block}'
-WEIGHTS = ("cell-04", "cell-06", "cell-08", "cell-12", "cell-14", "cell-17", "cell-19", "cell-21", "cell-25")
-WEIGHTS += ("cell-29", "cell-31", "cell-33", "nf4-rivals", "cell-35", "cell-41")  # all cells about one matrix
+# all cells about one matrix
+WEIGHTS = (
+    *("cell-04", "cell-06", "cell-08", "cell-12", "cell-14", "cell-17", "cell-19", "cell-21", "cell-25"),
+    *("cell-29", "cell-31", "cell-33", "nf4-rivals", "cell-35", "cell-41"),
+)
 METHODS = ("cell-12", "cell-14", "two-columns", "cell-16", "cell-18", "cell-20", "cell-22", "clipping")
 ACT_ORDER = """order = H.diagonal().argsort(descending=True)
 sorted_first = gptq_by_hand(W[:, order], H[order][:, order], 3)[:, order.argsort()]
