@@ -183,7 +183,8 @@ def normal_values(bits: int) -> list[float]:
     """Return 2^bits values that a normal weight takes about equally often, scaled to −1 … 1, with 0 among them.
 
     Seven of NF4's values are negative and eight positive, each side at quantiles in equal steps. Both start from
-    the tail that leaves half a step of probability outside, on average of the two sides.
+    the tail that leaves half a step of probability outside, on average of the two sides. Weights over their group's
+    largest are no longer normal, and take them less equally (Yoshida 2023, arXiv:2306.06965).
 
     >>> [round(value, 3) for value in normal_values(3)]
     [-1.0, -0.535, -0.247, 0.0, 0.183, 0.382, 0.623, 1.0]
