@@ -46,8 +46,48 @@ for damping in (0.01, 1, 100, 10_000):
     print(damping, output_error(W, gptq_by_hand(W, H, 3, damping), H))"""
 OTHER_TEXT = """from utils.quantize.recipe import read_tokens
 calibration = draw_rows(read_tokens("../data/handbook/handbook.txt"), rows=8, context=128)"""
+PLAYGROUND = 'tokenizer, "Once upon a")\nassert'
 # For each lesson the cells that come first, as they stand, and its invitations.
 LESSONS = {
+    "00_set_up_and_choose_a_size": (
+        ["cell-03", "cell-30", "cell-13"],
+        [
+            Invitation("cell-33", "0.2", "Once upon a time", "cell-32", "temperature=0.8", "temperature=0.2"),
+            Invitation("cell-33", "1.5", "Once upon a time", "cell-32", "temperature=0.8", "temperature=1.5"),
+            Invitation(
+                "cell-22",
+                "calculator",
+                "Dropdown",
+                "cell-23",
+                "assert len(calculator.children) == 6",
+                "calculator.children[4].value = True\ncalculator.children[2].value = 64",
+            ),
+        ],
+    ),
+    "01_turn_text_into_tokens": (
+        ["cell-02", "cell-06", "cell-10", "cell-paper", "cell-15", "cell-19"],
+        [
+            Invitation("cell-23", "learned_from = page", "GPT-2's too", "cell-21", "learned_from = handbook"),
+            Invitation("cell-38", "your own name", r"\[' Ada'\]", "cell-37", '" STRAWBERRY"', '"Ada", " Ada"'),
+            Invitation("cell-42", "capitals", "THE LAST", "cell-43", "The last boat waits", "THE LAST BOAT WAITS"),
+        ],
+    ),
+    "03_turn_logits_into_text": (
+        ["cell-02", "cell-04", "cell-05", "cell-07", "cell-07b", "cell-21", "cell-23", "cell-26", "cell-draft"],
+        [
+            Invitation("cell-27", "Once upon a", "Textarea", "cell-29", "tokenizer, prompt)\nassert", PLAYGROUND),
+            Invitation("cell-37", "most=12", "60 tokens in", "cell-speculate", "most=4"),
+            Invitation("cell-42", "((198,), ())", r"at \(198,\)", "cell-41", "((tokenizer.end_of_text,), ())"),
+            Invitation(
+                "cell-24",
+                "ordered.cumsum(-1) >= p",
+                r"\b0 of 50,257",
+                "cell-23",
+                "ordered.cumsum(-1) - ordered >= p",
+                again=("cell-23b",),
+            ),
+        ],
+    ),
     "04_open_a_model_file": (
         ["cell-02", "cell-04", "cell-06", "cell-17", "cell-21", "cell-23", "cell-25"],
         [
