@@ -315,7 +315,7 @@ def test_a_size_chosen_in_lesson_00_is_that_of_the_next_notebook_until_nano_is_c
     page.get_by_text("small is remembered for every notebook").scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "turned.png")
     page.locator(".jp-DirListing-item", has_text="02_look_inside_gpt2").dblclick()
-    page.wait_for_selector(f"{FRONT} h1:has-text('Look inside GPT-2')")
+    page.wait_for_selector(f"{FRONT} h1:has-text('The whole network')")
     page.wait_for_selector(f"{FRONT} .jp-NotebookPanel-toolbar >> text=Python 3 (ipykernel)")
     page.wait_for_selector(f"{FRONT} .jp-Notebook-ExecutionIndicator[data-status=idle]")
     wait_until(page, lambda: run_second_cell(page).startswith("small on cpu, float32 (remembered"))

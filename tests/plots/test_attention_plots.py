@@ -121,5 +121,5 @@ def test_the_browser_asks_nothing_of_another_machine():
 def test_a_text_that_is_too_long_or_does_not_fit_is_refused_with_its_numbers():
     with pytest.raises(CourseError, match="3 tokens and 2 pieces"):
         browser_page(HEADS, WORDS[:2])
-    with pytest.raises(CourseError, match=f"144 heads on 60 tokens .*{MOST_BYTES:,}"):
-        browser_page(np.broadcast_to(np.eye(60), (12, 12, 60, 60)), ["a"] * 60)
+    with pytest.raises(CourseError, match=f"144 heads on 200 tokens .*{MOST_BYTES:,}"):
+        browser_page(np.broadcast_to(np.eye(200), (12, 12, 200, 200)), ["a"] * 200)

@@ -47,8 +47,8 @@ def test_a_page_shows_what_its_notebook_says_prints_and_draws(site):
     notebook = read_notebook(source)
     pictures = sum("image/png" in out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", []))
     assert page.count('src="data:image/png;base64,') == pictures > 0
-    assert "<title>02 · Look inside GPT-2</title>" in page
-    assert "The same in all 225 numbers." in page
+    assert "<title>02 · The whole network</title>" in page
+    assert "The same in all 753,855 numbers." in page
     assert "git clone -q" not in page, "the cell for Colab is of no use to who reads"
 
 
