@@ -71,7 +71,7 @@ OTHER_PROCESSOR = {
 RUN_TWICE = [ROOT / "lessons", ROOT / "exercises" / "solutions", ROOT / "labs"]
 # Students' copies compute nothing that their masters don't: one proves that a blank copy runs to its end. Each one
 # runs when it is made, and test_exercises.py holds it to its master; who names one here runs it.
-RUN_BLANK = "02_build_attention.ipynb"
+RUN_BLANK = "03_build_attention.ipynb"
 collect_ignore = [str(path) for path in ROOT.glob("exercises/*.ipynb") if path.name != RUN_BLANK]
 
 
@@ -105,7 +105,7 @@ def pytest_runtest_setup(item):
 # Files that take a minute or more on one core: they come first, then notebooks, then all that is short, so that of
 # two workers none waits at the end for the other's last file. `python course.py test` keeps this order.
 LONG = (
-    "lessons/05_load_it_with_any_loader.ipynb",
+    "lessons/06_load_it_with_any_loader.ipynb",
     "labs/05_compare_all_loaders.ipynb",
     "exercises/solutions/00_train_gpt2_small.ipynb",
     "tests/house/test_browser.py",

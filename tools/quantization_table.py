@@ -1,7 +1,7 @@
 """Benchmark of quantization methods in one table: bytes, perplexity, coherence, tokens a second.
 
 What each way to fewer bits costs and gains. Bits per weight count the whole model: what a method packs, and what it
-leaves in 16 bits. Lesson 07 reads the table of nano and measures a row of it again;
+leaves in 16 bits. Lesson 08 reads the table of nano and measures a row of it again;
 docs/benchmarks.md shows it.
 """
 

@@ -1,6 +1,6 @@
 """Data loading: token files to batches for training, as windows, documents or answers, shuffled, without end.
 
-Lesson 09 builds the windows, lesson 10 trains on them. A batch's state is a number, so that a run can go on.
+Lesson 10 builds the windows, lesson 11 trains on them. A batch's state is a number, so that a run can go on.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Sizes of GPT-2 and the arithmetic that follows from them: parameters, bytes, FLOPs, what a cluster takes.
 
-Lessons 00 and 15 build it. FLOPs a token: Chowdhery et al. 2022 (PaLM, appendix B), arXiv:2204.02311; the best
+Lessons 00 and 16 build it. FLOPs a token: Chowdhery et al. 2022 (PaLM, appendix B), arXiv:2204.02311; the best
 split of operations: Hoffmann et al. 2022 (Chinchilla), arXiv:2203.15556.
 """
 

@@ -1,6 +1,6 @@
 """Evaluation: loss and perplexity with their protocol, models side by side in one exam, and the stories they tell.
 
-Lesson 13 builds this by hand: how good a model is, by how much that can be trusted, and what a low loss hides.
+Lesson 14 builds this by hand: how good a model is, by how much that can be trusted, and what a low loss hides.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Checkpoint loading: any file of GPT-2 weights to `GPT2` and its tokenizer, and back to files for `transformers`.
 
-Lesson 05 loads one model from seven formats; what they look like inside is in `utils/formats/`.
+Lesson 06 loads one model from seven formats; what they look like inside is in `utils/formats/`.
 """
 
 from __future__ import annotations

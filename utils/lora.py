@@ -1,6 +1,6 @@
 """LoRA adapters (Hu et al. 2021, arXiv:2106.09685): beside weights that stay, learn a product of two thin matrices.
 
-Lesson 12 builds them by hand.
+Lesson 13 builds them by hand.
 y = W·x + (alpha/rank) · B·(A·x), with A (rank, in) drawn by chance and B (out, rank) zero at the start, so that
 the model starts as it was. W may be packed to 4 bits, which makes it QLoRA (Dettmers et al. 2023, arXiv:2305.14314):
 its bytes never change.

@@ -1,7 +1,7 @@
 """Device, dtype and memory: CUDA, MPS or CPU, where bfloat16 is real, memory limits, and the fastest matmul on a CPU.
 
 Which device to use, which number formats it really computes in, and how much memory there is to use. Lesson 00 asks it
-once, lesson 08 lives within what it says.
+once, lesson 09 lives within what it says.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """GPT-2, a decoder-only Transformer in one file, in the order in which a token travels through it.
 
-Lesson 02 builds this by hand. What it follows:
+Lessons 02 and 03 build this by hand. What it follows:
 Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762: attention, residual stream, tied embeddings;
 Hendrycks and Gimpel 2016, arXiv:1606.08415: GELU, of which GPT-2 takes the tanh form;
 Xiong et al. 2020, arXiv:2002.04745: why the norm stands before each part (pre-norm);

@@ -1,6 +1,6 @@
 """Training and chat logs in CSV files: a line a step, a row an epoch, a row a turn; throughput, MFU, learning rate.
 
-Nothing is logged that nobody asked for. Lessons 10 and 11 read these logs, lesson 14 those of chats.
+Nothing is logged that nobody asked for. Lessons 11 and 12 read these logs, lesson 15 those of chats.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Sampling, from logits to text: greedy, temperature, top-k, top-p, min-p, repetition penalty; one text or a batch.
 
-Lesson 03 builds this by hand. A token is drawn by inverse transform sampling, and each is read once (KV cache).
+Lesson 04 builds this by hand. A token is drawn by inverse transform sampling, and each is read once (KV cache).
 Top-k: Fan et al. 2018, arXiv:1805.04833; top-p, or nucleus sampling: Holtzman et al. 2020, arXiv:1904.09751;
 min-p: Nguyen et al. 2024, arXiv:2407.01082; repetition penalty: Keskar et al. 2019 (CTRL), arXiv:1909.05858;
 speculative decoding: Leviathan et al. 2022, arXiv:2211.17192, and Chen et al. 2023, arXiv:2302.01318, with a draft by

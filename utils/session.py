@@ -134,7 +134,7 @@ class Course:
         return Tokenizer.gpt2()
 
     def recorded(self, place: str) -> None:
-        """Show what somebody recorded of a lesson ("05") or of one of its cells ("05/NAME") at small and medium."""
+        """Show what somebody recorded of a lesson ("06") or of one of its cells ("06/NAME") at small and medium."""
         from IPython.display import display
 
         from utils.files.recorded import recorded_bundles

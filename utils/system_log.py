@@ -1,6 +1,6 @@
 """System monitor: RAM, CPU, GPU memory and temperature in system_log.csv, sampled in a thread beside the work.
 
-What a run did to the machine, before, during and after it; lesson 11 writes one, lab 03 reads it.
+What a run did to the machine, before, during and after it; lesson 12 writes one, lab 03 reads it.
 """
 
 from __future__ import annotations

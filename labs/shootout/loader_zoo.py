@@ -1,6 +1,6 @@
 """Model loaders of other makers, in one table: what each opens, what it needs, how it is asked to do so.
 
-Lesson 05 opens the same model with each of them.
+Lesson 06 opens the same model with each of them.
 """
 
 from __future__ import annotations

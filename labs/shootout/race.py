@@ -1,6 +1,6 @@
 """Benchmark of loaders: all on one machine with one model, measured alike, and a recommendation by rules.
 
-Lesson 05 runs it for some loaders, lab 05 for all.
+Lesson 06 runs it for some loaders, lab 05 for all.
 """
 
 from __future__ import annotations

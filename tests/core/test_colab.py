@@ -34,7 +34,7 @@ from utils.training import TrainConfig, TrainingData, train
 
 PACKAGES = [name.replace("_", "-") for name in NEEDED]
 LESSON = ROOT / "lessons" / "00_set_up_and_choose_a_size.ipynb"
-SECOND = ROOT / "lessons" / "02_look_inside_gpt2.ipynb"
+SECOND = ROOT / "lessons" / "03_build_the_whole_network.ipynb"
 # A kernel that has imported google.colab, as Colab's has, and runs one cell after the other until one fails.
 RUN = """
 import json, sys, types

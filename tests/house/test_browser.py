@@ -314,7 +314,7 @@ def test_a_size_chosen_in_lesson_00_is_that_of_the_next_notebook_until_nano_is_c
     dial_of(page, tmp_path).select_option(label="small: 498 MB")
     page.get_by_text("small is remembered for every notebook").scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "turned.png")
-    page.locator(".jp-DirListing-item", has_text="02_look_inside_gpt2").dblclick()
+    page.locator(".jp-DirListing-item", has_text="03_build_the_whole_network").dblclick()
     page.wait_for_selector(f"{FRONT} h1:has-text('The whole network')")
     page.wait_for_selector(f"{FRONT} .jp-NotebookPanel-toolbar >> text=Python 3 (ipykernel)")
     page.wait_for_selector(f"{FRONT} .jp-Notebook-ExecutionIndicator[data-status=idle]")
@@ -323,6 +323,6 @@ def test_a_size_chosen_in_lesson_00_is_that_of_the_next_notebook_until_nano_is_c
     page.locator(".lm-TabBar-tab", has_text="00_set_up").click()
     dial_of(page, tmp_path).select_option(label="nano: 71.5 MB")
     page.get_by_text("nothing is remembered").wait_for()
-    page.locator(".lm-TabBar-tab", has_text="02_look").click()
+    page.locator(".lm-TabBar-tab", has_text="03_build").click()
     wait_until(page, lambda: run_second_cell(page) == "nano on cpu, float32")
     assert visit.outside == set() and visit.errors == []

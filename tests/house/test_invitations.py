@@ -72,7 +72,7 @@ LESSONS = {
             Invitation("cell-42", "capitals", "THE LAST", "cell-43", "The last boat waits", "THE LAST BOAT WAITS"),
         ],
     ),
-    "03_turn_logits_into_text": (
+    "04_turn_logits_into_text": (
         ["cell-02", "cell-04", "cell-05", "cell-07", "cell-07b", "cell-21", "cell-23", "cell-26", "cell-draft"],
         [
             Invitation("cell-27", "Once upon a", "Textarea", "cell-29", "tokenizer, prompt)\nassert", PLAYGROUND),
@@ -88,7 +88,7 @@ LESSONS = {
             ),
         ],
     ),
-    "04_open_a_model_file": (
+    "05_open_a_model_file": (
         ["cell-02", "cell-04", "cell-06", "cell-17", "cell-21", "cell-23", "cell-25"],
         [
             Invitation(
@@ -100,7 +100,7 @@ LESSONS = {
             Invitation("cell-42", "lines = inspect_file(folder)", "16.00 bits per weight", "cell-41", QUANTIZED),
             Invitation(
                 "cell-42",
-                'lines = inspect_file(Path("04_open_a_model_file.ipynb"))',
+                'lines = inspect_file(Path("05_open_a_model_file.ipynb"))',
                 "no format known",
                 "cell-41",
                 QUANTIZED,
@@ -108,7 +108,7 @@ LESSONS = {
             Invitation("cell-42", "lines = inspect_file(hostile)", "CourseError.*refused", "cell-41", QUANTIZED),
         ],
     ),
-    "05_load_it_with_any_loader": (
+    "06_load_it_with_any_loader": (
         ["cell-02", "cell-04", "cell-06", "cell-yardsticks", "cell-10", "cell-k-family", "cell-k-write"],
         [
             Invitation("cell-07", "compare(true[:, torch.randperm(true.shape[1])])", r"\(1\.[34]"),
@@ -125,7 +125,7 @@ LESSONS = {
             ),
         ],
     ),
-    "06_quantize_one_matrix": (
+    "07_quantize_one_matrix": (
         ["cell-02", "activations", "activations-small", "activations-8-bits"],
         [
             Invitation(
@@ -147,7 +147,7 @@ LESSONS = {
             ),
         ],
     ),
-    "07_quantize_the_whole_model": (
+    "08_quantize_the_whole_model": (
         ["cell-02", "cell-04", *METHODS],
         [
             Invitation("cell-19", ACT_ORDER, r"act-order 0\.0\d+ plain rounding 0\.\d+"),

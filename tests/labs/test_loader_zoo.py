@@ -1,6 +1,6 @@
 """Every loader opens the same model: its logits against ours, its bytes counted, its traps provoked.
 
-The bytes of bitsandbytes, what a forward pass does to it, and what torchao passes by are asserted in lesson 05.
+The bytes of bitsandbytes, what a forward pass does to it, and what torchao passes by are asserted in lesson 06.
 """
 
 from __future__ import annotations

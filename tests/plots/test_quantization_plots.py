@@ -1,4 +1,4 @@
-"""Pictures of fewer bits: they show the numbers that they were given; and the slider of lesson 06."""
+"""Pictures of fewer bits: they show the numbers that they were given; and the slider of lesson 07."""
 
 from __future__ import annotations
 

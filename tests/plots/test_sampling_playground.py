@@ -1,4 +1,4 @@
-"""The sampling playground of lesson 03: what its sliders do, what its button writes, and the chart it draws."""
+"""The sampling playground of lesson 04: what its sliders do, what its button writes, and the chart it draws."""
 
 from __future__ import annotations
 

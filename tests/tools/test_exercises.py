@@ -197,7 +197,7 @@ def test_unknown_tasks_and_exercises_end_in_a_sentence():
 
 
 def test_a_stale_copy_is_noticed(tmp_path, monkeypatch):
-    master = find_masters(["02"])[0]
+    master = find_masters(["03"])[0]
     monkeypatch.setattr("tools.classroom.exercise_builder.STUDENTS", tmp_path)
     assert "is missing" in stale(master)
     text = (STUDENTS / master.name).read_text(encoding="utf-8")

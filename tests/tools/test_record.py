@@ -129,59 +129,59 @@ def test_a_size_without_pins_is_refused(folders):
 
 @pytest.fixture
 def recorded(tmp_path) -> Path:
-    """A folder with lesson 05 at medium, as a real run would leave it."""
+    """A folder with lesson 06 at medium, as a real run would leave it."""
     (tmp_path / "medium").mkdir()
-    (tmp_path / "medium" / "05-loaders-0.png").write_bytes(b"\x89PNG")
-    cells = {"loaders": {"text": "a  1\n", "pictures": ["05-loaders-0.png"]}, "sizes": {"text": "7", "pictures": []}}
-    made = Record("05", "medium", hub.PINNED["medium"].revision, False, "2 May 2027", "4 cores", "2.13.0", 12.3, cells)
-    record.write_json(tmp_path / "medium" / "05.json", made.__dict__)
+    (tmp_path / "medium" / "06-loaders-0.png").write_bytes(b"\x89PNG")
+    cells = {"loaders": {"text": "a  1\n", "pictures": ["06-loaders-0.png"]}, "sizes": {"text": "7", "pictures": []}}
+    made = Record("06", "medium", hub.PINNED["medium"].revision, False, "2 May 2027", "4 cores", "2.13.0", 12.3, cells)
+    record.write_json(tmp_path / "medium" / "06.json", made.__dict__)
     return tmp_path
 
 
 def test_what_was_recorded_is_shown_with_its_origin_and_what_is_missing_is_said(recorded):
-    origin, loaders, picture, sizes, missing = recorded_bundles("05", folder=recorded)
+    origin, loaders, picture, sizes, missing = recorded_bundles("06", folder=recorded)
     assert all(word in origin["text/markdown"] for word in ("medium", "6dcaa7a952f7", "2 May 2027", "4 cores"))
     assert "a  1" in loaders["text/markdown"] and "7" in sizes["text/markdown"]
     assert picture["image/png"] and "loaders" in picture["text/plain"]
     assert "small" in missing["text/markdown"] and "python course.py record small`" in missing["text/markdown"]
-    assert len(recorded_bundles("05/sizes", ["medium"], recorded)) == 2
+    assert len(recorded_bundles("06/sizes", ["medium"], recorded)) == 2
 
 
 def test_text_that_looks_like_the_end_of_a_block_stays_in_its_block(recorded):
-    made = read_record("medium", "05", recorded)
+    made = read_record("medium", "06", recorded)
     record.write_json(
-        recorded / "medium" / "05.json", made.__dict__ | {"cells": {"code": {"text": "```\n# big", "pictures": []}}}
+        recorded / "medium" / "06.json", made.__dict__ | {"cells": {"code": {"text": "```\n# big", "pictures": []}}}
     )
-    shown = recorded_bundles("05/code", ["medium"], recorded)[1]["text/markdown"]
+    shown = recorded_bundles("06/code", ["medium"], recorded)[1]["text/markdown"]
     assert shown.endswith("````text\n```\n# big\n````")
 
 
 def test_a_lesson_that_nobody_recorded_gives_one_sentence_and_the_command(tmp_path):
-    (only,) = recorded_bundles("13", folder=tmp_path)
+    (only,) = recorded_bundles("14", folder=tmp_path)
     assert "python course.py record small medium" in only["text/markdown"]
 
 
-@pytest.mark.parametrize(("place", "named"), [("five", "five"), ("05/nothing", "loaders, sizes")])
+@pytest.mark.parametrize(("place", "named"), [("five", "five"), ("06/nothing", "loaders, sizes")])
 def test_a_place_that_is_none_is_named(recorded, place, named):
     with pytest.raises(CourseError, match=named):
         recorded_bundles(place, ["medium"], recorded)
 
 
 def test_a_record_of_another_version_is_refused_with_its_fields(recorded):
-    (recorded / "medium" / "05.json").write_text('{"lesson": "05"}', encoding="utf-8")
+    (recorded / "medium" / "06.json").write_text('{"lesson": "06"}', encoding="utf-8")
     with pytest.raises(CourseError, match=FIELDS[-1]):
-        recorded_bundles("05", ["medium"], recorded)
+        recorded_bundles("06", ["medium"], recorded)
 
 
 def test_a_stand_in_says_so_wherever_it_is_shown(recorded):
-    made = read_record("medium", "05", recorded)
-    record.write_json(recorded / "medium" / "05.json", replace(made, stand_in=True).__dict__)
-    assert "STAND-IN" in recorded_bundles("05", ["medium"], recorded)[0]["text/markdown"]
+    made = read_record("medium", "06", recorded)
+    record.write_json(recorded / "medium" / "06.json", replace(made, stand_in=True).__dict__)
+    assert "STAND-IN" in recorded_bundles("06", ["medium"], recorded)[0]["text/markdown"]
 
 
 def test_every_lesson_with_marked_cells_shows_its_own_record():
     lessons = [path for path in record.lessons_to_record() if record.marked(read_notebook(path))]
-    assert {path.stem[:2] for path in lessons} >= {"05", "06", "07", "08", "11", "12", "13", "14"}
+    assert {path.stem[:2] for path in lessons} >= {"06", "07", "08", "09", "12", "13", "14", "15"}
     for path in lessons:
         notebook = read_notebook(path)
         shown = [place for cell in notebook.cells if (place := record.recorded_place(cell))]
@@ -199,9 +199,9 @@ def test_lessons_show_what_is_recorded_now(tmp_path, monkeypatch):
 
 
 def test_a_kernel_shows_what_is_stored(tmp_path, monkeypatch):
-    path = tmp_path / "05_look.ipynb"
+    path = tmp_path / "06_look.ipynb"
     start = "from utils import start\ncourse = start(seed=0)"
-    write_notebook(lesson(("", start), ("", 'course.recorded("05")  # beside ours')), path)
+    write_notebook(lesson(("", start), ("", 'course.recorded("06")  # beside ours')), path)
     monkeypatch.setattr(record, "LESSONS", tmp_path)
     shown = run_notebook(path).cells[-1].outputs
     assert record.refresh_lessons() == [path]

@@ -42,19 +42,19 @@ def test_no_link_is_dead_and_nothing_is_loaded_from_outside(site):
 
 
 def test_a_page_shows_what_its_notebook_says_prints_and_draws(site):
-    source = ROOT / "lessons" / "02_look_inside_gpt2.ipynb"
+    source = ROOT / "lessons" / "03_build_the_whole_network.ipynb"
     page = (site / page_name(source)).read_text(encoding="utf-8")
     notebook = read_notebook(source)
     pictures = sum("image/png" in out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", []))
     assert page.count('src="data:image/png;base64,') == pictures > 0
-    assert "<title>02 · The whole network</title>" in page
+    assert "<title>03 · The whole network</title>" in page
     assert "The same in all 753,855 numbers." in page
     assert "git clone -q" not in page, "the cell for Colab is of no use to who reads"
 
 
 def test_links_between_sources_become_links_between_pages():
-    readme, lesson = ROOT / "README.md", ROOT / "lessons" / "02_look_inside_gpt2.ipynb"
-    assert page_link("lessons/02_look_inside_gpt2.ipynb", readme) == "lessons/02_look_inside_gpt2.html"
+    readme, lesson = ROOT / "README.md", ROOT / "lessons" / "03_build_the_whole_network.ipynb"
+    assert page_link("lessons/03_build_the_whole_network.ipynb", readme) == "lessons/03_build_the_whole_network.html"
     assert page_link("../README.md", lesson) == "../index.html"
     assert page_link("https://example.org/a", lesson) == "https://example.org/a"
     assert re.fullmatch(

@@ -83,8 +83,8 @@ class Grade:
 def find_submissions(folder: Path) -> Iterator[Submission]:
     """Yield every notebook below a folder with its learner and exercise, as file and folder names tell them.
 
-    Fine are Ada/02_build_attention.ipynb, Ada_02_build_attention.ipynb, and what learning platforms make of them:
-    "Ada Lovelace_12345_assignsubmission_file_/02_build_attention.ipynb", "adal_123_456_02_build_attention-1.ipynb".
+    Fine are Ada/03_build_attention.ipynb, Ada_03_build_attention.ipynb, and what learning platforms make of them:
+    "Ada Lovelace_12345_assignsubmission_file_/03_build_attention.ipynb", "adal_123_456_03_build_attention-1.ipynb".
     What can't be read, and a learner's folder without a notebook, comes with its problem.
     """
     if not folder.is_dir():

@@ -19,17 +19,17 @@ FOLDERS = ("utils", "tools", "labs")
 
 # Stations of the picture: what stands in the box, which lessons build it, and where the box stands (column, row).
 STATIONS = {
-    "text": ("09", 0, 1),
+    "text": ("10", 0, 1),
     "tokens": ("01", 1, 1),
-    "GPT-2": ("00 · 02", 2, 1),
-    "logits": ("03", 3, 1),
-    "your text": ("03 · 13", 4, 1),
-    "model files": ("04 · 05", 1, 0),
-    "four bits": ("06 · 07", 2, 0),
-    "your machine": ("08", 3, 0),
-    "loss": ("10", 3, 2),
-    "training": ("10 – 12 · 15", 2, 2),
-    "a page": ("14", 4, 2),
+    "GPT-2": ("00 · 02 · 03", 2, 1),
+    "logits": ("04", 3, 1),
+    "your text": ("04 · 14", 4, 1),
+    "model files": ("05 · 06", 1, 0),
+    "four bits": ("07 · 08", 2, 0),
+    "your machine": ("09", 3, 0),
+    "loss": ("11", 3, 2),
+    "training": ("11 – 13 · 16", 2, 2),
+    "a page": ("15", 4, 2),
 }
 ARROWS = (
     ("text", "tokens"),

@@ -80,7 +80,7 @@ def claims(size: str) -> Iterator[Claim]:
         yield Claim("logits of five prompts", "Transformer Explainer", "within 0.01", compare_logits)
         yield Claim("attention of 144 heads", "Transformer Explainer", "within 0.01", compare_attention)
     yield Claim("logits", "transformers, same file", "within 0.001", lambda model: compare_transformers(model, size))
-    yield Claim("quantizers at 3 bits", "lesson 07", "rtn is the worst", rank_quantizers)
+    yield Claim("quantizers at 3 bits", "lesson 08", "rtn is the worst", rank_quantizers)
     known = PERPLEXITY.get(size)
     expected = f"{known} ± 0.1" if known else "not published with this protocol"
     yield Claim(

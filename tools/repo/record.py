@@ -183,7 +183,7 @@ def refresh_lessons() -> list[Path]:
 
 
 def recorded_place(cell: nbformat.NotebookNode) -> str:
-    """Return what a cell shows of the records: "05" for `course.recorded("05")`, nothing for other cells."""
+    """Return what a cell shows of the records: "06" for `course.recorded("06")`, nothing for other cells."""
     before, call, after = cell.source.partition('course.recorded("')
     return after.partition('"')[0] if cell.cell_type == "code" and call and not before else ""
 

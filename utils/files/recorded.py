@@ -1,6 +1,6 @@
 """Recorded runs of the real sizes: what the cells of a lesson printed and drew where somebody had the weights.
 
-`course.recorded("05")` shows them beside nano's. `python course.py record small medium` makes them.
+`course.recorded("06")` shows them beside nano's. `python course.py record small medium` makes them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_record(size: str, lesson: str, folder: Path = FOLDER) -> Record | None:
 
 
 def recorded_bundles(place: str, sizes: Sequence[str] = SIZES, folder: Path = FOLDER) -> list[Bundle]:
-    """Return what was recorded of a lesson ("05"), or of one of its cells ("05/loaders"), as outputs to display."""
+    """Return what was recorded of a lesson ("06"), or of one of its cells ("06/loaders"), as outputs to display."""
     lesson, _, name = place.partition("/")
     if not re.fullmatch(r"\d\d", lesson):
         raise CourseError(f"{place!r} names no recorded cell, expected a lesson, such as 05, or LESSON/NAME.")

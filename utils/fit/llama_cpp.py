@@ -1,4 +1,4 @@
-"""llama.cpp inside this process, through xllamacpp: greedy text and log-probabilities of one GGUF file (lesson 08)."""
+"""llama.cpp inside this process, through xllamacpp: greedy text and log-probabilities of one GGUF file (lesson 09)."""
 
 from __future__ import annotations
 

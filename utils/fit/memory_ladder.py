@@ -1,4 +1,4 @@
-"""Out-of-memory retries: halve the batch, then the context, then the layers, and go on (lesson 08).
+"""Out-of-memory retries: halve the batch, then the context, then the layers, and go on (lesson 09).
 
 When memory runs out the work steps down a ladder, on whose first rungs the least is lost. accelerate's
 `find_executable_batch_size` knows the batch only, and neither MemoryError nor Windows' message.
@@ -90,7 +90,7 @@ def step_down(
         before = effort
     raise CourseError(
         f"Memory ran out even with {before}, the least that was allowed. Close other programs, take a smaller GPT-2, "
-        "or weights of fewer bits (lesson 07)."
+        "or weights of fewer bits (lesson 08)."
     )
 
 

@@ -1,4 +1,4 @@
-"""CPU and disk offload: blocks whose weights lie elsewhere are copied in for each forward pass (lesson 08 builds it).
+"""CPU and disk offload: blocks whose weights lie elsewhere are copied in for each forward pass (lesson 09 builds it).
 
 What isn't at hand visits when its turn comes. All visiting blocks share one block's room, into which each one's weights
 are copied before it computes. Copies are the same numbers in the same layout, so the logits are those of the whole

@@ -1,6 +1,6 @@
 """Device map planner: GPU, CPU memory or disk for each block, under memory caps, before anything is allocated.
 
-Where each part of a model goes, decided by arithmetic. Lesson 08 builds it. accelerate's `infer_auto_device_map` plans
+Where each part of a model goes, decided by arithmetic. Lesson 09 builds it. accelerate's `infer_auto_device_map` plans
 weights only and refuses nothing; this one counts activations and KV cache, and says what would fit instead.
 
 All matmuls are computed in one place. A part that is kept elsewhere comes for a visit when its turn comes: a

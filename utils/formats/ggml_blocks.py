@@ -2,7 +2,7 @@
 
 A block is a few whole bytes that hold 1, 32 or 256 values of one row: small whole numbers, and the scales that
 turn them back. Numbers of several bytes are little-endian. In the comments d is a scale, m an offset, q a code.
-By hand are the formats that lessons 04 and 06 teach and that we write; K-quants and the others are unpacked by the
+By hand are the formats that lessons 05 and 07 teach and that we write; K-quants and the others are unpacked by the
 `gguf` library, whose bytes ours equal. Format: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h
 """
 

@@ -3,7 +3,7 @@
 The file: the word GGUF, a version and two counts; then keys with typed values; then for each tensor its name,
 sizes, type and place; then the tensors, each at a multiple of the alignment. All numbers are little-endian.
 A file from elsewhere may say anything in any of them, so each is held against what the file can hold first.
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Lesson 04 reads a header by hand.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Lesson 05 reads a header by hand.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """GGUF writer: a GPT-2 as one file, tokenizer and settings inside, which llama.cpp runs as it is.
 
-Lesson 04 looks into what it writes. Ours instead of `gguf.GGUFWriter`: weights stream from the model into the file a
+Lesson 05 looks into what it writes. Ours instead of `gguf.GGUFWriter`: weights stream from the model into the file a
 few rows at a time, and what can't be packed is named before anything stands on the disk.
 """
 

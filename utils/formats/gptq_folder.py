@@ -1,6 +1,6 @@
 """GPTQ checkpoints in gptqmodel's layout, read into plain matrices.
 
-Frantar et al. 2022, arXiv:2210.17323; lesson 07 computes such codes by hand, lesson 05 looks at the folder, which
+Frantar et al. 2022, arXiv:2210.17323; lesson 08 computes such codes by hand, lesson 06 looks at the folder, which
 `labs/shootout/gptq_writer.py` writes. Ours, because gptqmodel wants a C compiler.
 
 A linear layer is four tensors. `qweight` holds the codes, `qzeros` the codes that stand for 0, both packed into

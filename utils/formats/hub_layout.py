@@ -1,6 +1,6 @@
 """GPT-2's state dict as the hub's files have it: names, shapes (Conv1D, in × out), config.json, and checks of them.
 
-Lesson 04 reads the names and turns the matrices by hand.
+Lesson 05 reads the names and turns the matrices by hand.
 """
 
 from __future__ import annotations

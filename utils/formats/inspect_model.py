@@ -1,6 +1,6 @@
 """`inspect`: what a file or folder of weights is, its tensors, dtypes and bytes, and which loaders open it.
 
-Told from headers alone; nothing is loaded. Lessons 04 and 05 use it.
+Told from headers alone; nothing is loaded. Lessons 05 and 06 use it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Open any file or folder of GPT-2 weights: find it, recognize the format by its first bytes, parse its header once.
 
-Lesson 05 walks through the formats; each has a module of its own in this room.
+Lesson 06 walks through the formats; each has a module of its own in this room.
 """
 
 from __future__ import annotations

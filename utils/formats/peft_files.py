@@ -1,6 +1,6 @@
 """LoRA adapters as files, under the names and in the layout that `peft` writes and reads: a few hundred kilobytes.
 
-Hu et al. 2021, arXiv:2106.09685; lesson 12 builds adapters by hand and saves them.
+Hu et al. 2021, arXiv:2106.09685; lesson 13 builds adapters by hand and saves them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Packed checkpoint of a quantized model: quantized.safetensors, with the packed bytes as they are, and config.json.
 
-Lesson 07 saves one.
+Lesson 08 saves one.
 """
 
 from __future__ import annotations

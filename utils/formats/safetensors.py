@@ -1,7 +1,7 @@
 """safetensors: read the header, memory-map each tensor, write a file without a second copy of the weights.
 
 Eight bytes say how long the header is, the header is JSON, and behind it lie the bytes of all tensors. Format:
-https://github.com/huggingface/safetensors. Lesson 04 builds this by hand. Ours instead of the library's `safe_open`,
+https://github.com/huggingface/safetensors. Lesson 05 builds this by hand. Ours instead of the library's `safe_open`,
 because it names the damaged byte and peaks at 1.09 × the weights, where one handle of the library peaks at 2 ×.
 """
 

@@ -1,6 +1,6 @@
 """Checkpoints of gpt-2-simple (TensorFlow's .index and .data files) to tensors under the hub's names, and back.
 
-TensorFlow itself reads and writes them (`utils.formats.tf_child`). Lessons 05 and 15 meet them; exercise 00 makes them.
+TensorFlow itself reads and writes them (`utils.formats.tf_child`). Lessons 06 and 16 meet them; exercise 00 makes them.
 """
 
 from __future__ import annotations

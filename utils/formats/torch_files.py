@@ -1,6 +1,6 @@
 """Checkpoints of `torch.save` (.bin, .pt, .pth), opened by torch.load: weights only and memory-mapped.
 
-A pickle is a program, and weights_only lets it build tensors and nothing else; lesson 04 shows what it keeps out.
+A pickle is a program, and weights_only lets it build tensors and nothing else; lesson 05 shows what it keeps out.
 """
 
 from __future__ import annotations

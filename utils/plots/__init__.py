@@ -1,6 +1,6 @@
 """Figures and widgets: `plots.NAME` draws a basic picture; each subject has a file of its own beside it.
 
-Lessons 00 to 15 use them; none builds one by hand.
+Lessons 00 to 16 use them; none builds one by hand.
 """
 
 from __future__ import annotations

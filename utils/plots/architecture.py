@@ -1,6 +1,6 @@
 """The architecture of GPT-2 as a drawing that fills in: the parts that are known so far stand in color.
 
-Lesson 02 shows it again and again (transformer, decoder-only), with shapes and shares of the parameters.
+Lesson 03 shows it again and again (transformer, decoder-only), with shapes and shares of the parameters.
 """
 
 from __future__ import annotations

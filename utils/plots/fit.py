@@ -1,4 +1,4 @@
-"""Figures of memory: batches that fit, placement of layers, and what DDP and FSDP hold (lessons 08 and 15).
+"""Figures of memory: batches that fit, placement of layers, and what DDP and FSDP hold (lessons 09 and 16).
 
 What fits where, computed from the estimate; nothing that they show was allocated.
 """

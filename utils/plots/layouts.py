@@ -1,6 +1,6 @@
 """Byte layouts of file formats and quantization blocks: each row a strip of bytes, cut into named fields.
 
-Lesson 04 draws safetensors and GGUF by it, lesson 05 the blocks of Q4_0 and Q4_K.
+Lesson 05 draws safetensors and GGUF by it, lesson 06 the blocks of Q4_0 and Q4_K.
 """
 
 from __future__ import annotations

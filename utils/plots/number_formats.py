@@ -1,4 +1,4 @@
-"""Floating-point formats: sign, exponent and mantissa of fp32, fp16 and bf16, bit by bit (lesson 06).
+"""Floating-point formats: sign, exponent and mantissa of fp32, fp16 and bf16, bit by bit (lesson 07).
 
 What a number looks like in memory, and what of it each format keeps.
 """

@@ -1,4 +1,4 @@
-"""Figures of quantization error: on one matrix, by layer, for the whole model; and a slider (lessons 06 and 07).
+"""Figures of quantization error: on one matrix, by layer, for the whole model; and a slider (lessons 07 and 08).
 
 What fewer bits do: where the values of a grid lie, how large the errors are and where, which layers hurt.
 """

@@ -1,4 +1,4 @@
-"""Loss curves of a training run over steps and tokens, saved as PNG and PDF (lessons 10 and 11, lab 03)."""
+"""Loss curves of a training run over steps and tokens, saved as PNG and PDF (lessons 11 and 12, lab 03)."""
 
 from __future__ import annotations
 

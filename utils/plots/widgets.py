@@ -1,4 +1,4 @@
-"""Interactive ipywidgets: things to turn, each of which redraws one picture (lessons 00, 01, 03 and 08)."""
+"""Interactive ipywidgets: things to turn, each of which redraws one picture (lessons 00, 01, 04 and 09)."""
 
 from __future__ import annotations
 

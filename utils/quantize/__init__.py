@@ -1,4 +1,4 @@
-"""Quantization: linear and NF4 grids, GPTQ, AWQ, mixed bits, packed layers; lessons 06 and 07 build it."""
+"""Quantization: linear and NF4 grids, GPTQ, AWQ, mixed bits, packed layers; lessons 07 and 08 build it."""
 
 from __future__ import annotations
 

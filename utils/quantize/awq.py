@@ -1,7 +1,7 @@
 """AWQ (Lin et al. 2023, arXiv:2306.00978): activation-aware weight quantization, by scaling salient channels.
 
 Before rounding, scale up the weights whose inputs are large, and scale their inputs down in return. Lesson
-07 builds it.
+08 builds it.
 
 An input channel that is large on average carries most of the output. Multiplying its weights by s makes their
 rounding error s times smaller in effect; dividing the input by s keeps the function as it was. The division costs

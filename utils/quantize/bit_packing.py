@@ -2,7 +2,7 @@
 
 A row of codes is cut into eight parts, and a row of bytes into b parts. The n-th codes of all eight parts share
 the n-th bytes of all b parts, the first code in the lowest bits. So whole parts are shifted at a time.
-Codes of 8 bits are kept as signed numbers, code − 128, as int8 matmuls read them. Lesson 06 packs bits by hand.
+Codes of 8 bits are kept as signed numbers, code − 128, as int8 matmuls read them. Lesson 07 packs bits by hand.
 """
 
 from __future__ import annotations

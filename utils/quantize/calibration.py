@@ -1,6 +1,6 @@
 """Calibration data: second moments (Hessian) and mean magnitudes of each layer's inputs, gathered block by block.
 
-What each layer gets to see, as text travels through the model; lesson 07 builds it, GPTQ and AWQ ask it. Only the
+What each layer gets to see, as text travels through the model; lesson 08 builds it, GPTQ and AWQ ask it. Only the
 states in front of one block are in memory, and the sums for that block's layers. The blocks before it may already be
 quantized, so that the next ones are fitted to what they will really get.
 """

@@ -1,6 +1,6 @@
 """GPTQ (Frantar et al. 2022, arXiv:2210.17323): quantize weights column by column with second-order corrections.
 
-Round the columns of a weight one after the other, and let the rest make up for each error. Lesson 07 builds it, after
+Round the columns of a weight one after the other, and let the rest make up for each error. Lesson 08 builds it, after
 optimal brain quantization (Frantar and Alistarh 2022, arXiv:2208.11580).
 
 Rounding one column changes the output. The columns that are still free can take back what the inputs have in

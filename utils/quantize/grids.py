@@ -2,7 +2,7 @@
 
 Fewer bits: each weight becomes a small whole number, its code, and a group of codes shares one scale. NF4 is from QLoRA
 (Dettmers et al. 2023, arXiv:2305.14314), scales per row and group from LLM.int8() (Dettmers et al. 2022,
-arXiv:2208.07339) and ZeroQuant (Yao et al. 2022, arXiv:2206.01861). Lesson 06 builds all of it by hand.
+arXiv:2208.07339) and ZeroQuant (Yao et al. 2022, arXiv:2206.01861). Lesson 07 builds all of it by hand.
 
 linear: weight ≈ (code − zero) · scale, steps of equal width. Symmetric grids put the zero in the middle and
         need not store it; asymmetric ones store it and use the range that is there, from minimum to maximum.

@@ -1,6 +1,6 @@
 """Mixed precision per layer, the idea of EXL2 (exllamav2): bits by sensitivity, as a knapsack over layers.
 
-Layers that hurt get more bits, the others fewer, and the average is as asked. Lesson 07 builds it. How much a layer
+Layers that hurt get more bits, the others fewer, and the average is as asked. Lesson 08 builds it. How much a layer
 hurts is measured on calibration text. Rounding changes its output by ΔW · x; the loss rises by about half of what the
 squared gradient at that output says about such a change: the Fisher information in the place of the Hessian of optimal
 brain damage (LeCun et al. 1989). Which bits each layer gets is then solved exactly: the least rise of the loss for a

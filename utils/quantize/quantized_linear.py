@@ -1,7 +1,7 @@
 """Weight-only quantized linear layers: packed codes in memory, dequantized on the fly, frozen for QLoRA.
 
 Layers keep their weights packed and expand only a part of them at a time, for as long as they need it, as 4-bit bases
-do under adapters (Dettmers et al. 2023, arXiv:2305.14314). Lesson 07 builds it; lesson 12 trains adapters on it.
+do under adapters (Dettmers et al. 2023, arXiv:2305.14314). Lesson 08 builds it; lesson 13 trains adapters on it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Quantization settings: method, bits, group size; and the calibration and held-out tokens they need.
 
-One name for each way to fewer bits: a recipe says what to do, `apply_recipe` does it. Lesson 07 compares them.
+One name for each way to fewer bits: a recipe says what to do, `apply_recipe` does it. Lesson 08 compares them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Web page (Gradio): a form that continues a text, and a chat; on this machine only, unless sharing is asked for.
 
 The two tabs are Blocks and no ChatInterface, which shows what a visitor typed as HTML before we could escape it.
-Lesson 14 starts it.
+Lesson 15 starts it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Inference server: a model cache, limits on every request, a response that streams.
 
-Models behind a door: which may be asked for, how much at a time, and an answer that grows word by word. Lesson 14
+Models behind a door: which may be asked for, how much at a time, and an answer that grows word by word. Lesson 15
 builds one by hand; who is served when stands in scheduler.py, how many are answered in one pass in batching.py.
 """
 

@@ -1,6 +1,6 @@
 """Tokenized datasets on disk: train.bin and validate.bin (uint16), cached by content, tokenizer and settings.
 
-Lesson 09 writes one by hand. All files come whole, or the old ones stay.
+Lesson 10 writes one by hand. All files come whole, or the old ones stay.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Text cleaning in counted steps: mojibake, hyphenation, page headers, control characters, blank lines.
 
-What each step finds, what that becomes, and what it can break, is in lesson 09. A step can make work for another,
+What each step finds, what that becomes, and what it can break, is in lesson 10. A step can make work for another,
 so all of them run until none finds anything: cleaning twice is cleaning once. Only debris within debris within
 debris, as nothing but malice makes it, is given up after some rounds.
 """

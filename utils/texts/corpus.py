@@ -1,6 +1,6 @@
 """A corpus: documents of files or a list, cleaned, deduplicated, chunked, and streamed as often as needed.
 
-Two passes: the first decides which documents validate, the second is tokenized (lesson 09).
+Two passes: the first decides which documents validate, the second is tokenized (lesson 10).
 """
 
 from __future__ import annotations

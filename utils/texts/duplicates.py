@@ -1,6 +1,6 @@
 """Deduplication by MinHash, and data leakage: texts that stand twice, word for word or nearly, or on both sides.
 
-Lesson 09 builds this by hand (Broder 1997, doi:10.1109/SEQUEN.1997.666900). Of all phrases in a text only the
+Lesson 10 builds this by hand (Broder 1997, doi:10.1109/SEQUEN.1997.666900). Of all phrases in a text only the
 smallest hashes under many hash functions are kept, and two texts agree in as large a part of those as they share
 of their phrases.
 """

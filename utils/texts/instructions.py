@@ -1,4 +1,4 @@
-"""Instruction data: questions with answers, as a prompt that is given and a completion that is learned (lesson 09)."""
+"""Instruction data: questions with answers, as a prompt that is given and a completion that is learned (lesson 10)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """N-gram overlap, the memorization meter: which share of a text's phrases stands word for word in another text.
 
-Lesson 13 reads it beside a zero point: the share that fresh text has anyway.
+Lesson 14 reads it beside a zero point: the share that fresh text has anyway.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Dataset loading: one file or folders of TXT, CSV, JSON, JSONL, XML, TFRecord and PDF to records and documents.
 
-Lesson 09 shows what a reader must not do: drop anything in silence. A later format needs one function,
+Lesson 10 shows what a reader must not do: drop anything in silence. A later format needs one function,
 `(source) -> records`, and one entry in READERS.
 """
 

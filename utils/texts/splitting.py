@@ -1,4 +1,4 @@
-"""Train and validation split by document, seeded, without leakage: no text is on both sides (lesson 09)."""
+"""Train and validation split by document, seeded, without leakage: no text is on both sides (lesson 10)."""
 
 from __future__ import annotations
 

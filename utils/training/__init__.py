@@ -1,4 +1,4 @@
-"""Training: one loop, its settings, its data, checkpoints; lessons 10, 11 and 15 build it."""
+"""Training: one loop, its settings, its data, checkpoints; lessons 11, 12 and 16 build it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Checkpoints, written atomically: one file that is whole or not there, from which a run goes on as if never stopped.
 
-Lesson 10 builds them. last.safetensors holds the weights under the hub's names, the optimizer's moments and the RNG
+Lesson 11 builds them. last.safetensors holds the weights under the hub's names, the optimizer's moments and the RNG
 state; model.safetensors holds the best weights alone, ready for `load_gpt2` and for `transformers`. However many
 processes trained, the first one writes whole tensors, so that any other number of them can go on.
 """

@@ -1,4 +1,4 @@
-"""Training settings (hyperparameters): each with its default and its range. Lesson 10 chooses them."""
+"""Training settings (hyperparameters): each with its default and its range. Lesson 11 chooses them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a run learns from, and what it measures now and then: held-out loss, other texts, phrases known by heart.
 
-Lesson 11 shows why a training loss alone says little.
+Lesson 12 shows why a training loss alone says little.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Distributed data parallel training: under torchrun each process takes its share of each batch.
 
-Lesson 15 builds it. Gradients are averaged. Two ways to hold the model. DDP (Li et al. 2020, arXiv:2006.15704): every
+Lesson 16 builds it. Gradients are averaged. Two ways to hold the model. DDP (Li et al. 2020, arXiv:2006.15704): every
 process keeps all of it. FSDP (Zhao et al. 2023, arXiv:2304.11277): each keeps its shard of every weight, gradient and
 moment, and borrows the rest of a block while it computes with it.
 """

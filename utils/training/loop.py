@@ -1,6 +1,6 @@
 """The training loop: from zero, from a checkpoint or from pretrained weights; on one process or many.
 
-Lessons 10 and 11 build it. Mixed precision with loss scaling: Micikevicius et al. 2018, arXiv:1710.03740; gradient
+Lessons 11 and 12 build it. Mixed precision with loss scaling: Micikevicius et al. 2018, arXiv:1710.03740; gradient
 clipping: Pascanu et al. 2013, arXiv:1211.5063; gradient checkpointing: Chen et al. 2016, arXiv:1604.06174.
 """
 

@@ -1,6 +1,6 @@
 """Optimizers and learning rate schedules: how a gradient becomes a step.
 
-Lesson 10 builds AdamW by hand (Loshchilov and Hutter 2019, arXiv:1711.05101) and the cosine schedule (the same, 2017,
+Lesson 11 builds AdamW by hand (Loshchilov and Hutter 2019, arXiv:1711.05101) and the cosine schedule (the same, 2017,
 arXiv:1608.03983). Muon for the matrices of the blocks: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon,
 with AdamW's size of steps as in Liu et al. 2025, arXiv:2502.16982.
 """

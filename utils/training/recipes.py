@@ -1,6 +1,6 @@
 """Training recipes: a whole run from its settings; which model, which data, how to train, where to keep it.
 
-Lesson 10 writes one; `python -m tools train` and the labs run them.
+Lesson 11 writes one; `python -m tools train` and the labs run them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,103 @@
+"""Typical wrong answers to exercise 09, and a part of the message that each must get."""
+
+TRAINING = "def training_bytes(parameters, trained, moments=2):\n    return "
+LONGEST = (
+    "def longest(config, room, batch=1, size=4):\n    token = 2 * config.n_layer * config.n_embd * size\n    return "
+)
+BATCH = (
+    "def largest_batch(config, memory, work):\n    batch = 0\n"
+    "    for step in (512, 256, 128, 64, 32, 16, 8, 4, 2, 1):\n"
+)
+PLACE = "def place(n, size, caps):\n    where = []\n    for number, (name, cap) in enumerate(caps.items()):\n"
+VISITOR = "        if number == 0 and n * size > cap:\n            cap = cap - size\n"
+ROOM = "            if cap < 0:\n                return None\n"
+FILL = "        where = where + [name] * min(cap // size, n - len(where))\n"
+REFUSE = "    return where if len(where) == n else None"
+LADDER = (
+    "def do_all(items, work, batch):\n    done = []\n    while len(done) < len(items):\n        try:\n"
+    "            done = done + work(items[len(done) : len(done) + batch])\n"
+    "        except (RuntimeError, MemoryError) as error:\n"
+)
+PASS_ON = "            if not is_out_of_memory(error) or batch == 1:\n                raise\n"
+
+WRONG = {
+    "q1": [
+        (TRAINING + "4 * (2 + moments) * trained", "yours take 0"),
+        (TRAINING + "4 * (2 + moments) * parameters", "yours take 160. Which of the three"),
+        (TRAINING + "4 * parameters + 8 * trained", "How many does AdamW keep"),
+        (TRAINING + "4 * parameters + 12 * trained", "ask for `moments`"),
+        (TRAINING + "4 * parameters + 4 * trained + moments * trained", "What has each of them"),
+    ],
+    "q2": [
+        (LONGEST + "min(config.context, room / (batch * token))", "// belongs"),
+        (LONGEST + "min(config.context, 2 * room // (batch * token))", "only a key"),
+        (LONGEST + "min(config.context, room * config.n_layer // (batch * token))", "how many blocks"),
+        (LONGEST + "min(config.context, room // token)", "Who shares the room"),
+        (LONGEST + "room // (batch * token)", "positions?"),
+        (LONGEST + "min(config.context, room * size // (4 * batch * token))", "Is size in your formula"),
+    ],
+    "q3": [
+        (BATCH + "        batch = batch + step\n    return batch", "What do you ask before"),
+        (
+            BATCH
+            + "        if needs(config, replace(work, batch=step)) <= memory:\n            return step\n    return 0",
+            "after the first that fits",
+        ),
+        (
+            BATCH + "        if needs(config, replace(work, batch=step)) <= memory:\n            batch = batch + step\n"
+            "    return batch",
+            "Do they fit together",
+        ),
+        (
+            BATCH + "        if needs(config, replace(work, batch=batch + step)) < memory:\n"
+            "            batch = batch + step\n    return batch",
+            "< or <=",
+        ),
+        (
+            BATCH + "        wish = Workload(batch + step, work.context, work.dtype)\n"
+            "        if needs(config, wish) <= memory:\n            batch = batch + step\n    return batch",
+            "still part of the work",
+        ),
+        (
+            BATCH + "        wish = Workload(batch + step, work.context, training=work.training)\n"
+            "        if needs(config, wish) <= memory:\n            batch = batch + step\n    return batch",
+            "dtype and device",
+        ),
+    ],
+    "q4": [
+        (PLACE + FILL + REFUSE, "Where does a visitor find room"),
+        (PLACE + VISITOR.replace(" and n * size > cap", "") + ROOM + FILL + REFUSE, "nobody comes for a visit"),
+        (PLACE + VISITOR + ROOM + FILL + "    return where", "One block of five"),
+        (PLACE + VISITOR + FILL + REFUSE, "GPU of 9 bytes"),
+        (
+            PLACE + VISITOR.replace("number == 0 and ", "").replace("n *", "(n - len(where)) *") + ROOM + FILL + REFUSE,
+            "Must every place",
+        ),
+        (
+            PLACE + VISITOR + ROOM + "        where = where + [name] * min(cap // size, n)\n    return where",
+            "Three blocks have three places",
+        ),
+    ],
+    "q5": [
+        (LADDER + "            batch = batch // 2\n    return done", "every error mean"),
+        (
+            LADDER
+            + "            if batch == 1:\n                raise\n            batch = batch // 2\n    return done",
+            "smaller parts",
+        ),
+        (
+            LADDER
+            + "            if not is_out_of_memory(error):\n                raise\n            batch = batch // 2\n"
+            "    return done",
+            "When do you give up",
+        ),
+        (LADDER + PASS_ON + "            batch = batch - 1\n    return done", "Is it half"),
+        (LADDER + PASS_ON + "            done, batch = [], batch // 2\n    return done", "thrown away"),
+        (LADDER + PASS_ON + "    return done", "again and again. Does batch get smaller"),
+        (
+            LADDER + "            if not is_out_of_memory(error):\n                raise\n            if batch == 1:\n"
+            "                break\n            batch = batch // 2\n    return done",
+            "results are missing?",
+        ),
+    ],
+}

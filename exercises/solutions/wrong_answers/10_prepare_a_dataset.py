@@ -1,0 +1,143 @@
+"""Typical wrong answers to exercise 10, and a part of the message that each must get."""
+
+LINES = """def read_lines(raw):
+    records, dropped = [], {{}}
+    for number, line in enumerate({rows}, start=1):
+        if not line.strip():
+            {empty}
+        try:
+            record = json.loads({decoded})
+        except {error}:
+            {report}
+        if {fine}:
+            records.append(record)
+        else:
+            dropped[number] = "no object"
+    return records, dropped
+"""
+READ = {
+    "rows": 'raw.split(b"\\n")',
+    "empty": "continue",
+    "decoded": "line",
+    "error": "ValueError",
+    "report": "dropped[number] = 'no JSON'; continue",
+    "fine": "isinstance(record, dict)",
+}
+
+TIDY = """def tidy(text, steps):
+    counts = {counts}
+    {loop}:
+        before = text
+        for name, (pattern, replacement) in steps.items():
+            text, changes = pattern.subn(replacement, {given})
+            {add}
+        if text == before:
+            break
+    return {back}
+"""
+ROUNDS = {
+    "counts": "dict.fromkeys(steps, 0)",
+    "loop": "while True",
+    "given": "text",
+    "add": "counts[name] += changes",
+    "back": "text, counts",
+}
+
+HELD = """def holds_out(text, fraction):
+    same = {same}
+    digest = hashlib.sha256(same.encode("utf-8")).digest()
+    return {side}
+"""
+SAME, SIDE = '" ".join(text.lower().split())', 'int.from_bytes(digest[:8], "big") / 2**64 < fraction'
+
+ROW = """def example(prompt, answer, length):
+    row = prompt + answer + [END]
+    inputs = {inputs}
+    targets = {targets}
+    padding = length - len(inputs)
+    inputs, targets = inputs + [END] * padding, targets + [{fill}] * padding
+    {last}
+    return inputs{cut}, targets{cut}
+"""
+PAIR = {
+    "inputs": "row[:-1]",
+    "targets": "[IGNORE] * (len(prompt) - 1) + answer + [END]",
+    "fill": "IGNORE",
+    "last": "",
+    "cut": "[:length]",
+}
+
+
+def lines(**changes):
+    """Return the code of `read_lines` with some of its parts changed."""
+    return LINES.format(**(READ | changes))
+
+
+def rounds(**changes):
+    """Return the code of `tidy` with some of its parts changed."""
+    return TIDY.format(**(ROUNDS | changes))
+
+
+def row(**changes):
+    """Return the code of `example` with some of its parts changed."""
+    return ROW.format(**(PAIR | changes))
+
+
+WRONG = {
+    "q1": [
+        (lines(report="break"), "cost only itself"),
+        (lines(report="continue"), "in silence"),
+        (lines(rows='filter(bytes.strip, raw.split(b"\\n"))'), "How do you count"),
+        (lines(fine="True"), "but no objects"),
+        (lines(decoded='line.decode("utf-8", errors="ignore")'), "repair or drop"),
+        (lines(empty="pass"), "nothing should be said"),
+        (lines(error="json.JSONDecodeError"), "UnicodeDecodeError"),
+    ],
+    "q2": [
+        (rounds(loop="for _ in range(1)"), "go round again"),
+        (rounds(add="counts[name] = changes"), "over all rounds"),
+        (rounds(counts="{}", add="if changes: counts[name] = counts.get(name, 0) + changes"), "also those"),
+        (rounds(given="before"), "the one before gave"),
+        (rounds(back="text"), "What do you return"),
+        (rounds(add="counts[name] = max(counts[name], changes)"), "add up the rounds"),
+    ],
+    "q3": [
+        (
+            "def contained(text, other):\n    both = phrases(text) | phrases(other)\n"
+            "    return len(phrases(text) & phrases(other)) / len(both) if both else 0.0",
+            "likeness of both",
+        ),
+        (
+            "def contained(text, other):\n    theirs = phrases(other)\n"
+            "    return len(phrases(text) & theirs) / len(theirs) if theirs else 0.0",
+            "Whose phrases",
+        ),
+        (
+            "def contained(text, other):\n    mine = set(text.split())\n"
+            "    return len(mine & set(other.split())) / len(mine)",
+            "phrases or words",
+        ),
+        (
+            "def contained(text, other):\n    mine = phrases(text)\n    return len(mine & phrases(other)) / len(mine)",
+            "no phrase of four",
+        ),
+        ("def contained(text, other):\n    return len(phrases(text) & phrases(other))", "a float"),
+    ],
+    "q4": [
+        (HELD.format(same="text", side=SIDE), "gone before you hash"),
+        (HELD.format(same=SAME, side=SIDE.replace("<", ">")), "Which way"),
+        (HELD.format(same=SAME, side="digest[0] % 10 == 0"), "and the fraction"),
+        (HELD.format(same=SAME, side='int.from_bytes(digest[:8], "big") % 100 < 100 * fraction'), "by the first eight"),
+        (HELD.format(same=SAME, side='int.from_bytes(digest[:8], "big") % round(1 / fraction) == 0'), "still be"),
+        (HELD.format(same=SAME, side='int.from_bytes(digest[:8], "big") / 2**64'), "True or False"),
+    ],
+    "q5": [
+        (row(targets="[IGNORE] * len(prompt) + answer"), "comes next"),
+        (row(targets="row[1:]"), "The prompt is learned"),
+        (row(targets="[IGNORE] * len(prompt) + answer[1:] + [END]"), "How many places"),
+        (row(last="targets = [IGNORE if t == END else t for t in targets]"), "learns to stop"),
+        (row(fill="END"), "again and again"),
+        (row(cut=""), "longer than asked"),
+        (row(inputs="row"), "Targets should be as many"),
+    ],
+}

@@ -1,0 +1,96 @@
+"""Typical wrong answers to exercise 14, and a part of the message that each must get."""
+
+
+def bits(body: str) -> str:
+    """Return the code of an answer to q1."""
+    return f"def bits_per_byte(loss, tokens, text):\n    return {body}"
+
+
+def pool(body: str) -> str:
+    """Return the code of an answer to q2."""
+    return f"def pool(scores):\n    return {body}"
+
+
+def band(body: str) -> str:
+    """Return the code of an answer to q3."""
+    head = "def band(values):\n    values = torch.tensor(values, dtype=torch.float64)\n"
+    return f"{head}    mean = values.mean().item()\n    return {body}"
+
+
+def verdict(condition: str, then: str = "'better' if mean < 0 else 'worse'") -> str:
+    """Return the code of an answer to q4."""
+    return (
+        "def verdict(ours, theirs):\n"
+        "    mean, reach = band([a - b for a, b in zip(ours, theirs, strict=True)])\n"
+        f'    if {condition}:\n        return "can\'t tell"\n    return {then}'
+    )
+
+
+def copied(test: str, limit: str = "first + longest < len(words)", starts: str = "range(len(words))") -> str:
+    """Return the code of an answer to q5."""
+    return (
+        "def longest_copy(written, source):\n    words, known = written.split(), ' '.join(source.split())\n"
+        f"    longest = 0\n    for first in {starts}:\n        while {limit} and {test}:\n"
+        "            longest += 1\n    return longest"
+    )
+
+
+RUN = "' '.join(words[first : first + longest + 1])"
+WHOLE = f"f' {{{RUN}}} ' in f' {{known}} '".replace("' '.join", '" ".join')
+
+WRONG = {
+    "q1": [
+        (bits("loss * tokens / len(text.encode('utf-8'))"), "nats are one bit"),
+        (bits("loss * tokens * math.log(2) / len(text.encode('utf-8'))"), "or multiply"),
+        (bits("loss / math.log(2)"), "by what is it divided"),
+        (bits("loss * tokens / math.log(2) / len(text)"), "or letters"),
+    ],
+    "q2": [
+        (pool("sum(loss * n for loss, n in scores) / sum(n for _, n in scores)"), "That is a loss"),
+        (pool("sum(math.exp(loss) for loss, _ in scores) / len(scores)"), "mean of perplexities"),
+        (pool("math.exp(sum(loss for loss, _ in scores) / len(scores))"), "or each token"),
+        (pool("math.exp(sum(loss for loss, _ in scores))"), "what is the mean loss"),
+    ],
+    "q3": [
+        (band("mean, 2 * values.std().item()"), "what is it divided by"),
+        (band("mean, values.std().item() / len(values) ** 0.5"), "one standard error"),
+        (band("mean, 2 * values.var().item() / len(values) ** 0.5"), "a variance"),
+        (band("mean, 2 * values.std(correction=0).item() / len(values) ** 0.5"), "that of a sample"),
+        (band("values.sum().item(), 2 * values.std().item() / len(values) ** 0.5"), "The first is the mean"),
+        (band("mean, 4 * values.std().item() / len(values)"), "the root of their number"),
+    ],
+    "q4": [
+        (verdict("abs(mean) <= reach", "'better' if mean > 0 else 'worse'"), "lower loss better"),
+        (verdict("False"), "Is 0 inside"),
+        (
+            "def verdict(ours, theirs):\n    (a, x), (b, y) = band(ours), band(theirs)\n"
+            "    if abs(a - b) <= x + y:\n        return \"can't tell\"\n    return 'better' if a < b else 'worse'",
+            "band of the differences",
+        ),
+        (verdict("abs(mean) <= 0.001"), "made the whole difference"),
+        (verdict("abs(mean) <= reach / 2"), "both standard errors"),
+        (verdict("mean < 0 and -mean <= reach or mean == 0"), "the other way round"),
+    ],
+    "q5": [
+        (copied(f"{RUN} in known"), "or letters"),
+        (
+            "def longest_copy(written, source):\n    return len(set(written.split()) & set(source.split()))",
+            "Six words stand in both",
+        ),
+        (copied(WHOLE, "first + longest < len(words) - 1"), "last word looked at"),
+        (copied(WHOLE, starts="range(len(words))[:3]"), "go on after the first"),
+        (
+            "def longest_copy(written, source):\n    words, known = written.split(), source.split()\n"
+            "    runs = [n for i in range(len(words)) for n in range(1, 4)\n"
+            "            if any(known[j : j + n] == words[i : i + n] for j in range(len(known)))]\n"
+            "    return max(runs, default=0)",
+            "Where does your run end",
+        ),
+        (
+            copied(WHOLE)
+            .replace("' '.join(source.split())", "source")
+            .replace("written.split()", "written.split(' ')"),
+            "Line ends",
+        ),
+    ],
+}
