@@ -26,7 +26,8 @@ STORY_SEED = 4_000  # of that story
 EXACT = 1e-5  # errors below this are those of float32 itself
 GOOD, FAIR = 0.05, 0.2  # errors: hardly to be noticed, and to be noticed in some texts
 TRAINS = ("ours", "transformers")
-SHARED = ("torch", "utils.loaders", "transformers.models.gpt2.modeling_gpt2")  # takes seconds, so once for all loaders
+# Imports take seconds, so once for all loaders; quiet comes first.
+SHARED = ("labs.shootout.quiet", "torch", "utils.loaders", "transformers.models.gpt2.modeling_gpt2")
 
 
 @dataclass(frozen=True)
