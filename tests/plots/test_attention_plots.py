@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-import warnings
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -25,13 +23,7 @@ PATTERN = np.array([[1, 0, 0], [0.25, 0.75, 0], [0.2, 0.5, 0.3]])
 HEADS = np.stack([np.stack([PATTERN, np.eye(3)]), np.stack([np.eye(3), PATTERN])])  # two blocks of two heads
 
 
-@pytest.fixture(autouse=True)
-def drawn_without_warnings():
-    before = plt.get_fignums()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-    assert plt.get_fignums() == before, "a figure was left open, a notebook would show it twice"
+pytestmark = pytest.mark.usefixtures("drawn_without_warnings")
 
 
 def written(axes) -> list[str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -16,14 +13,7 @@ PIECES = ["Once", " upon", " a"]
 PATTERN = torch.tensor([[1.0, 0, 0], [0.25, 0.75, 0], [0, 0.5, 0.5]])
 
 
-@pytest.fixture(autouse=True)
-def drawn_without_warnings():
-    """A missing letter or a squeezed layout is a warning, which would stand in red above the picture."""
-    before = plt.get_fignums()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-    assert plt.get_fignums() == before, "a figure was left open, a notebook would show it twice"
+pytestmark = pytest.mark.usefixtures("drawn_without_warnings")
 
 
 def labels(ticks) -> list[str]:
