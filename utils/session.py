@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from utils.config import SIZES, GPT2Config, format_bytes
 from utils.errors import CourseError, show
-from utils.files.hub import PINNED, PUBLISHED, is_downloaded
+from utils.files.hub import PINNED, is_downloaded, is_real
 from utils.files.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def start(seed: int = 0, size: str | None = None) -> Course:
     torch.manual_seed(seed)
     course = Course(choice.size, pick_device(os.environ.get("COURSE_DEVICE") or None), torch.float32, seed)
     print(f"{course}{choice.note}")
-    if PINNED.get(choice.size) != PUBLISHED.get(choice.size):
+    if not is_real(choice.size):
         print(f"These are not the weights that OpenAI published: COURSE_PINS names {PINNED[choice.size].repo} instead.")
     return course
 

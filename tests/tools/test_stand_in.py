@@ -17,6 +17,8 @@ from utils.files.places import ROOT
 from utils.model import record_activations
 from utils.tokenizer import Tokenizer
 
+POEM = (ROOT / "data" / "poems" / "009_the_snail_express.txt").read_text(encoding="utf-8")
+
 
 @pytest.fixture(scope="module")
 def small():
@@ -26,9 +28,8 @@ def small():
 @pytest.fixture(scope="module")
 def seen(small):
     """What passes through the model while it reads a poem."""
-    text = (ROOT / "data" / "poems" / "009_the_snail_express.txt").read_text(encoding="utf-8")
     with torch.no_grad():
-        return record_activations(small, torch.tensor([Tokenizer.gpt2().encode(text)[:200]]))
+        return record_activations(small, torch.tensor([Tokenizer.gpt2().encode(POEM)[:200]]))
 
 
 def test_it_has_the_shape_and_the_spread_of_small(small):
@@ -55,8 +56,7 @@ def test_attention_of_later_layers_rests_on_the_first_position(seen):
 
 
 def test_frequent_tokens_are_likelier_and_a_text_costs_less_than_one_of_equal_chances(small, seen):
-    text = (ROOT / "data" / "poems" / "009_the_snail_express.txt").read_text(encoding="utf-8")
-    tokens = torch.tensor(Tokenizer.gpt2().encode(text)[1:201])
+    tokens = torch.tensor(Tokenizer.gpt2().encode(POEM)[1:201])
     loss = torch.nn.functional.cross_entropy(seen["logits"][0][: len(tokens)], tokens[: seen["logits"].shape[1]])
     assert 8 < loss < torch.tensor(50257.0).log() - 1
 

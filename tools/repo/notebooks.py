@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,8 @@ def run_notebook(path: Path, timeout: int = 120, size: str = "nano") -> nbformat
     try:
         execute(notebook, path, SETTINGS | {"COURSE_MODEL": size}, timeout=timeout)
     except CellExecutionError as error:
-        raise CourseError(f"{path.name} stopped, and nothing was stored: {failed_cell(notebook, error)}") from error
+        said = next(failed_cells(notebook), str(error)[-500:])
+        raise CourseError(f"{path.name} stopped, and nothing was stored: {said}") from error
     except (CellTimeoutError, DeadKernelError) as error:
         raise CourseError(f"{path.name} stopped, and nothing was stored: {str(error)[:500]}") from error
     return notebook
@@ -102,14 +103,15 @@ def execute(notebook: nbformat.NotebookNode, path: Path, settings: dict[str, str
     client.execute(env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(search)})
 
 
-def failed_cell(notebook: nbformat.NotebookNode, error: Exception) -> str:
-    """Say which cell failed, and how, in a line or two."""
+def failed_cells(notebook: nbformat.NotebookNode, excused: Iterable[str] = ()) -> Iterator[str]:
+    """Say of each cell that failed which one it is, and how, in a line or two; tags excuse a cell."""
     for number, cell in enumerate(notebook.cells, start=1):
+        if not set(excused).isdisjoint(cell.metadata.get("tags", [])):
+            continue
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 first = cell.source.strip().splitlines()[0]
-                return f"{output.ename}: {output.evalue} in cell {number}, which begins with `{first}`."
-    return str(error)[-500:]
+                yield f"{output.ename}: {output.evalue} in cell {number}, which begins with `{first}`."
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -21,7 +21,7 @@ import nbformat
 
 from tools.repo.golden import Fact, claims
 from tools.repo.manifest import write_manifest
-from tools.repo.notebooks import as_text, read_notebook, run_notebook
+from tools.repo.notebooks import as_text, read_notebook, run_notebook, write_notebook
 from utils.errors import CourseError
 from utils.files import hub
 from utils.files.places import ROOT
@@ -176,8 +176,8 @@ def refresh_lessons() -> list[Path]:
                 cell.outputs = [
                     nbformat.v4.new_output("display_data", data=bundle) for bundle in recorded_bundles(place)
                 ]
-        if (text := as_text(notebook)) != path.read_text(encoding="utf-8"):
-            write_whole(path, lambda file, text=text: file.write(text.encode("utf-8")))
+        if as_text(notebook) != path.read_text(encoding="utf-8"):
+            write_notebook(notebook, path)
             changed.append(path)
     return changed
 

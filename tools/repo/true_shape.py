@@ -15,12 +15,14 @@ from pathlib import Path
 
 import nbformat
 
-from tools.repo.notebooks import SETTINGS, execute, read_notebook
+from tools.repo.notebooks import SETTINGS, execute, failed_cells, read_notebook
 from tools.repo.stand_in import LoopbackHub, StandIn
 from utils.config import format_bytes
 from utils.errors import CourseError
 from utils.files.places import ROOT
 
+# Cells that are meant to end in an error, and those whose assertion holds for weights that were trained.
+EXCUSED = ("raises-exception", "trained-weights")
 PROBE = """
 import json, resource, sys
 unit = 1 if sys.platform == "darwin" else 1024
@@ -66,22 +68,8 @@ def run_one(path: Path, settings: dict[str, str], timeout: int) -> Run:
         except (CellTimeoutError, DeadKernelError) as error:
             ended = f"stopped: {str(error)[:300]}"
     minutes = (time.monotonic() - begun) / 60
-    failures = (*failed_cells(notebook), *filter(None, [ended]))
+    failures = (*failed_cells(notebook, EXCUSED), *filter(None, [ended]))
     return Run(path.relative_to(ROOT).as_posix(), minutes, *peaks(notebook), failures)
-
-
-def failed_cells(notebook: nbformat.NotebookNode) -> Iterator[str]:
-    """Name each cell that ended in an error which it was not meant to end in.
-
-    What only weights that were trained can do, a cell says by the tag `trained-weights`.
-    """
-    for number, cell in enumerate(notebook.cells, start=1):
-        if {"raises-exception", "trained-weights"} & set(cell.metadata.get("tags", [])):
-            continue
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                line = cell.source.strip().splitlines()[0][:60]
-                yield f"cell {number} (`{line}`): {output.ename}: {output.evalue[:300]}"
 
 
 def peaks(notebook: nbformat.NotebookNode) -> tuple[int, int]:

@@ -118,13 +118,12 @@ def _other_pins() -> dict[str, HubModel]:
     if not (name := os.environ.get("COURSE_PINS")):
         return {}
     try:
-        found = _read_pins(Path(name).expanduser().read_text(encoding="utf-8"))
+        return _read_pins(Path(name).expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError, IndexError) as error:
         raise CourseError(
             f"COURSE_PINS names {name}, which can't be read as pins: {error}. Expected, as in utils/files/hub.py, "
             "a line `size repository revision`, then a line `file bytes sha256` for each file; or unset COURSE_PINS."
         ) from error
-    return found
 
 
 PUBLISHED = _read_pins(_PINS)
@@ -149,8 +148,8 @@ def cache_folder() -> Path:
 
 
 def is_real(size: str) -> bool:
-    """Say whether the pins of a size are those of the real GPT-2, and not of a stand-in."""
-    return _pinned(size) == PUBLISHED[size]
+    """Say whether a size is ours or the real GPT-2, and no stand-in under other pins."""
+    return PINNED.get(size) == PUBLISHED.get(size)
 
 
 def fetch(size: str) -> Path:
