@@ -117,7 +117,7 @@ PAGE = """<div class="heads" data-id="{id}"><style>{style}</style>
 <div class="page">{instead}</div>
 <script type="application/json">{data}</script></div>
 <script>{script}</script>"""
-INSTEAD = "The head browser needs a page that runs its script: JupyterLab, Colab or the course's website."
+INSTEAD = "Run this cell to open the head browser: a stored page doesn't run its script."
 
 
 def head_browser(patterns: np.ndarray, pieces: Sequence[str], first: tuple[int, int] = (0, 0)) -> HTML:
