@@ -181,6 +181,8 @@ def test_the_field_for_the_size_is_not_a_line_that_counts(good):
 
 def test_a_picture_with_words_below_it_is_welcome(good):
     good.cells[-2].outputs.append(from_dict(PICTURE))
+    assert any("shows a picture" in sentence for sentence in found_in(good))
+    good.cells[-1].source = "*One bar, which says nothing here.*\n\n" + good.cells[-1].source
     assert found_in(good) == []
 
 

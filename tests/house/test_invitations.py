@@ -46,6 +46,10 @@ for damping in (0.01, 1, 100, 10_000):
     print(damping, output_error(W, gptq_by_hand(W, H, 3, damping), H))"""
 OTHER_TEXT = """from utils.quantize.recipe import read_tokens
 calibration = draw_rows(read_tokens("../data/handbook/handbook.txt"), rows=8, context=128)"""
+OWN_STORY = """text = (
+    "Not so very long ago, an honest girl named Nora grew up in a crooked castle. Nora went everywhere with Milo, "
+    "a prince who collected smooth stones.\\nEverybody was talking about the wheelbarrow race."
+)"""
 PLAYGROUND = 'tokenizer, "Once upon a")\nassert'
 # For each lesson the cells that come first, as they stand, and its invitations.
 LESSONS = {
@@ -70,6 +74,66 @@ LESSONS = {
             Invitation("cell-23", "learned_from = page", "GPT-2's too", "cell-21", "learned_from = handbook"),
             Invitation("cell-38", "your own name", r"\[' Ada'\]", "cell-37", '" STRAWBERRY"', '"Ada", " Ada"'),
             Invitation("cell-42", "capitals", "THE LAST", "cell-43", "The last boat waits", "THE LAST BOAT WAITS"),
+        ],
+    ),
+    "02_one_head_by_hand": (
+        ["head-02", "head-04", "head-06", "head-10", "head-11", "head-23", "head-25"],
+        [
+            Invitation(
+                "head-24",
+                "to_query[2] = torch.tensor([1.5, 0, 0, 0])",
+                r"tensor\(0\).*Figure",  # Tom, the only person
+                then="print(look(x @ to_query, k)[2].argmax())\n"
+                "attention_arcs(words, look(x @ to_query, k)[2].tolist())",
+            ),
+            Invitation(
+                "head-38",
+                "Browse with a text of your own",
+                r"\d+ tokens, then .*Figure",
+                "head-25",
+                OWN_STORY,
+                'text = "A fox named Ada lived in a wood. Ada had a friend, a mole named Ben. One day,"',
+                again=tuple(f"head-{number}" for number in (26, 28, 29, 30, 32, 34, 36, 37)),
+            ),
+        ],
+    ),
+    "03_build_the_whole_network": (
+        [
+            *("cell-02", "map-1", "cell-04", "cell-07", "cell-09", "cell-11", "cell-19", "cell-20", "cell-24"),
+            *("cell-26", "cell-31", "cell-32", "cell-34", "cell-39"),
+        ],
+        [
+            Invitation(
+                "cell-41",
+                "Put a text of your own into `story`",
+                r"\(7, 14, 50257\).*Figure",
+                "cell-39",
+                OWN_STORY.replace("text = ", "story = "),
+                'story = "A fox named Ada lived in a wood. Ada had a friend, a mole named Ben. One day,"',
+                again=("cell-40",),
+            ),
+            Invitation(
+                "cell-41",
+                "mine.blocks = mine.blocks[:2] + mine.blocks[3:]",
+                "Once upon a time, there lived a fox named Anna",
+                again=("cell-34",),
+            ),
+            Invitation(
+                "cell-21",
+                ".transpose(1, 2)",
+                "AssertionError.*change places",
+                "cell-19",
+                "y.transpose(1, 2).reshape(batch",
+                "y.reshape(batch",
+                again=("cell-20",),
+            ),
+            Invitation(
+                "cell-18",
+                "x.var(-1, keepdim=True)",
+                "AssertionError.*plain mean of squares",
+                "cell-11",
+                "centered.square().mean(-1, keepdim=True)",
+            ),
         ],
     ),
     "04_turn_logits_into_text": (
@@ -204,7 +268,7 @@ def test_what_a_lesson_invites_to_type_runs_and_says_what_it_should(lesson):
     assert not re.search(r"\b\w*Error\b", said[None]), said[None]
     for one in invitations:
         assert re.search(one.says, said[one], re.DOTALL), f"{one.typed}: {said[one][-800:]}"
-        assert "CourseError" in one.says or not re.search(r"\b\w+Error: ", said[one]), said[one][-800:]
+        assert "Error" in one.says or not re.search(r"\b\w+Error: ", said[one]), said[one][-800:]
 
 
 def test_each_invitation_of_a_lesson_is_run(lesson):

@@ -52,6 +52,19 @@ def test_a_page_shows_what_its_notebook_says_prints_and_draws(site):
     assert "git clone -q" not in page, "the cell for Colab is of no use to who reads"
 
 
+def test_every_picture_of_a_page_says_in_words_what_it_shows(site):
+    mute, alts = [], []
+    for page in site.rglob("*.html"):
+        soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+        said = [(tag, tag.get("alt", "")) for tag in soup.find_all("img")]
+        said += [(tag, tag.title.get_text() if tag.title else "") for tag in soup.find_all("svg", role="img")]
+        mute += [(page.name, str(tag)[:80]) for tag, alt in said if len(alt.split()) < 3]
+        alts += [alt for tag, alt in said if tag.get("src", "data:").startswith("data:")]
+    assert mute == [] and len(alts) > 80
+    assert all(len(alt.split()) >= 5 and "No description" not in alt for alt in alts)
+    assert any('From "it" a thick arc leads back to "kite"' in alt for alt in alts), "words in quotes stay"
+
+
 def test_links_between_sources_become_links_between_pages():
     readme, lesson = ROOT / "README.md", ROOT / "lessons" / "03_build_the_whole_network.ipynb"
     assert page_link("lessons/03_build_the_whole_network.ipynb", readme) == "lessons/03_build_the_whole_network.html"

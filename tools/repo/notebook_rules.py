@@ -21,6 +21,7 @@ OPENING = ("colab", "*You will be able to*", "*Needs*", "*Minutes*", "*Hardware*
 IGNORED = "nbval-ignore-output"
 FORBIDDEN_TAGS = ("nbval-skip", "raises-exception", "nbval-raises-exception")
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
+CAPTION = re.compile(r"\*(?!\*)(.+?)(?<!\*)\*(?:\n\n|$)", re.DOTALL)  # a first paragraph in italics
 NAME = re.compile(r"\d\d_[a-z]+(_[a-z0-9]+)+")
 BOX = "## At small and medium"  # what others have published about the real sizes
 LINK = re.compile(r"\[([^\]]+)\]\(https://[^)\s]+\)")  # a source of the box: its last word is a year
@@ -102,9 +103,9 @@ def output_rules(notebook: NotebookNode) -> Iterator[str]:
             yield f"{name_of(cell)} is not compared and asserts nothing: assert what it shows."
         elif cell not in ignored:
             yield from unstable_output(cell)
-    for cell, following in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
-        if shows_picture(cell) and (following is None or following.cell_type != "markdown"):
-            yield f"{name_of(cell)} shows a picture: say what it shows in a text cell right below it."
+    for cell, said in zip(notebook.cells, captions(notebook), strict=True):
+        if any(not said_by_itself(data) for data in pictures(cell)) and len(said.split()) < 5:
+            yield f"{name_of(cell)} shows a picture: begin the text right below it with what it shows, *in italics*."
 
 
 def unstable_output(cell: NotebookNode) -> Iterator[str]:
@@ -132,9 +133,23 @@ def has_assertion(source: str) -> bool:
     return any(isinstance(node, ast.Assert) for node in nodes) or any(n.startswith(("check", "assert")) for n in names)
 
 
-def shows_picture(cell: NotebookNode) -> bool:
-    """Tell whether a cell stored a picture."""
-    return any(kind in output.get("data", {}) for output in cell.get("outputs", []) for kind in PICTURES)
+def pictures(cell: NotebookNode) -> list[NotebookNode]:
+    """Return the data of each picture that a cell stored."""
+    found = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return [data for data in found if any(kind in data for kind in PICTURES)]
+
+
+def said_by_itself(data: NotebookNode) -> str:
+    """Return the description that a picture brings: a drawing's title, or what a recorded one is called."""
+    plain = data.get("text/plain", "")
+    return plain if "<title>" in data.get("image/svg+xml", "") or plain.startswith("<picture: ") else ""
+
+
+def captions(notebook: NotebookNode) -> list[str]:
+    """Return for each cell its alt text: the paragraph in italics that begins the text cell right below it."""
+    below = [cell.source if cell.cell_type == "markdown" else "" for cell in notebook.cells[1:]] + [""]
+    found = [CAPTION.match(text.strip()) for text in below]
+    return [re.sub(r"[*`]|\[([^\]]+)\]\([^)]+\)", r"\1", match[1]) if match else "" for match in found]
 
 
 def opening_rules(notebook: NotebookNode, path: Path) -> Iterator[str]:

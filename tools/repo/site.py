@@ -9,7 +9,10 @@ from html import escape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from nbformat import NotebookNode
+
 from tools.repo.course_map import read_home
+from tools.repo.notebook_rules import captions, pictures, said_by_itself
 from tools.repo.notebooks import find_notebooks, read_notebook
 from utils.errors import CourseError
 from utils.files.places import ROOT
@@ -72,7 +75,7 @@ def write_page(source: Path, out: Path) -> Path:
 
     if source.suffix == ".ipynb":
         exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
-        notebook = read_notebook(source)
+        notebook = describe_pictures(read_notebook(source))
         notebook.cells = [cell for cell in notebook.cells if "cellView" not in cell.metadata]  # Colab's is folded there
         body, _ = exporter.from_notebook_node(notebook)
     else:
@@ -85,6 +88,14 @@ def write_page(source: Path, out: Path) -> Path:
     text = PAGE.format(title=escape(name, quote=False), up="../" * page_name(source).count("/"), body=body)
     target.write_text(text, encoding="utf-8", newline="\n")
     return target
+
+
+def describe_pictures(notebook: NotebookNode) -> NotebookNode:
+    """Give each picture its alt text, which nbconvert writes: the sentence in italics below it, or its own."""
+    for cell, said in zip(notebook.cells, captions(notebook), strict=True):
+        for data in pictures(cell):
+            cell.metadata["alt"] = said or said_by_itself(data)
+    return notebook
 
 
 def page_link(link: str, source: Path) -> str:
