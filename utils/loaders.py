@@ -16,6 +16,7 @@ from torch import Tensor
 from utils.bpe import parse_merges
 from utils.config import format_bytes
 from utils.errors import CourseError, guarded, show
+from utils.files.progress import progress
 from utils.files.whole_files import read_json
 from utils.formats.gguf import GGUFFile, open_gguf
 from utils.formats.gguf_gpt2 import read_tokenizer
@@ -57,7 +58,8 @@ def load_plain(file: ModelFile, dtype: torch.dtype, device: str | torch.device) 
     with torch.device("meta"):
         model = GPT2(config)
     filled: dict[str, Tensor] = {}
-    for name, weight in sorted(model.named_parameters(), key=lambda pair: -file.stored[hub_name(pair[0])].nbytes):
+    ordered = sorted(model.named_parameters(), key=lambda pair: -file.stored[hub_name(pair[0])].nbytes)
+    for name, weight in progress(ordered, f"{file.file.name}, tensors read", after=2.0):
         filled[name] = torch.empty(weight.shape, dtype=dtype, device=device)
         read_parameter(file.stored, name, filled[name])
     model.load_state_dict(filled | {"head.weight": filled["token_embedding.weight"]}, assign=True)

@@ -163,7 +163,7 @@ def machine_in_words(device) -> str:
 
 def _read_table(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
-        raise CourseError(f"{path} is not there. Was the run started by python -m tools train, with this out=…?")
+        raise CourseError(f"{path} is not there. Was the run started by python course.py train, with this out=…?")
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

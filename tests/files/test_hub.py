@@ -222,7 +222,7 @@ def test_no_network_a_wrong_endpoint_and_a_cache_in_the_way_are_named(target, mo
 def test_offline_with_nothing_downloaded_says_how_to_prefetch(server, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert not is_downloaded("medium")
-    with pytest.raises(CourseError, match="gpt2-medium.*HF_HUB_OFFLINE.*python -m tools prefetch"):
+    with pytest.raises(CourseError, match="gpt2-medium.*HF_HUB_OFFLINE.*python course.py prefetch"):
         fetch("medium")
     with pytest.raises(CourseError, match="HF_HUB_OFFLINE"):
         fetch_text("tinyshakespeare")

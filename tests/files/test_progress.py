@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import partial
 
 import pytest
+from tqdm import tqdm
 
 from utils.files import progress as module
 from utils.files.progress import progress
@@ -41,6 +43,12 @@ def test_quick_work_takes_one_line_of_a_log(monkeypatch, no_kernel):
 
 def test_a_terminal_gets_no_lines_beside_its_bar(monkeypatch, no_kernel):
     assert "weighing: 0 of 3" not in said(monkeypatch, Terminal(), iter(range(3)), total=3)
+
+
+def test_a_terminal_gets_no_bar_for_quick_work(monkeypatch, no_kernel):
+    monkeypatch.setattr(module, "tqdm", partial(tqdm, disable=False))  # TQDM_DISABLE is set for all tests
+    assert "weighing" in said(monkeypatch, Terminal(), range(3))
+    assert "weighing" not in said(monkeypatch, Terminal(), range(3), after=1000)
 
 
 def test_a_notebook_gets_nothing(monkeypatch):

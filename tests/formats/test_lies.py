@@ -325,6 +325,8 @@ SPOILED: list[tuple[str, Callable[[Path], object], tuple[str, ...]]] = [
     *(("safetensors", changed_tensors(lambda t, n=n: t.pop(n)), (n,)) for n in ("wte.weight", "h.0.mlp.c_fc.weight")),
     ("safetensors", changed_tensors(lambda t: t.update({"ln_f.bias": torch.zeros(5, 7)})),
      ("ln_f.bias", "(5, 7)", "(32,)")),
+    ("safetensors", changed_tensors(lambda t: t.update({n: t[n].T.contiguous() for n in t if "c_attn.w" in n})),
+     ("c_attn", "nanoGPT")),
     ("safetensors", changed_tensors(lambda t: t.update({"wte.weight": t["wte.weight"].to(torch.int8)})),
      ("wte.weight", "int8")),
     ("safetensors", changed_tensors(lambda t: t.update({"transformer.wte.weight": t["wte.weight"].clone()})),

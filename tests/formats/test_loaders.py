@@ -148,7 +148,10 @@ def test_a_state_dict_within_a_checkpoint_loads(tmp_path):
     model, other = tiny_model(), {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": []}
     torch.save({"epoch": 3, "model": dict(hub_tensors(model)), "optimizer": other}, tmp_path / "ckpt.pt")
     assert same_weights(load_gpt2(tmp_path / "ckpt.pt"), model)
-    torch.save({"a": {"x": torch.ones(1)}, "b": {"x": torch.ones(1)}}, tmp_path / "two.pt")
+    more = {"best_val_loss": torch.tensor(1.5), "rng": torch.get_rng_state(), "hooks": {"seen": torch.ones(2)}}
+    torch.save({**more, "model": dict(hub_tensors(model)), "optimizer": other}, tmp_path / "ckpt.pt")
+    assert same_weights(load_gpt2(tmp_path / "ckpt.pt"), model), "what a training script keeps beside it is no matrix"
+    torch.save({"a": {"x": torch.eye(2)}, "b": {"x": torch.eye(2)}}, tmp_path / "two.pt")
     with pytest.raises(CourseError, match="'a', 'b'"):
         load_gpt2(tmp_path / "two.pt")
 

@@ -47,7 +47,7 @@ def test_the_question_changes_once_something_can_go_on(tmp_path, capsys, monkeyp
 def test_a_recipe_stands_for_the_folder_that_it_trains_into(tmp_path):
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(f"out: {(tmp_path / 'run').as_posix()}\nmax_steps: 3\n", encoding="utf-8")
-    with pytest.raises(CourseError, match="was not trained yet, .* is not there. Do: python -m tools train recipe="):
+    with pytest.raises(CourseError, match="was not trained yet, .* is not there. Do: python course.py train recipe="):
         model_of(str(recipe))
     (tmp_path / "run").mkdir()
     assert model_of(str(recipe)) == (tmp_path / "run").as_posix()

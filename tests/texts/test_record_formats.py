@@ -86,6 +86,9 @@ def test_of_an_object_with_lists_the_longest_is_read_and_all_else_noted(tmp_path
     for whole in ({"text": "one", "tags": [{"a": 1}]}, [{"id": "7", "messages": [{"a": 1}]}]):
         [record], _ = read(write(tmp_path, "a.json", json.dumps(whole)))
         assert len(record) == 2, "a record with a list in it is one record"
+    for inner in ({"rows": [{"a": 1}]}, ["one", "two"]):
+        _, report = read(write(tmp_path, "a.json", json.dumps({"id": "7", "found": inner})))
+        assert "'found'" in report.notes["a.json"], "JSON that becomes text is noted"
 
 
 def test_the_pdf_holds_the_handbook_page_by_page():

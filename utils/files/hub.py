@@ -195,7 +195,7 @@ def download(address: str, target: Path, pin: Pin, patience: Patience = Patience
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
             raise CourseError(
                 f"{target} is not there as {pin}, and HF_HUB_OFFLINE forbids a download. Unset it where there is a "
-                "network and run this once (all of a model: `python -m tools prefetch SIZE`); nano needs none."
+                "network and run this once (all of a model: `python course.py prefetch SIZE`); nano needs none."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target):

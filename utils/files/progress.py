@@ -14,11 +14,11 @@ PAUSE = 20.0  # seconds between two lines of a log
 
 
 def progress(steps: Iterable[Step], text: str, total: int | None = None, after: float = 0.0) -> Iterator[Step]:
-    """Yield the steps and say meanwhile how many are done, on standard error; `after` so many seconds in a log."""
+    """Yield the steps and say meanwhile how many are done, on standard error; `after` so many seconds."""
     if total is None and isinstance(steps, Sized):
         total = len(steps)
     if sys.stderr.isatty():
-        yield from tqdm(steps, text, total, leave=False)
+        yield from tqdm(steps, text, total, leave=False, delay=after)
     elif "ipykernel" in sys.modules:
         yield from steps
     else:

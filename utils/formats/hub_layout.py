@@ -125,9 +125,11 @@ def check_tensors(config: GPT2Config, stored: Tensors, path: Path) -> None:
     for name, expected in shapes.items():
         found = stored[name]
         if found.shape != expected or not found.dtype.is_floating_point:
+            advice = "Fetch weights and config from one place, unquantized."
+            if found.shape != expected and found.shape == expected[::-1]:
+                advice = "It lies out × in, as nanoGPT has it: transpose the weights of linear layers and save it anew."
             raise CourseError(
-                f"{path}: {name} is {found.kind} of shape {found.shape}, expected floats of {expected}. "
-                "Fetch weights and config from one place, unquantized."
+                f"{path}: {name} is {found.kind} of shape {found.shape}, expected floats of {expected}. {advice}"
             )
 
 

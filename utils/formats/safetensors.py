@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from utils.errors import CourseError, show
+from utils.files.progress import progress
 from utils.files.whole_files import LONGEST_JSON, parse_json, write_whole
 
 DTYPES = {
@@ -180,7 +181,7 @@ def write_safetensors(path: Path, tensors: Iterable[tuple[str, Tensor]], note: d
 
     def write(file: BinaryIO) -> None:
         file.write(struct.pack("<Q", len(text)) + text)
-        for _, tensor in items:
+        for _, tensor in progress(items, f"{path.name}, tensors written", after=2.0):
             file.write(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
 
     write_whole(path, write)

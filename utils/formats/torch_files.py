@@ -95,19 +95,26 @@ def _compressed(path: Path) -> list[str]:
 
 
 def _state_dict(path: Path, content: object) -> tuple[str, dict[str, Tensor]]:
-    """Return the tensors by name, or those of the only dictionary within that has some, after its name."""
+    """Return the tensors by name, or those of the only dictionary within that has a matrix, after its name.
+
+    Beside such a dictionary a training script keeps single numbers and states of RNGs, which are tensors too.
+    """
     if not isinstance(content, dict):
         raise CourseError(f"{path} holds a {type(content).__name__}, expected tensors by name.")
-    if found := _tensors(content):
+    found, within = _tensors(content), {str(name): value for name, value in content.items() if isinstance(value, dict)}
+    inner = {name: tensors for name, value in within.items() if _has_matrix(tensors := _tensors(value))}
+    if _has_matrix(found) or not within or (found and not inner):
         return "", found
-    inner = {name: _tensors(value) for name, value in content.items() if isinstance(value, dict)}
-    inner = {name: tensors for name, tensors in inner.items() if tensors}
-    if len(inner) > 1 or (not inner and any(isinstance(value, dict) for value in content.values())):
+    if len(inner) != 1:
         raise CourseError(
             f"{path} holds {', '.join(show(name) for name in list(content)[:5])}, expected one state dict. "
             "Load it with torch where it was made, and save model.state_dict() alone."
         )
-    return next(((str(name), tensors) for name, tensors in inner.items()), ("", {}))
+    return next(iter(inner.items()))
+
+
+def _has_matrix(tensors: dict[str, Tensor]) -> bool:
+    return any(tensor.dim() > 1 for tensor in tensors.values())
 
 
 def _tensors(content: dict) -> dict[str, Tensor]:

@@ -146,5 +146,7 @@ def model_of(name: str) -> str:
 
     folder = read_settings(TrainingRecipe, recipe=name).out
     if not Path(folder).is_dir():
-        raise CourseError(f"{name} was not trained yet, {folder} is not there. Do: python -m tools train recipe={name}")
+        raise CourseError(
+            f"{name} was not trained yet, {folder} is not there. Do: python course.py train recipe={name}"
+        )
     return folder

@@ -41,7 +41,7 @@ app_file: app.py
 
 # {title}
 
-A GPT-2 with its page, written by `python -m tools serve --export`. It needs Python 3.11 to 3.13 and nothing else of
+A GPT-2 with its page, written by `python course.py serve --export`. It needs Python 3.11 to 3.13 and nothing else of
 the course:
 
 ```

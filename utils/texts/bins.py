@@ -121,7 +121,7 @@ def _write_bins(
 
     def write(*files: IO[bytes]) -> None:
         sides = [_Side(tokenizer, file, files[2 + index] if asked else None) for index, file in enumerate(files[:2])]
-        for index, document in enumerate(corpus.documents()):
+        for index, document in enumerate(corpus.documents("tokenizing, documents")):
             for number, text in _parts(index, document.text, chosen, corpus.settings.fraction):
                 sides[number].add(document, text)
         if corpus.content != planned:

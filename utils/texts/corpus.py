@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from utils.errors import CourseError
+from utils.files.progress import progress
 from utils.texts.cleaning import GENTLE, clean, text_key
 from utils.texts.duplicates import Duplicates
 from utils.texts.instructions import as_instruction
@@ -71,14 +72,15 @@ class Corpus:
             note = note.replace("split by document", f"split by chunks of {settings.chunk:,} characters")
         return chosen, note
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self, doing: str = "reading, documents") -> Iterator[Document]:
         """Yield the documents as they will be tokenized."""
         settings = self.settings
         self.report = ReadReport()
         self.cleaned = Counter(dict.fromkeys(settings.steps, 0) if settings.clean else {})
         seen = Duplicates(settings.near if settings.dedupe == "near" else None)
         digest = hashlib.sha256()
-        for document in self._found():
+        total = None if isinstance(self.source, Path) else len(self.source)
+        for document in progress(self._found(), doing, total, after=2.0):
             for text in (document.prompt, document.text):
                 raw = text.encode("utf-8", errors="surrogatepass")
                 digest.update(f"{len(raw)}:".encode() + raw)

@@ -102,9 +102,11 @@ class Source(NamedTuple):
 def _as_utf8(file: IO[bytes], encoding: str) -> Iterator[bytes]:
     """Return the lines of a file in UTF-8; what another encoding can't decode becomes bytes that are no UTF-8."""
     if encoding == "utf-8":
-        return iter(file)
-    text = io.TextIOWrapper(file, encoding, errors="halves", newline="\n")
-    return (line.encode("utf-8", errors="surrogateescape") for line in text)
+        yield from file
+        return
+    with io.TextIOWrapper(file, encoding, errors="halves", newline="\n") as text:
+        for line in text:
+            yield line.encode("utf-8", errors="surrogateescape")
 
 
 def decode_halves(raw: bytes) -> str:
@@ -277,8 +279,9 @@ def _as_records(source: Source, place: str, value: Any) -> Iterator[Record]:
     if not isinstance(value, dict):
         source.skip(f"{place}", f"{show(value)}, expected an object or a text")
     else:
-        if nested := [name for name, part in value.items() if _is_rows(part)]:
-            source.note(f"{show(nested[0])} holds objects in a list, which stand in the text as JSON")
+        nested = [name for name, part in value.items() if part and isinstance(part, (dict, list))]
+        if nested and "text" not in value:
+            source.note(f"{show(nested[0])} holds a list or an object, which stands in the text as JSON")
         yield from source.record(place, {name: _as_text(part) for name, part in value.items()})
 
 

@@ -290,7 +290,7 @@ def check_measures(data: TrainingData, config: TrainConfig) -> None:
         if tokens is not None and len(tokens) < 2:
             raise CourseError(
                 f"The {name} text has {len(tokens)} tokens, expected at least 2 to measure a loss. "
-                "Hold out a larger share: python -m tools prepare … --held-out 0.2"
+                "Hold out a larger share: python course.py prepare … --held-out 0.2"
             )
     if data.validate is None and (config.patience or config.schedule == "plateau"):
         asked = f"patience={config.patience}" if config.patience else "schedule=plateau"

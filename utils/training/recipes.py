@@ -1,6 +1,6 @@
 """Training recipes: a whole run from its settings; which model, which data, how to train, where to keep it.
 
-Lesson 11 writes one; `python -m tools train` and the labs run them.
+Lesson 11 writes one; `python course.py train` and the labs run them.
 """
 
 from __future__ import annotations
@@ -177,7 +177,9 @@ def open_data(recipe: TrainingRecipe, world: World) -> TrainingData:
     """Open train.bin and validate.bin of a prepared folder, and what else is to be measured."""
     folder = Path(recipe.data)
     if not (folder / "train.bin").is_file():
-        raise CourseError(f"{folder / 'train.bin'} is not there. Make it: python -m tools prepare TEXTS --out {folder}")
+        raise CourseError(
+            f"{folder / 'train.bin'} is not there. Make it: python course.py prepare TEXTS --out {folder}"
+        )
     tokenizer, held_out, meter = load_tokenizer(folder), folder / "validate.bin", None
     end = tokenizer.end_of_text
     parted = end if recipe.whole_documents else None
