@@ -11,6 +11,8 @@ import matplotlib
 import numpy as np
 import pytest
 
+from tests.browsers import Visit, open_browser
+
 matplotlib.use("Agg")
 
 hypothesis.settings.register_profile(
@@ -42,11 +44,12 @@ def pytest_addoption(parser) -> None:
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Mark the tests of the core; leave those out that take hours, unless they are asked for."""
-    if "true_shape" not in config.option.markexpr:
-        long = [item for item in items if item.get_closest_marker("true_shape")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+    """Mark the tests of the core; leave out those that take long, unless they are asked for."""
+    for name in ("true_shape", "all_pages"):
+        if name not in config.option.markexpr:
+            long = [item for item in items if item.get_closest_marker(name)]
+            config.hook.pytest_deselected(items=long)
+            items[:] = [item for item in items if item not in long]
     quick = {(folder, f"test_{name}") for folder, names in QUICK.items() for name in names.split()}
     for item in items:
         if (item.path.parent.name, item.path.stem) in quick:
@@ -71,3 +74,18 @@ def same_signals():
     if after is not before:
         signal.signal(signal.SIGINT, before)
     assert after is before, f"Ctrl-C does something else after this test: {after}"
+
+
+@pytest.fixture(scope="module")  # no longer: its event loop is in the way of other tests
+def browser():
+    """A Chromium without a window."""
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser):
+    """A page in Chromium that may ask nothing of another machine."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    yield Visit(page).watch()
+    page.close()

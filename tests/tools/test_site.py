@@ -1,17 +1,25 @@
-"""The course as web pages: every notebook is there, every link leads somewhere, and nothing comes from outside."""
+"""The course as web pages: every notebook is there, every link leads somewhere, nothing comes from outside."""
 
 from __future__ import annotations
 
+import functools
 import re
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
 
+from tests.browsers import IN_BROWSER
 from tools.repo.notebooks import ROOT, read_notebook
-from tools.repo.site import build_site, page_link, page_name, sources
+from tools.repo.site import FRONT, build_site, glossary, page_link, page_name, sources, with_glossary
 from utils.errors import CourseError
+
+OWN = {"search.html"}  # a page that Sphinx adds
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:myst_parser")
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +29,31 @@ def site(tmp_path_factory) -> Path:
     return out
 
 
-def test_every_notebook_and_text_is_a_page(site):
-    pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+@pytest.fixture(scope="module")
+def address(site) -> Iterator[str]:
+    """Serve the site as any static server would."""
+
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def page_of(site: Path, name: str) -> BeautifulSoup:
+    return BeautifulSoup((site / name).read_text(encoding="utf-8"), "html.parser")
+
+
+def test_every_notebook_and_text_is_a_page_and_stands_in_the_list_of_pages(site):
+    pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")} - OWN
     assert pages == {page_name(source) for source in sources()}
-    assert {"index.html", "docs/glossary.html", "lessons/01_turn_text_into_tokens.html"} <= pages
     assert not any("solutions" in page for page in pages)
+    listed = {link["href"] for link in page_of(site, "index.html").select("nav.bd-links a")}
+    assert pages - {"index.html"} <= listed, "a page is in no list: add it to docs/site/index.md"
 
 
 def test_no_link_is_dead_and_nothing_is_loaded_from_outside(site):
@@ -36,20 +64,40 @@ def test_no_link_is_dead_and_nothing_is_loaded_from_outside(site):
             parts = urlsplit(link or "")
             if parts.scheme in ("http", "https"):
                 dead += [(page.name, link)] if tag != "a" else []
-            elif parts.path and parts.scheme != "data" and not (page.parent / unquote(parts.path)).is_file():
-                dead.append((page.name, link))
+            elif parts.path and parts.scheme not in ("data", "mailto"):
+                dead += [] if (page.parent / unquote(parts.path)).is_file() else [(page.name, link)]
     assert dead == []
 
 
 def test_a_page_shows_what_its_notebook_says_prints_and_draws(site):
     source = ROOT / "lessons" / "03_build_the_whole_network.ipynb"
-    page = (site / page_name(source)).read_text(encoding="utf-8")
-    notebook = read_notebook(source)
-    pictures = sum("image/png" in out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", []))
-    assert page.count('src="data:image/png;base64,') == pictures > 0
-    assert "<title>03 · The whole network</title>" in page
-    assert "The same in all 753,855 numbers." in page
-    assert "git clone -q" not in page, "the cell for Colab is of no use to who reads"
+    page, notebook = page_of(site, page_name(source)), read_notebook(source)
+    drawn = {"image/png", "image/svg+xml"}
+    pictures = sum(bool(drawn & set(out.get("data", {}))) for cell in notebook.cells for out in cell.get("outputs", []))
+    shown = page.select(".cell_output img")
+    assert len(shown) == pictures > 0
+    assert all(len(picture["alt"].split()) > 3 for picture in shown)
+    assert page.title.text.startswith("03 · The whole network")
+    assert page.find("meta", property="og:title")["content"] == "03 · The whole network"
+    assert "The same in all 753,855 numbers." in page.text
+    assert "git clone -q" not in page.text, "the cell for Colab is of no use to who reads"
+
+
+def test_what_a_predict_asks_for_is_folded(site):
+    page = page_of(site, "lessons/02_one_head_by_hand.html")
+    asked = [part for part in page.find_all("p") if part.text.startswith("Predict.")]
+    folded = page.select("details.hide.below-input")
+    assert 0.7 * len(asked) <= len(folded) <= len(asked)
+    assert folded[0].summary.text.strip().startswith("Write your guess down")
+
+
+def test_a_word_of_the_glossary_says_what_it_means_where_it_is_used_first(site):
+    link = next(a for a in page_of(site, "lessons/02_one_head_by_hand.html").select("a[title]") if a.strong)
+    entry = next(entry for entry in glossary() if link.text in entry.split(", "))
+    assert link["title"].startswith(glossary()[entry].split("`")[0][:20])
+    assert (site / "docs" / "glossary.html").read_text(encoding="utf-8").count('id="word-') >= len(glossary())
+    text = with_glossary("**block** and **block** and **walk**", FRONT, {"block": 'a "part"', "x": "y"})
+    assert text == """[**block**](#word-block "a 'part'") and **block** and **walk**"""
 
 
 def test_every_picture_of_a_page_says_in_words_what_it_shows(site):
@@ -59,7 +107,7 @@ def test_every_picture_of_a_page_says_in_words_what_it_shows(site):
         said = [(tag, tag.get("alt", "")) for tag in soup.find_all("img")]
         said += [(tag, tag.title.get_text() if tag.title else "") for tag in soup.find_all("svg", role="img")]
         mute += [(page.name, str(tag)[:80]) for tag, alt in said if len(alt.split()) < 3]
-        alts += [alt for tag, alt in said if tag.get("src", "data:").startswith("data:")]
+        alts += [alt for tag, alt in said if tag.find_parent(class_="cell_output")]
     assert mute == [] and len(alts) > 80
     assert all(len(alt.split()) >= 5 and "No description" not in alt for alt in alts)
     assert any('From "it" a thick arc leads back to "kite"' in alt for alt in alts), "words in quotes stay"
@@ -67,8 +115,9 @@ def test_every_picture_of_a_page_says_in_words_what_it_shows(site):
 
 def test_links_between_sources_become_links_between_pages():
     readme, lesson = ROOT / "README.md", ROOT / "lessons" / "03_build_the_whole_network.ipynb"
-    assert page_link("lessons/03_build_the_whole_network.ipynb", readme) == "lessons/03_build_the_whole_network.html"
-    assert page_link("../README.md", lesson) == "../index.html"
+    assert page_link("lessons/03_build_the_whole_network.ipynb", readme) == "lessons/03_build_the_whole_network.ipynb"
+    assert page_link("../README.md", lesson) == "../README.md"
+    assert page_link("../../README.md", FRONT / "index.md") == "README.md"
     assert page_link("https://example.org/a", lesson) == "https://example.org/a"
     assert re.fullmatch(
         r"https://github.com/[^/]+/[^/]+/blob/[^/]+/utils/model.py", page_link("../utils/model.py", lesson)
@@ -89,3 +138,52 @@ def test_every_word_of_the_glossary_leads_to_a_lesson_and_stands_in_order():
     assert [word.lower() for word in words] == sorted(word.lower() for word in words)
     missing = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not (ROOT / "docs" / link).is_file()]
     assert missing == []
+
+
+# In a browser
+
+KINDS = [  # pages of every kind; `-m all_pages` takes the others too
+    "index.html", "search.html", "docs/glossary.html", "docs/benchmarks.html", "exercises/03_build_attention.html",
+    "lessons/00_set_up_and_choose_a_size.html", "lessons/02_one_head_by_hand.html", "labs/05_compare_all_loaders.html",
+]  # fmt: skip
+
+
+def serious(visit, url: str, width: int, scheme: str) -> list[str]:
+    """Return what seriously hinders readers on a page, as axe sees it, and what the page did wrong."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.page.emulate_media(color_scheme=scheme)
+    visit.page.goto(url)
+    visit.page.wait_for_load_state("load")
+    found = [
+        f"{url} {scheme}: {rule['id']}, {rule['help']}: {rule['nodes'][0]['html'][:120]}"
+        for rule in Axe().run(visit.page, options={"preload": False}).response["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]
+    if visit.page.evaluate("document.documentElement.scrollWidth") > width:
+        found.append(f"{url}: wider than its window of {width}")
+    return found + sorted(visit.outside) + visit.errors
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize("which", ["kinds", pytest.param("all", marks=pytest.mark.all_pages)])
+class TestInBrowser:
+    pytestmark = IN_BROWSER
+
+    def test_no_page_hinders_its_readers_or_asks_another_host(self, visit, site, address, width, scheme, which):
+        every = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
+        pages = KINDS if which == "kinds" else every
+        assert [line for page in pages for line in serious(visit, address + page, width, scheme)] == []
+
+
+class TestFromAFile:
+    pytestmark = IN_BROWSER
+
+    def test_the_front_page_is_alive_without_a_server(self, browser, site):
+        page = browser.new_page()
+        page.goto((site / "index.html").as_uri())
+        page.locator(".heads .text button").nth(3).hover()
+        assert "looks at" in page.locator(".heads .said").inner_text()
+        assert page.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") != "32px", "no style came"
+        page.close()

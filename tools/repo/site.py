@@ -1,4 +1,8 @@
-"""Static site: the course as web pages that load nothing from outside; `python course.py site` writes them."""
+"""Static site: the course as web pages by Sphinx and MyST-NB, loading nothing from outside; `python course.py site`.
+
+Notebooks are shown with their stored outputs; none is run. Before Sphinx reads them, `prepare` writes them as a
+reader wants them: without Colab's cell, what a *Predict* asks for folded, pictures with their descriptions.
+"""
 
 from __future__ import annotations
 
@@ -7,103 +11,196 @@ import shutil
 from functools import cache
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from nbformat import NotebookNode
 
 from tools.repo.course_map import read_home
 from tools.repo.notebook_rules import captions, pictures, said_by_itself
-from tools.repo.notebooks import find_notebooks, read_notebook
+from tools.repo.notebooks import as_text, find_notebooks, read_notebook
 from utils.errors import CourseError
 from utils.files.places import ROOT
-from utils.files.progress import progress
 
-PAGES = ("README.md", "docs/*.md", "data/README.md", "data/nano/README.md", "data/stories/README.md")
-STYLE = ROOT / "docs" / "site.css"
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<link rel="stylesheet" href="{up}site.css">
-</head>
-<body>
-<nav><a href="{up}index.html">Hands-On GPT-2</a></nav>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "data/**/README.md")
+FRONT = ROOT / "docs" / "site"  # the front page, the style, the favicon
+TITLE, ABOUT = "Hands-On GPT-2", "A course in notebooks: look inside GPT-2, load it, quantize it, train it, serve it."
+LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
+WORD = re.compile(r"(?m)^\*\*([^*]+)\*\* · (.+)$")  # an entry of the glossary
+LIVING = "<!-- living picture -->"
+SETTINGS: dict[str, Any] = {
+    "project": TITLE,
+    "author": "the makers of the course",
+    "extensions": ["myst_nb", "sphinx_copybutton"],
+    "nb_execution_mode": "off",
+    "nb_output_stderr": "remove",
+    "nb_code_prompt_show": "Write your guess down, then open the {type}",
+    "nb_code_prompt_hide": "Close the {type}",
+    "nb_ipywidgets_js": {},  # widgets are stored with their picture; their scripts would come from outside
+    "myst_heading_anchors": 4,
+    "myst_enable_extensions": ["attrs_inline"],
+    "html_theme": "sphinx_book_theme",
+    "html_title": TITLE,
+    "html_static_path": ["_static"],
+    "html_context": {"default_mode": "auto"},  # light or dark, as the reader's system is
+    "html_css_files": ["style.css"],
+    "html_favicon": "_static/favicon.svg",
+    "html_show_sphinx": False,
+    "html_use_index": False,
+    "html_copy_source": True,
+    "suppress_warnings": ["mystnb.unknown_mime_type", "misc.highlighting_failure"],
+}
 
 
 def build_site(out: Path) -> list[Path]:
     """Write a page for each notebook and text of the course, and return the pages; solutions stay out."""
-    if out.exists() and any(out.iterdir()) and not (out / "site.css").is_file():
-        raise CourseError(f"{out} holds something else than a site. Choose an empty folder.")
-    from pygments.formatters import HtmlFormatter
+    from sphinx.application import Sphinx
 
-    pages = [write_page(source, out) for source in progress(sources(), "pages")]
-    for picture in (ROOT / "docs").glob("*.svg"):
-        shutil.copy(picture, out / "docs" / picture.name)
-    colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")
-    (out / "site.css").write_text(STYLE.read_text(encoding="utf-8") + colours + "\n", encoding="utf-8")
-    return pages
+    if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").is_file():
+        raise CourseError(f"{out} holds something else than a site. Choose an empty folder.")
+    with TemporaryDirectory() as folder:
+        source = Path(folder)
+        prepare(source)
+        options = SETTINGS | {"html_theme_options": theme_options()}
+        app = Sphinx(str(source), None, str(out), str(source / ".doctrees"), "html", options, status=None, parallel=1)
+        app.connect("html-page-context", add_open_graph)
+        app.build()
+        if app.statuscode:
+            raise CourseError("Sphinx could not build the site; what it found stands above.")
+    for template in (out / "_static").glob("*macros.html"):  # the theme's own, which are no pages
+        template.unlink()
+    return sorted(out / page_name(file) for file in sources())
+
+
+def theme_options() -> dict[str, Any]:
+    """Return what the theme shows: the repository, the button for Colab, and the contents of a page."""
+    home = read_home()
+    return {
+        "repository_url": f"https://github.com/{home.repository}",
+        "repository_branch": home.branch,
+        "path_to_docs": "",
+        "use_repository_button": True,
+        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+        "navbar_persistent": [],
+        "show_toc_level": 2,
+        "home_page_in_toc": True,
+        "pygments_light_style": "a11y-high-contrast-light",
+        "pygments_dark_style": "a11y-high-contrast-dark",
+    }
 
 
 @cache  # every link asks for them
 def sources() -> list[Path]:
     """Return the notebooks that learners read, and the Markdown files that become pages."""
     notebooks = [path for path in find_notebooks() if "solutions" not in path.parts]
-    return notebooks + sorted(path for pattern in PAGES for path in ROOT.glob(pattern))
+    return [*notebooks, FRONT / "index.md", *sorted(path for pattern in PAGES for path in ROOT.glob(pattern))]
 
 
 def page_name(source: Path) -> str:
     """Return where the page of a source lies in the site.
 
-    >>> page_name(ROOT / "README.md"), page_name(ROOT / "lessons" / "00_start.ipynb")
-    ('index.html', 'lessons/00_start.html')
+    >>> page_name(ROOT / "README.md"), page_name(FRONT / "index.md")
+    ('README.html', 'index.html')
     """
-    return "index.html" if source == ROOT / "README.md" else source.relative_to(ROOT).with_suffix(".html").as_posix()
+    return place_of(source).with_suffix(".html").as_posix()
 
 
-def write_page(source: Path, out: Path) -> Path:
-    """Write one page; links to sources become links to their pages, or to where the repository keeps them."""
-    from nbconvert import HTMLExporter
-    from nbconvert.filters import markdown2html
-
-    if source.suffix == ".ipynb":
-        exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
-        notebook = describe_pictures(read_notebook(source))
-        notebook.cells = [cell for cell in notebook.cells if "cellView" not in cell.metadata]  # Colab's is folded there
-        body, _ = exporter.from_notebook_node(notebook)
-    else:
-        body = markdown2html(source.read_text(encoding="utf-8"))
-    title = re.search(r"<h1[^>]*>(.*?)(?:<a |</h1>)", body, re.DOTALL)
-    name = re.sub(r"<[^>]+>", "", title[1]).strip() if title else source.stem
-    body = re.sub(r'href="([^"#]+)(#[^"]*)?"', lambda m: f'href="{page_link(m[1], source)}{m[2] or ""}"', body)
-    target = out / page_name(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    text = PAGE.format(title=escape(name, quote=False), up="../" * page_name(source).count("/"), body=body)
-    target.write_text(text, encoding="utf-8", newline="\n")
-    return target
+def place_of(source: Path) -> Path:
+    """Return where a source lies in the tree that Sphinx reads."""
+    return Path("index.md") if source.parent == FRONT else source.relative_to(ROOT)
 
 
-def describe_pictures(notebook: NotebookNode) -> NotebookNode:
-    """Give each picture its alt text, which nbconvert writes: the sentence in italics below it, or its own."""
+def prepare(folder: Path) -> None:
+    """Write the sources as Sphinx is to read them."""
+    words = glossary()
+    for source in sources():
+        target = folder / place_of(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.suffix == ".ipynb":
+            text = as_text(for_readers(read_notebook(source), source, words))
+        else:
+            text = with_page_links(source.read_text(encoding="utf-8"), source)
+            text = text.replace(LIVING, living_picture())
+            if source.name == "glossary.md":
+                text = WORD.sub(lambda match: f"({label(match[1])})=\n{match[0]}", text)
+        target.write_text(text, encoding="utf-8", newline="\n")
+    shutil.copytree(FRONT, folder / "_static", ignore=shutil.ignore_patterns("*.md"))
+    for picture in (ROOT / "docs").glob("*.svg"):
+        shutil.copy(picture, folder / "docs" / picture.name)
+
+
+def living_picture() -> str:
+    """Return the head browser that a lesson has stored, as the front page shows it."""
+    for path in (path for path in sources() if path.parent.name == "lessons"):
+        for cell in read_notebook(path).cells:
+            for output in cell.get("outputs", []):
+                if 'class="heads"' in (page := output.get("data", {}).get("text/html", "")):
+                    return f"```{{raw}} html\n{page}\n```"
+    raise CourseError("No lesson has stored a head browser, which the front page shows.")
+
+
+def for_readers(notebook: NotebookNode, source: Path, words: dict[str, str]) -> NotebookNode:
+    """Return a notebook for those who read and don't run: links to pages, answers folded, pictures described."""
     for cell, said in zip(notebook.cells, captions(notebook), strict=True):
         for data in pictures(cell):
-            cell.metadata["alt"] = said or said_by_itself(data)
+            cell.metadata["mystnb"] = {"image": {"alt": said or said_by_itself(data)}}
+    notebook.cells = [cell for cell in notebook.cells if "cellView" not in cell.metadata]  # Colab's own first cell
+    unseen = dict(words)
+    for cell, after in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
+        if cell.cell_type == "markdown":
+            cell.source = with_glossary(with_page_links(cell.source, source), source, unseen)
+            if "**Predict.**" in cell.source and after is not None and after.get("outputs"):
+                after.metadata.setdefault("tags", []).append("hide-output")
     return notebook
 
 
+def glossary() -> dict[str, str]:
+    """Return each word of the glossary with what it means, without links."""
+    entries = WORD.findall((ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"))
+    return {word: re.sub(r"\s*\[[^\]]*\]\([^)]*\)", "", meaning) for word, meaning in entries}
+
+
+def label(word: str) -> str:
+    """Return the name under which a page refers to a word of the glossary.
+
+    >>> label("BPE, byte-pair encoding")
+    'word-bpe-byte-pair-encoding'
+    """
+    return "word-" + re.sub(r"\W+", "-", word.lower()).strip("-")
+
+
+def with_glossary(text: str, source: Path, unseen: dict[str, str]) -> str:
+    """Link words in bold to the glossary at their first use, with their meaning to hover over."""
+    for entry in list(unseen):
+        for word in entry.split(", "):
+            if (bold := f"**{word}**") in text:
+                meaning = unseen.pop(entry, "").replace('"', "'")
+                text = text.replace(bold, f'[{bold}](#{label(entry)} "{meaning}")', 1)
+                break
+    return text
+
+
+def with_page_links(text: str, source: Path) -> str:
+    """Return a text whose links lead to pages of the site, or to where the repository keeps what has none."""
+    return LINK.sub(lambda match: page_link(match[1], source) + (match[2] or ""), text)
+
+
 def page_link(link: str, source: Path) -> str:
-    """Return where a link of a source leads in the site: to a page, or to the file on the web where it has none."""
+    """Return where a link of a source leads: itself if there is a page, else the file on the web."""
     file = (source.parent / unquote(link)).resolve()
-    if urlsplit(link).scheme or link.startswith("/") or file.suffix == ".svg" or not file.exists():
+    if urlsplit(link).scheme or link.startswith("/") or not file.exists():
         return link
-    if file in sources():
-        return "../" * page_name(source).count("/") + page_name(file)
+    if file in sources() or file.suffix == ".svg":
+        return "../" * (len(place_of(source).parts) - 1) + place_of(file).as_posix()
     home, kind = read_home(), "tree" if file.is_dir() else "blob"
     return f"https://github.com/{home.repository}/{kind}/{home.branch}/{file.relative_to(ROOT).as_posix()}"
+
+
+def add_open_graph(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Tell those who share a page its title and what the course is."""
+    title = re.sub(r"<[^>]+>", "", context.get("title") or TITLE)
+    values = {"og:title": title, "og:description": ABOUT, "og:type": "article", "og:site_name": TITLE}
+    lines = [f'<meta property="{name}" content="{escape(value)}">' for name, value in values.items()]
+    lines.append(f'<meta name="description" content="{escape(ABOUT)}">')
+    context["metatags"] = context.get("metatags", "") + "\n".join(lines)
