@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.browsers import IN_BROWSER
+from tests.browsers import IN_BROWSER, Visit
 from utils.files.places import ROOT
 from utils.files.published import published_prompts
 from utils.plots.head_browser import browser_page
