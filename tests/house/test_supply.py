@@ -162,7 +162,8 @@ def test_the_list_of_parts_names_every_pin_with_its_hashes(tmp_path):
 
 
 PROPOSE = {"contents": "write", "pull-requests": "write"}  # a branch, and an offer to take it
-MAY_WRITE = {("fork", "links"): PROPOSE, ("record", "propose"): PROPOSE}
+PUBLISH = {"pages": "write", "id-token": "write"}  # what GitHub Pages asks for
+MAY_WRITE = {("fork", "links"): PROPOSE, ("record", "propose"): PROPOSE, ("site", "deploy"): PUBLISH}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
