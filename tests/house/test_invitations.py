@@ -51,6 +51,7 @@ OWN_STORY = """text = (
     "a prince who collected smooth stones.\\nEverybody was talking about the wheelbarrow race."
 )"""
 PLAYGROUND = 'tokenizer, "Once upon a")\nassert'
+TENTH = 'allowed = (need["key/value cache"] + need["activations"]) // 10'
 # For each lesson the cells that come first, as they stand, and its invitations.
 LESSONS = {
     "00_set_up_and_choose_a_size": (
@@ -223,6 +224,27 @@ LESSONS = {
                 "calibration = draw_rows(story_tokens(60), rows=8, context=128)  # (rows, time)",
                 again=METHODS,
             ),
+        ],
+    ),
+    "09_fit_it_on_your_machine": (
+        ["cell-02", "cell-12"],
+        [
+            Invitation(
+                "cell-09",
+                'calculator.children[0].value = "small"',
+                "index=1",
+                "cell-08",
+                "assert bytes",
+                'calculator.children[0].value = "small"\ncalculator.children[4].value = True\nassert bytes',
+            ),
+            Invitation(
+                "cell-25",
+                'plan = Plan(config, work, "gpu", "gpu", ("gpu",) * 2 + ("cpu",) * (config.n_layer - 2))',
+                "True",
+                then="two = torch.tensor([[1, 2]])\n"
+                'print(torch.equal(load_with_plan(course.size, plan, folder / "gpu", "cpu")(two), model(two)))',
+            ),
+            Invitation("cell-42", TENTH, "Going on with batch 2,|holds no process", "cell-41", TENTH[:-2] + "3"),
         ],
     ),
 }

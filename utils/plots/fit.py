@@ -1,4 +1,4 @@
-"""Figures of memory: batches that fit, placement of layers, and what DDP and FSDP hold (lessons 09 and 16).
+"""Figures of memory: batches that fit, memory over training steps, what DDP and FSDP hold (lessons 09 and 16).
 
 What fits where, computed from the estimate; nothing that they show was allocated.
 """
@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from utils.config import SIZES, GPT2Config, Workload, estimate_memory, format_bytes, held_bytes
-from utils.fit.placement import NAMES, PLACES, Plan, block_bytes, table_bytes
-from utils.plots.basic import COLORS, TINTS, new_grid, share_bars
+from utils.config import BYTES, LOSS_CHUNK, SIZES, GPT2Config, Workload, estimate_memory, format_bytes, held_bytes
+from utils.fit.placement import block_bytes
+from utils.plots.basic import COLORS, TINTS, legend_below, new_axes, new_grid
 
 SHARE = 0.9  # of a GPU's memory: the rest is for the driver and for what falls between allocations
 TITLES = {"ddp": "DDP: everybody holds everything", "fsdp": "FSDP: everybody holds a part"}
@@ -57,16 +57,45 @@ def batch_tables(tables: Mapping[str, np.ndarray], gigabytes: Sequence[int]) -> 
     return figure
 
 
-def plan_bars(plans: Mapping[str, Plan]) -> Figure:
-    """Draw for each plan how much of the model lies in which place, as shares of its bytes."""
-    rows = {}
-    for name, plan in plans.items():
-        block, table = block_bytes(plan.config, plan.work), table_bytes(plan.config, plan.work)
-        rows[name] = {
-            NAMES[place].removeprefix("the "): block * plan.blocks.count(place) + table * (plan.table == place)
-            for place in PLACES
-        }
-    return share_bars(rows)
+def step_timeline(config: GPT2Config, work: Workload, steps: int = 2) -> list[dict[str, float]]:
+    """Return the bytes of each part that training holds: block by block forward, in the loss, and back to the front."""
+    need, n = estimate_memory(config, work), config.n_layer
+    tokens, size = work.batch * work.context, BYTES[work.dtype]
+    kept = tokens * config.n_embd * (14 * size + 2 * 4)  # of each block, for its backward pass
+    block, table = block_bytes(config, replace(work, dtype="float32")), 4 * config.vocab_size * config.n_embd
+    held: dict[str, float] = {"weights": need["weights"], "optimizer": 0, "gradients": 0, "activations": 0, "logits": 0}
+    history: list[dict[str, float]] = []
+
+    def then(**changed: float) -> None:
+        held.update(changed)
+        history.append(dict(held))
+
+    for _ in range(steps):
+        then(gradients=0)
+        for layer in range(n):
+            then(activations=kept * (layer + 1))
+        then(logits=min(tokens, LOSS_CHUNK) * config.vocab_size * size, gradients=table)  # the head's are made here
+        then(logits=0)
+        for layer in reversed(range(n)):
+            then(activations=kept * layer, gradients=table + block * (n - layer))
+        then(gradients=need["gradients"], optimizer=need["optimizer"])
+    return [*history, {**held, "gradients": 0}]
+
+
+def memory_over_steps(history: Sequence[Mapping[str, float]], steps: int = 2) -> Figure:
+    """Draw the parts of a timeline on top of each other, with words where each step begins and turns back."""
+    figure, axes = new_axes(8.5, 3.4)
+    parts = {name: [held[name] for held in history] for name in history[0]}
+    axes.stackplot(range(len(history)), *parts.values(), labels=list(parts), colors=COLORS, step="post", linewidth=0)
+    every = len(history) // steps
+    for step in range(steps):
+        for at, name in ((step * every, f"step {step + 1}: forward"), (step * every + every // 2, "loss, backward")):
+            axes.axvline(at, color="black", linestyle=":", linewidth=0.8)
+            axes.text(at + 0.2, 1.02, name, transform=axes.get_xaxis_transform(), fontsize=9)
+    axes.set(xticks=[], xlim=(0, len(history) - 1))
+    axes.yaxis.set_major_formatter(lambda value, _: format_bytes(value) if value else "0")
+    legend_below(figure, len(parts))
+    return figure
 
 
 def who_holds_what(config: GPT2Config, devices: int) -> Figure:
