@@ -16,6 +16,7 @@ NAMES = (  # the quick ones first
     "quantization",
     "watching",
     "generation",
+    "drafting",
     "serving",
     "adapters",
     "training",

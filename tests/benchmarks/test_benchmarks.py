@@ -16,6 +16,7 @@ from shapes import compare_logits
 import benchmarks
 from benchmarks import (
     adapters,
+    drafting,
     finetuning,
     generation,
     loading,
@@ -255,6 +256,13 @@ def test_generation_runs_at_a_tiny_shape(race):
     assert expected | {"llama.cpp F16", "reading memory"} <= set(found.samples)
     assert all(sample["peak bytes"] > 0 for turns in found.samples.values() for sample in turns)
     assert {(r.of, r.to) for r in found.ratios} >= {("ours 16-bit", "llama.cpp F16")}
+
+
+def test_drafting_runs_at_a_tiny_shape_and_a_repetition_saves_passes(race):
+    found = race(drafting, config=TINY, max_new=20, dtypes=("float32",))
+    plain, drafted = f"{drafting.REPEATS}, float32", f"{drafting.REPEATS}, float32, draft 4"
+    assert found.samples[plain][0][drafting.KEPT] == 1 < found.samples[drafted][0][drafting.KEPT]
+    assert {(ratio.of, ratio.to, ratio.quantity) for ratio in found.ratios} >= {(drafted, plain, drafting.SPEED)}
 
 
 @pytest.fixture
