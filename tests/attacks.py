@@ -2,6 +2,7 @@
 
     python -m tests.attacks            # every attack, what the grade was, what the teacher reads
     python -m tests.attacks --landlock # the same where namespaces are missing
+    python -m tests.attacks --folders  # a class in whose folder every bad entry lies, between two good ones
 
 What an attack reached it writes into its own answer: `leak` is what its functions return, or what they raise.
 """
@@ -23,7 +24,7 @@ import pytest
 from nbformat import v4
 
 from tools.classroom import exercise_builder, grading
-from tools.classroom.gradebook import grade_all
+from tools.classroom.gradebook import grade_all, grade_folder
 from tools.classroom.grading import Grade, Submission
 from tools.classroom.sandbox import Fence, Limits, available_fence
 from tools.repo.notebooks import KERNEL, ROOT
@@ -359,8 +360,31 @@ def grade_attacks(folder: Path, fence: Fence, attacks: dict[str, tuple[str, str]
     return {name: grades[one] for name, one in made.items()}
 
 
+def plant_all(place: Path) -> dict[str, str]:
+    """Fill a class's folder: Ada, a learner for each bad entry, and Zoe, who comes last; return what each hands in."""
+    given = {f"eve{number:02}": kind for number, kind in enumerate(FOLDERS)}
+    for name, kind in given.items():
+        plant(kind, place / name)
+    hand_in(place / "Ada", RIGHT)
+    hand_in(place / "Zoe", RIGHT)
+    return {"Ada": "a right answer, first", **given, "Zoe": "a right answer, last"}
+
+
+def print_folders() -> None:
+    """Print what becomes of a class in whose folder every bad entry lies."""
+    with TemporaryDirectory() as name, TemporaryDirectory() as masters, one_small_exercise(Path(masters)):
+        given = plant_all(place := Path(name, "class"))
+        rows = grade_folder(place, Path(name, "out"), SMALL, show=lambda line: None)
+    print("| folder of | points | what the teacher reads |\n|---|---|---|")
+    for row in rows:
+        kind = given.get(str(row["Learner"]), row["Learner"])
+        print(f"| {kind} | {row['Points']} of {row['Possible']} | {row['Status']} |")
+
+
 def main() -> None:
     """Print the table."""
+    if "--folders" in sys.argv:
+        return print_folders()
     fence = available_fence()
     if "--landlock" in sys.argv:
         fence = Fence(False, fence.landlock, fence.calls)

@@ -60,7 +60,7 @@ def race(monkeypatch):
         ours = [
             "utils.training.loop",
             "utils.system_log",
-            "utils.quantize.fbgemm",
+            "tools.fast_layers",
             "utils.quantize.gptq",
             "utils.loaders",
         ]

@@ -353,6 +353,16 @@ def test_a_folder_with_an_adapter_loads_as_the_merged_model(tmp_path):
     assert_close(loaded(TOKENS), model(TOKENS), atol=1e-5, rtol=1e-5)
 
 
+def test_adapters_as_peft_saved_them_until_2023_load(tmp_path):
+    save_gpt2(tiny_model(), tmp_path / "base")
+    model = stirred(add_lora(load_gpt2(tmp_path / "base"), 4, 8))
+    new = load_gpt2(save_lora(model, tmp_path / "adapter"))
+    (tmp_path / "adapter" / WEIGHTS).unlink()
+    torch.save(dict(adapter_tensors(model)), tmp_path / "adapter" / "adapter_model.bin")
+    for place in (tmp_path / "adapter", tmp_path / "adapter" / "adapter_model.bin"):
+        assert load_gpt2(place)(TOKENS).equal(new(TOKENS))
+
+
 def test_a_folder_with_an_adapter_of_a_packed_model_packs_its_base_again(tmp_path):
     save_gpt2(tiny_model(), tmp_path / "base")
     base = quantize_model(load_gpt2(tmp_path / "base"), Grid(4, 16, "nf4"))

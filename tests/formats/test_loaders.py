@@ -110,6 +110,15 @@ def test_16_bit_files_load_as_they_are_and_as_float32(tmp_path, dtype, kind):
     assert same_weights(load_gpt2(tmp_path), model.float())
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2], ids=str)
+def test_files_of_8_bit_floats_load_as_what_they_hold(tmp_path, dtype):
+    model = tiny_model()
+    save_file({name: weight.to(dtype).contiguous() for name, weight in hub_tensors(model)}, tmp_path / "f8.safetensors")
+    for name, weight in load_gpt2(tmp_path / "f8.safetensors").named_parameters():
+        assert weight.equal(model.get_parameter(name).to(dtype).float())
+    assert f"28 × {str(dtype).removeprefix('torch.')}" in inspect_file(tmp_path / "f8.safetensors")[1]
+
+
 def test_saving_in_16_bits_leaves_the_model_alone_and_halves_the_file(tmp_path):
     model = tiny_model()
     save_gpt2(model, tmp_path / "half", torch.float16)

@@ -24,7 +24,7 @@ from attacks import (
     hand_in,
     notebook_of,
     one_small_exercise,
-    plant,
+    plant_all,
     surroundings,
 )
 from hypothesis import HealthCheck, given, settings
@@ -272,10 +272,7 @@ def test_any_message_of_a_submission_is_read_or_refused(message, blobs):
 def folders(tmp_path_factory) -> tuple[dict[str, dict], Path, str]:
     """One folder that holds every bad entry, graded with a good submission at its beginning and at its end."""
     place, out, said = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("out"), []
-    for number, kind in enumerate(FOLDERS):
-        plant(kind, place / f"eve{number:02}")
-    hand_in(place / "Ada", RIGHT)
-    hand_in(place / "Zoe", RIGHT)
+    plant_all(place)
     grade_folder(place, out, SMALL, unfenced=True, show=said.append)
     with (out / "grades.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = {f"{row['Learner']} {row['File']}": row for row in csv.DictReader(file)}

@@ -129,7 +129,8 @@ def compare(
     texts = [each.text for each in read_documents(text)] if text else list(corpus(200, FRESH))
     if join == "rows":
         texts = [join_rows(each) for each in texts]
-    phrases = Phrases(each.text for each in read_documents(training)) if training else None
+    known = progress(read_documents(training), "training text, documents", after=2.0) if training else ()
+    phrases = Phrases(each.text for each in known) if training else None
     protocol = Protocol(context, stride or context)
     exam = Exam(texts, protocol, tokens or 10**12, stories, phrases)
     candidates = (Candidate(name, *load_with_tokenizer(name)) for name in models)

@@ -27,6 +27,7 @@ from utils.formats.torch_files import TorchTensor, open_torch_file
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 WEIGHT_FILES = (SAFE, f"{SAFE}.index.json", PICKLED, f"{PICKLED}.index.json", "quantized.safetensors")
+ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")  # peft wrote the second until 2023
 WRAPPED = re.compile(r"(_orig_mod\.|module\.|model\.|transformer\.)+")  # of torch.compile, DDP, Lightning, transformers
 HPARAMS = ("n_layer", "n_embd", "n_vocab", "n_ctx")
 
@@ -218,7 +219,7 @@ def find_weights(path: Path) -> Path:
         return path.with_name(index) if ".data-" in path.name else path
     if not path.is_dir():
         raise CourseError(f"{path} is a device, a pipe or a socket, expected a file or a folder of weights.")
-    for name in (*WEIGHT_FILES, "adapter_model.safetensors"):  # a run of adapters keeps its checkpoint beside it
+    for name in (*WEIGHT_FILES, *ADAPTERS):  # a run of adapters keeps its checkpoint beside it
         if (path / name).is_file():
             return path / name
     if (checkpoint := latest_checkpoint(path)) is not None:

@@ -16,14 +16,14 @@ from torch import Tensor
 from utils.errors import CourseError, show
 from utils.files.whole_files import read_json, write_whole
 from utils.formats.hub_layout import HUB_NAMES, hub_name
-from utils.formats.open_file import open_weights
+from utils.formats.open_file import ADAPTERS, open_weights
 from utils.formats.safetensors import LazyTensor, write_safetensors
 from utils.lora import add_lora, chosen_layers, lora_settings, need_adapters, remove_lora
 from utils.model import GPT2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import QuantizedLinear, layer_names
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+WEIGHTS, CONFIG = ADAPTERS[0], "adapter_config.json"
 KINDS = ("lora_A", "lora_B")
 GRIDS = "grids"  # how the weights under the adapters were packed while they were trained
 PREFIX = "base_model.model.transformer."
@@ -86,7 +86,7 @@ def peft_config(model: GPT2) -> dict:
 
 def load_lora(model: GPT2, folder: str | Path) -> GPT2:
     """Put saved adapters, ours or peft's, beside the layers of the model that they were trained on, in place."""
-    path = Path(folder) / WEIGHTS
+    path = next((file for name in ADAPTERS if (file := Path(folder) / name).is_file()), Path(folder) / WEIGHTS)
     raw, stored = read_adapter_config(path.parent), open_weights(path)
     layers = _adapted_layers(model, stored, path)
     if odd := [name for name in stored if raw["r"] not in stored[name].shape]:

@@ -17,6 +17,7 @@ import torch
 from utils.batches import open_batches
 from utils.config import SIZES, count_parameters
 from utils.errors import CourseError
+from utils.files.progress import progress
 from utils.files.settings import read_settings
 from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
 from utils.lora import add_lora, pack_base, trained_parameters
@@ -187,7 +188,8 @@ def open_data(recipe: TrainingRecipe, world: World) -> TrainingData:
     batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, parted, **whose)
     also = open_others(recipe, tokenizer.vocab_size)
     if recipe.memorization_samples:  # it keeps eight bytes for each phrase of the training text
-        phrases = Phrases(texts_between(np.asarray(batches.tokens), end, tokenizer.decode))
+        texts = texts_between(np.asarray(batches.tokens), end, tokenizer.decode)
+        phrases = Phrases(progress(texts, "phrases of the training text, documents", after=2.0))
         meter = MemorizationMeter(phrases, tokenizer.decode, end, recipe.memorization_samples)
     return TrainingData(batches, load_bin(held_out) if held_out.is_file() else None, also, meter)
 
