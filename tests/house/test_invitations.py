@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 
@@ -298,3 +299,11 @@ def test_each_invitation_of_a_lesson_is_run(lesson):
     inviting = {cell.id: cell.source for cell in stored.cells if MARK in cell.source}
     assert inviting.keys() == {one.stands_in for one in invitations}
     assert all(one.typed in inviting[one.stands_in] for one in invitations), "a text asks for something else"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lessons").glob("0[0-8]_*.ipynb")), ids=lambda path: path.stem)
+def test_an_assertion_that_a_learner_meets_says_what_to_look_at(path):
+    for cell in (cell for cell in read_notebook(path).cells if cell.cell_type == "code"):
+        source = re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", cell.source)
+        mute = [ast.unparse(n) for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Assert) and n.msg is None]
+        assert mute == [], f"{cell.id}: {mute[0]}"
