@@ -52,6 +52,7 @@ OWN_STORY = """text = (
     "a prince who collected smooth stones.\\nEverybody was talking about the wheelbarrow race."
 )"""
 PLAYGROUND = 'tokenizer, "Once upon a")\nassert'
+HARMED = 'print(clean("He wrote:\\n*** START OF THE PROJECT GUTENBERG EBOOK ODES ***\\nand laughed.", ("licence",))[0])'
 TENTH = 'allowed = (need["key/value cache"] + need["activations"]) // 10'
 # For each lesson the cells that come first, as they stand, and its invitations.
 LESSONS = {
@@ -246,6 +247,24 @@ LESSONS = {
                 'print(torch.equal(load_with_plan(course.size, plan, folder / "gpu", "cpu")(two), model(two)))',
             ),
             Invitation("cell-42", TENTH, "Going on with batch 2,|holds no process", "cell-41", TENTH[:-2] + "3"),
+        ],
+    ),
+    "10_prepare_a_dataset": (
+        ["cell-02", "cell-04", "cell-06"],
+        [
+            Invitation("cell-13", "'2,\"two\"'", r"csv alone \['1', '2', '3'", "cell-12", "'2,\"two'"),
+            Invitation(
+                "cell-13",
+                'errors="replace"',
+                "'5', '6', '7'",
+                "cell-12",
+                "read_records(damaged, damage)",
+                'read_records(damaged, damage, errors="replace")',
+            ),
+            Invitation("cell-23", HARMED, "and laughed"),
+            Invitation(
+                "cell-42", "tokenizer.end_of_text", "3 targets that count", "cell-39", ", tokenizer.end_of_text]", "]"
+            ),
         ],
     ),
 }

@@ -8,7 +8,10 @@ import pytest
 
 from utils.plots import diagrams_fitting
 
-DRAWINGS = [getattr(diagrams_fitting, name) for name in ("visit_or_stay", "road_to_the_cores")]
+DRAWINGS = [
+    getattr(diagrams_fitting, name)
+    for name in ("visit_or_stay", "road_to_the_cores", "text_to_tokens", "minhash_table")
+]
 
 
 @pytest.mark.parametrize("draw", DRAWINGS, ids=lambda draw: draw.__name__)

@@ -52,3 +52,61 @@ def road_to_the_cores() -> Drawing:
         drawing.box(x, y, 24, 26, "", "blue").box(x + 2, y + 16, 20, 8, "", "green")
     drawing.note(430, 78, "8 cores, each with instructions of its own", width=60)
     return drawing.note(430, 219, "40 groups of 64 cores; green: their 8 tensor cores", width=60)
+
+
+def text_to_tokens() -> Drawing:
+    """Draw the way from a folder to token files, and the report that every step writes into."""
+    drawing = Drawing(
+        760,
+        190,
+        "Seven boxes in a row: a folder of files becomes records, is cleaned, checked for people and licences, freed "
+        "of copies, parted into training and held-out texts, and written as tokens. From each step between the first "
+        "and the last, an arrow leads down to a report of what was changed or left out, and why.",
+    )
+    steps = ("files", "records", "cleaned", "people,\nlicences", "no copies", "train and\nheld out", "tokens")
+    for place, name in enumerate(steps):
+        x = 12 + 106 * place
+        drawing.box(x, 30, 86, 50, name, "gray" if place in (0, 6) else "blue")
+        if place < 6:
+            drawing.arrow(x + 86, 55, x + 106, 55)
+        if 0 < place < 6:
+            drawing.arrow(x + 43, 80, x + 43, 128)
+    return drawing.box(118, 130, 510, 40, "report: what was changed or left out, by file and line, and why", "orange")
+
+
+PHRASES = {  # of two short texts: which of them hold it, and its numbers under four hash functions
+    "the old boat leaves": ("AB", 61, 12, 83, 40),
+    "old boat leaves at": ("AB", 27, 75, 58, 19),
+    "boat leaves at nine": ("A", 90, 34, 22, 66),
+    "boat leaves at noon": ("B", 48, 51, 71, 7),
+}
+
+
+def minhash_table() -> Drawing:
+    """Draw MinHash for two texts of three phrases: numbers of each phrase, and the smallest of each text below."""
+    drawing = Drawing(
+        760,
+        250,
+        "A table of four phrases, two of which both texts have, and their numbers under four hash functions. Below, "
+        "the smallest number of each text under each function: 27, 12, 22, 19 for A and 27, 12, 58, 7 for B. "
+        "Two of four agree, as two of four phrases are common.",
+    )
+    columns = (400, 480, 560, 640)
+    for place, head in zip((130, 280, 330, *columns), ("phrase", "A", "B", "h1", "h2", "h3", "h4"), strict=True):
+        drawing.text(place, 20, head, bold=True)
+    signatures = {}
+    for text in "AB":
+        rows = [numbers for holders, *numbers in PHRASES.values() if text in holders]
+        signatures[text] = [min(column) for column in zip(*rows, strict=True)]
+    for row, (phrase, (holders, *numbers)) in enumerate(PHRASES.items()):
+        y = 46 + 28 * row
+        drawing.text(130, y, phrase)
+        for text, x in (("A", 280), ("B", 330)):
+            drawing.text(x, y, "•" if text in holders else "", 18)
+        for x, number in zip(columns, numbers, strict=True):
+            drawing.text(x, y, str(number))
+    for row, (text, smallest) in enumerate(signatures.items()):
+        drawing.text(130, 182 + 34 * row, f"signature of {text}: the smallest")
+        for x, number, other in zip(columns, smallest, signatures["BA"[row]], strict=True):
+            drawing.box(x - 28, 168 + 34 * row, 56, 28, str(number), "green" if number == other else "white")
+    return drawing.note(400, 240, "green: the same smallest number, so a phrase that both have", width=70)
