@@ -113,6 +113,8 @@ chat nano max_new=x → 1 max_new 'x'
 class grade README.md → 1 README.md
 class grade . --memory 0 → 1 --memory 0
 class grade . --seconds 0 → 1 --seconds 0
+class export . --to canvas → 1 grades.csv
+class export . --to paper → 2 canvas
 class pack README.md → 1 README.md
 class pack . → 1 class pack
 class pack nowhere --check → 1 nowhere PACK.json
@@ -219,7 +221,9 @@ def test_the_bare_command_helps_and_every_command_has_a_group_and_help(capsys):
         code, options = outcome(capsys, *name.split(), "--help")
         assert code == 0 and f"python course.py {name} " in options
     assert {"train", "chat", "quantize"} <= groups["For learners"].keys()
-    assert {"class pack", "class grade", "class serve", "forget"} == groups["For teachers"].keys()
+    assert {"class pack", "class grade", "class export", "class alike", "class serve", "forget"} == groups[
+        "For teachers"
+    ].keys()
     assert outcome(capsys, "--version") == (0, "0.1.0\n")
 
 

@@ -1,8 +1,4 @@
-"""Gradebook: grades.csv with a row for each submission, gradebook.csv with a row for each learner, and pages.
-
-A learner's page tells points, the question that a failed check asks, and how many further checks fail; never a
-hidden check itself, and never what the learner's code said: that stands in grades.csv, for the teacher.
-"""
+"""Gradebook: grades.csv with a row for each submission, gradebook.csv with a row for each learner, and pages."""
 
 from __future__ import annotations
 
@@ -18,13 +14,14 @@ from pathlib import Path
 
 import psutil
 
-from tools.classroom.grading import Grade, Grader, Submission, all_checks, find_submissions, learner_ids
-from tools.classroom.names import as_csv, clean, file_name, for_page, readable
+from tools.classroom.feedback import page
+from tools.classroom.grading import Grade, Grader, Submission, all_checks, find_submissions, learner_ids, summary
+from tools.classroom.names import as_csv, clean, file_name, readable
 from tools.classroom.sandbox import Fence, Limits, available_fence, close_own_memory, demand
 from utils.errors import CourseError
 from utils.files.whole_files import write_whole
 
-HEAD = ["Learner", "Id", "Exercise", "Points", "Possible", "Percent"]
+HEAD = ["Learner", "Id", "Number", "Exercise", "Points", "Possible", "Percent"]
 TAIL = ["Status", "What the code said", "File", "Mark"]
 TRY_AGAIN = ("could not be graded", "the checks did not end")  # how a status begins that isn't the learner's
 
@@ -100,11 +97,6 @@ def grade_all(submissions: list[Submission], limits: Limits, fence: Fence) -> It
         pool.shutdown()
 
 
-def summary(one: Grade) -> str:
-    """Return a grade in a few words."""
-    return f"{one.points:g} of {one.possible:g}, {one.status}" if one.possible else one.status
-
-
 class Table:
     """The rows of grades.csv; what can't be written to its place is written beside it, and said once."""
 
@@ -140,14 +132,13 @@ class Table:
         tasks = sorted({name for row in self.rows.values() for name in row} - {*HEAD, *TAIL}, key=_natural)
         self._write(self.path, as_csv([*HEAD, *tasks, *TAIL], self.rows.values()))
         self._write(self.out / "gradebook.csv", as_csv(*gradebook(self.rows.values())))
-        place = self.out / f"{file_name(one.submission.name, ident)}.md"
+        place = self.out / f"{file_name(one.submission.name, ident)}.html"
         if ident not in self._pages:
             again = any(row["Id"] == ident and key != mark for key, row in self.rows.items())
             self._before[ident] = place.read_text(encoding="utf-8") if again and place.is_file() else ""
         own = self._pages.setdefault(ident, [])
         own.append(one)
-        text = page(own) if not self._before[ident] else f"{self._before[ident]}{page(own).partition(chr(10))[2]}"
-        self._write(place, text.encode("utf-8", errors="replace"))
+        self._write(place, page(own, self._before[ident]).encode("utf-8", errors="replace"))
 
     def _write(self, path: Path, data: bytes) -> None:
         """Write a file, or say why not and write it beside, or at least to a temporary folder."""
@@ -170,7 +161,9 @@ def row_of(one: Grade, ident: str) -> dict:
     """Return a grade as a row of grades.csv."""
     percent = round(100 * one.points / one.possible, 1) if one.possible else ""
     made, points = one.submission, {name: task.points for name, task in one.tasks.items()}
-    row = dict(zip(HEAD, (made.name, ident, made.exercise, one.points, one.possible, percent), strict=True))
+    row = dict(
+        zip(HEAD, (made.name, ident, made.number, made.exercise, one.points, one.possible, percent), strict=True)
+    )
     said = "; ".join(
         [one.said] * bool(one.said) + [f"{name}: {task.said}" for name, task in one.tasks.items() if task.said]
     )
@@ -191,23 +184,8 @@ def gradebook(rows: Iterable[dict]) -> tuple[list[str], list[dict]]:
     )
 
 
-def page(grades: list[Grade]) -> str:
-    """Return what a learner gets back, as Markdown."""
-    lines = [f"# {for_page(grades[0].submission.name)}"]
-    for one in grades:
-        title = one.submission.exercise or for_page(readable(one.submission.path.name))
-        lines += ["", f"## {title}: {for_page(summary(one))}", ""]
-        if one.tasks:
-            lines += ["| task | points | of | what to look at |", "|---|---|---|---|"]
-        for name, task in one.tasks.items():
-            praise = "all checks pass" if task.points == task.possible else ""
-            notes = "; ".join(filter(None, (task.note, task.hidden))) or praise
-            lines.append(f"| {name} | {task.points:g} | {task.possible:g} | {for_page(notes)} |")
-    return "\n".join(lines) + "\n"
-
-
 def _as_number(name: str, text: str | None) -> object:
-    if name in ("Learner", "Id", "Exercise", *TAIL):
+    if name in ("Learner", "Id", "Number", "Exercise", *TAIL):
         return text or ""
     try:
         return float(text or "")

@@ -70,6 +70,7 @@ class Grade:
     tasks: dict[str, Task] = field(default_factory=dict)
     status: str = "graded"
     said: str = ""
+    code: dict[str, str] = field(default_factory=dict)  # of each task, as the learner wrote it
 
     @property
     def points(self) -> float:
@@ -272,6 +273,7 @@ class Grader:
         except CourseError as error:
             result.status = f"not a notebook: {error}"
             return result
+        result.code = answers(notebook)
         answer = self._process(submission.exercise).ask(notebook, self.limits, self.fence)
         take_answer(result, checks, answer)
         return result
@@ -287,6 +289,29 @@ class Grader:
         if self._checking is not None:
             self._checking.close()
             self._checking = None
+
+
+CHECK = re.compile(r"""\bcheck\(\s*["'](\w+)["']\s*\)""")
+
+
+def answers(notebook: str) -> dict[str, str]:
+    """Return the code of each task, from the text of a notebook: the last two cells before its check."""
+    found, since = dict[str, str](), list[str]()
+    for cell in json.loads(notebook)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code":
+            continue
+        if asked := CHECK.search(source):
+            found.setdefault(asked[1], "\n\n".join(since[-2:]))
+            since = []
+        else:
+            since.append(source)
+    return found
+
+
+def summary(one: Grade) -> str:
+    """Return a grade in a few words."""
+    return f"{one.points:g} of {one.possible:g}, {one.status}" if one.possible else one.status
 
 
 def take_answer(result: Grade, checks: Mapping[str, Checks], answer: Mapping[str, Any]) -> None:

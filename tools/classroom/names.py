@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import html
 import os
 import re
 import unicodedata
@@ -47,15 +46,6 @@ def _is_lone(char: str) -> bool:
     return unicodedata.category(char) == "Cs"
 
 
-def for_page(text: object, longest: int = LONGEST_NOTE) -> str:
-    """Return a text for Markdown and HTML in which nothing is a tag, a link, a table's bar or an entity.
-
-    >>> for_page("<img src=x> [here](x) | `a`_b_")
-    '&lt;img src=x&gt; \\\\[here\\\\](x) \\\\| \\\\`a\\\\`\\\\_b\\\\_'
-    """
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(clean(text, longest), quote=False))
-
-
 def short_id(name: str) -> str:
     """Return x and six hexadecimal digits that belong to a name; digits alone could be a number to a spreadsheet.
 
@@ -71,14 +61,14 @@ def file_name(name: str, ident: str) -> str:
     return f"{plain}_{ident}"
 
 
-def as_csv(head: Iterable[str], rows: Iterable[dict]) -> bytes:
-    """Return a table for spreadsheets and learning platforms, with the mark that spreadsheets look for."""
+def as_csv(head: Iterable[str], rows: Iterable[dict], mark: bool = True) -> bytes:
+    """Return a table, with the mark (BOM) that spreadsheets look for and that learning platforms may not expect."""
     text, names = StringIO(), list(head)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for row in rows:
         writer.writerow([_number(no_formula(row.get(name, ""))) for name in names])
-    return text.getvalue().encode("utf-8-sig", errors="replace")
+    return text.getvalue().encode("utf-8-sig" if mark else "utf-8", errors="replace")
 
 
 def _number(cell: object) -> object:

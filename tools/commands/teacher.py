@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from tools.commands import expect
 
@@ -65,6 +66,39 @@ def class_grade(
     rows = grade_folder(Path(folder), Path(out), Limits(seconds, int(memory * 1e9)), unfenced)
     if rows:
         print(f"{len(rows)} submissions; {out} holds grades.csv, gradebook.csv and a page for each learner.")
+
+
+def class_export(
+    grades: str,  # the folder that class grade wrote
+    /,
+    *,
+    to: Literal["canvas", "moodle", "csv"] = "csv",  # whose columns
+    roster: str = "",  # students.csv with columns id, login, email, section, name
+    out: str = "",  # folder for the files; the folder of grades if none is named
+) -> int:
+    """Write grades and feedback in the form that Canvas or Moodle imports, matched to a roster."""
+    from tools.classroom import exports
+
+    marks, unknown = exports.collect(Path(grades), exports.read_roster(Path(roster)) if roster else [])
+    print("\n".join(unknown), end="\n" * bool(unknown))
+    place = Path(out or grades)
+    if to == "csv":
+        made = exports.write_plain(marks, place)
+    else:
+        made = (exports.write_canvas if to == "canvas" else exports.write_moodle)(marks, Path(grades), place)
+    print("\n".join(map(str, made)))
+    return int(bool(unknown))
+
+
+def class_alike(
+    folder: str,  # where the submissions were unpacked
+    /,
+) -> None:
+    """Say which learners handed in the same code but for names and comments, in answers of four lines and more."""
+    from tools.classroom.alike import alike
+
+    lines = alike(Path(folder))
+    print("\n".join(lines) or "No two longer answers are the same.")
 
 
 def forget(
