@@ -38,11 +38,14 @@ class GPT2Config:
     n_embd: int = 768
     vocab_size: int = 50257
     context: int = 1024
+    dropout: float = 0.0  # share of numbers set to 0 at random while it trains; no file that is loaded sets it
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if name != "dropout" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise CourseError(f"{name} is {value!r}, expected a whole number of at least 1.")
+        if not isinstance(self.dropout, float | int) or not 0 <= self.dropout < 1:
+            raise CourseError(f"dropout is {self.dropout!r}, expected 0 or more, and below 1.")
         if self.n_embd % self.n_head:
             raise CourseError(
                 f"n_embd {self.n_embd} can't be shared out among n_head {self.n_head} heads. "

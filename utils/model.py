@@ -4,6 +4,7 @@ Lessons 02 and 03 build this by hand. What it follows:
 Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762: attention, residual stream, tied embeddings;
 Hendrycks and Gimpel 2016, arXiv:1606.08415: GELU, of which GPT-2 takes the tanh form;
 Xiong et al. 2020, arXiv:2002.04745: why the norm stands before each part (pre-norm);
+Srivastava et al. 2014, "Dropout", JMLR 15, where GPT-2 has it: embeddings, attention weights, what each part adds;
 Radford et al. 2019, "Language Models are Unsupervised Multitask Learners": sizes, starting weights, byte-level BPE.
 
 Shapes in comments: batch, time (positions), width (n_embd), head, vocab.
@@ -26,6 +27,11 @@ from utils.errors import CourseError
 from utils.machine import Embedding
 
 IGNORE = -100  # a target that does not count, PyTorch's own convention
+
+
+def drop(x: Tensor, part: GPT2 | Attention | MLP) -> Tensor:
+    """Dropout: while a part trains, set its share of numbers to 0 and scale the others up, so that the mean stays."""
+    return F.dropout(x, part.dropout) if part.training and part.dropout else x
 
 
 class KeyValueCache:
@@ -58,7 +64,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: GPT2Config, layer: int) -> None:
         super().__init__()
-        self.n_head, self.layer = config.n_head, layer
+        self.n_head, self.layer, self.dropout = config.n_head, layer, config.dropout
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd)
         self.out = nn.Linear(config.n_embd, config.n_embd)
 
@@ -70,9 +76,10 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.append(self.layer, k, v)  # each (batch, head, past + time, head width)
         causal = mask is None and time > 1  # a single new token may look at everything before it
-        y = self.attend(q, k, v, attn_mask=mask, is_causal=causal)  # (batch, head, time, head width)
+        p = self.dropout if self.training else 0.0
+        y = self.attend(q, k, v, attn_mask=mask, is_causal=causal, dropout_p=p)  # (batch, head, time, head width)
         y = y.transpose(1, 2).reshape(batch, time, width)  # (batch, time, width): the heads side by side
-        return self.out(y)  # (batch, time, width)
+        return drop(self.out(y), self)  # (batch, time, width)
 
 
 class MLP(nn.Module):
@@ -82,10 +89,11 @@ class MLP(nn.Module):
         super().__init__()
         self.up = nn.Linear(config.n_embd, 4 * config.n_embd)
         self.down = nn.Linear(4 * config.n_embd, config.n_embd)
+        self.dropout = config.dropout
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(self.up(x), approximate="tanh")  # (batch, time, 4 · width)
-        return self.down(x)  # (batch, time, width)
+        return drop(self.down(x), self)  # (batch, time, width)
 
 
 class Block(nn.Module):
@@ -108,7 +116,7 @@ class GPT2(nn.Module):
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.dropout = config, config.dropout
         self.recompute = False  # gradient checkpointing: forget what happened within blocks, compute it again backwards
         self.cache_dtype: torch.dtype | None = None  # of the KV cache; None is that of the weights
         self.origin = ""  # the size, folder or file that the weights came from
@@ -168,10 +176,11 @@ class GPT2(nn.Module):
             positions = (positions - padding[:, None]).clamp(min=0)  # (batch, time)
         if padding is not None or (past and time > 1):
             mask = attention_mask(past, time, padding, tokens.device)  # (batch or 1, 1, time, past + time)
-        x = self.token_embedding(tokens) + self.position_embedding(positions)  # (batch, time, width)
+        x = drop(self.token_embedding(tokens) + self.position_embedding(positions), self)  # (batch, time, width)
         for block in self.blocks:
             if self.recompute and torch.is_grad_enabled():
-                x = checkpoint(block, x, cache, mask, use_reentrant=False, preserve_rng_state=False)
+                again = bool(self.dropout)  # what fell the first time has to fall the second time
+                x = checkpoint(block, x, cache, mask, use_reentrant=False, preserve_rng_state=again)
             else:
                 x = block(x, cache, mask)  # (batch, time, width)
         if cache is not None:
@@ -228,6 +237,15 @@ def chunked_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, divisor: T
     )
     count = (targets != IGNORE).sum().clamp(min=1) if divisor is None else divisor
     return (losses.float() if narrow else losses).sum() / count
+
+
+def set_dropout(model: GPT2, rate: float) -> GPT2:
+    """Let `model` drop this share of its numbers while it trains, in place."""
+    model.config = replace(model.config, dropout=rate)
+    for part in model.modules():
+        if isinstance(part, GPT2 | Attention | MLP):
+            part.dropout = rate
+    return model
 
 
 def crop_context(model: GPT2, context: int) -> GPT2:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import types
 import venv
 from importlib.metadata import distribution
 from pathlib import Path
@@ -28,7 +29,7 @@ from tools.repo.notebooks import ROOT
 from utils.batches import Batches
 from utils.config import GPT2Config
 from utils.files import colab as on_colab
-from utils.files.colab import NEEDED, pinned, say_what_is_lost
+from utils.files.colab import NEEDED, lasting, pinned, say_what_is_lost
 from utils.model import GPT2
 from utils.training import TrainConfig, TrainingData, train
 
@@ -249,3 +250,22 @@ def test_elsewhere_nothing_is_said_of_a_disk(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
     say_what_is_lost(tmp_path)
     assert capsys.readouterr().out == ""
+
+
+def test_a_lasting_folder_lies_on_drive_on_colab_and_where_it_was_elsewhere(session, monkeypatch):
+    (session / "drive").mkdir()
+    assert lasting("runs/first") == session / "drive" / "MyDrive" / "hands-on-gpt2" / "first"
+    monkeypatch.delenv("COLAB_RELEASE_TAG")
+    assert lasting("runs/first") == Path("runs/first")
+
+
+def test_who_does_not_mount_drive_goes_on_with_colabs_disk(session, monkeypatch, capsys):
+    drive, colab = types.ModuleType("google.colab.drive"), types.ModuleType("google.colab")
+
+    def refuse(place: str) -> None:
+        raise ValueError("mount failed")
+
+    drive.mount, colab.drive = refuse, drive
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert lasting("runs/first") == Path("runs/first")
+    assert "not mounted" in capsys.readouterr().out

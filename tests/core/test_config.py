@@ -68,11 +68,17 @@ def test_small_has_50_decayed_and_98_undecayed_tensors():
     assert sum(p.numel() for group in (decayed, plain) for p in group["params"]) == GOLDEN["small"]
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(GPT2Config)])
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(GPT2Config)][:-1])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "12", None, True])
 def test_a_shape_that_cannot_be_is_refused_by_name(field, value):
     with pytest.raises(CourseError, match=rf"{field} is {value!r}, expected a whole number of at least 1"):
         GPT2Config(**{field: value})
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, "0.1", None])
+def test_a_dropout_that_is_no_share_or_would_leave_nothing_is_refused(rate):
+    with pytest.raises(CourseError, match=f"dropout is {rate!r}, expected"):
+        GPT2Config(dropout=rate)
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():

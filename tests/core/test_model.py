@@ -17,7 +17,7 @@ from utils import machine
 from utils.config import LOSS_CHUNK, GPT2Config
 from utils.errors import CourseError
 from utils.machine import prepare_for_speed
-from utils.model import GPT2, IGNORE, MLP, chunked_cross_entropy, crop_context, record_activations
+from utils.model import GPT2, IGNORE, MLP, chunked_cross_entropy, crop_context, record_activations, set_dropout
 
 
 @pytest.fixture(scope="module")
@@ -355,3 +355,25 @@ def test_other_dtypes_give_the_logits_of_float32_with_and_without_a_cache(dtype)
     scale = reference.abs().max().item()
     assert_close(whole.double(), reference, atol=tolerance * scale, rtol=0)
     assert_close(torch.stack(cached, 1).double(), reference, atol=tolerance * scale, rtol=0)
+
+
+# Dropout
+
+
+def test_dropout_is_off_by_default_and_whenever_a_model_writes():
+    model, tokens = tiny_model().train(), random_tokens(2, 12)
+    without = model(tokens)
+    assert torch.equal(without, model.eval()(tokens))
+    set_dropout(model, 0.5).train()
+    assert not torch.equal(model(tokens), model(tokens)) and torch.equal(model.eval()(tokens), without)
+
+
+def test_recomputed_blocks_drop_what_they_dropped_before():
+    gradients = []
+    for again in (False, True):
+        model = set_dropout(tiny_model(), 0.5).train()
+        model.recompute = again
+        torch.manual_seed(3)
+        model(random_tokens(2, 12), random_tokens(2, 12, seed=1)).backward()
+        gradients.append([weight.grad for weight in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))

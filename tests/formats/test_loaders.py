@@ -24,7 +24,7 @@ from utils.formats.inspect_model import inspect_file
 from utils.formats.open_file import find_model, open_weights
 from utils.formats.safetensors import open_safetensors, read_note, write_safetensors
 from utils.loaders import load_gpt2, load_with_tokenizer, save_gpt2
-from utils.model import GPT2
+from utils.model import GPT2, set_dropout
 from utils.sampling import Sampling, generate
 from utils.tokenizer import Tokenizer
 
@@ -95,6 +95,23 @@ def test_what_we_saved_loads_in_transformers_whole_and_exact(nano_folder, tmp_pa
     assert not any(report.get(kind) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"))
     assert back.dtype == torch.float32 and back.config.activation_function == "gelu_new"
     assert_same_model(ours, back.eval(), random_tokens(2, 40, 50257, seed=1), new=8)
+
+
+def test_a_model_with_dropout_gives_the_same_logits_both_ways_and_drops_what_transformers_drops(tmp_path):
+    import transformers
+
+    ours = set_dropout(tiny_model(), 0.3)
+    save_gpt2(ours, tmp_path)
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path, attn_implementation="sdpa")
+    back, tokens = load_gpt2(tmp_path), random_tokens(2, 12)
+    assert_same_model(back, theirs.eval(), tokens, new=4)
+    assert back.config.dropout == 0 and not torch.equal(ours.train()(tokens), ours(tokens))
+    found = []
+    for model in (ours.train(), theirs.train()):
+        torch.manual_seed(7)
+        with torch.no_grad():
+            found.append(getattr(logits := model(tokens), "logits", logits))
+    assert_close(*found, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

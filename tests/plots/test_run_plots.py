@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from utils.errors import CourseError
-from utils.plots.runs import plot_losses, save_figure
+from utils.plots.basic import curves
+from utils.plots.diagrams_training import epoch_strip, training_step
+from utils.plots.runs import plot_losses, plot_patients, save_figure
+from utils.plots.widgets import sliders
 from utils.run_log import StepRecord
 
 
@@ -60,3 +63,28 @@ def test_a_picture_is_saved_as_png_and_pdf(tmp_path):
 def test_no_steps_are_no_picture_but_a_sentence():
     with pytest.raises(CourseError, match="no step to draw"):
         plot_losses([])
+
+
+def test_several_floors_are_drawn_and_patients_stand_side_by_side(drawn_without_warnings):
+    lines = lines_of(plot_losses(records(20), entropy={"entropy": 0.35, "64 tokens": 0.7}))
+    assert {"entropy 0.35", "64 tokens 0.70"} <= set(lines)
+    figure = plot_patients({name: (records(20), [(10, 2.5), (20, 2.0)]) for name in "ABCD"}, 0.35)
+    assert [axes.get_title() for axes in figure.axes] == list("ABCD")
+
+
+def test_a_slider_draws_its_middle_choice_and_again_whenever_it_is_turned():
+    drawn = []
+
+    def draw(rate: float, devices: int):
+        drawn.append((rate, devices))
+        return curves({"line": {0: 1, 1: rate}}, ("x", "y"))
+
+    panel = sliders(draw, rate=[0.1, 0.2, 0.3], devices=[1, 8])
+    before = panel.children[-1].value
+    panel.children[0].value = 0.3
+    assert drawn == [(0.2, 8), (0.3, 8)] and panel.children[-1].value != before
+
+
+def test_diagrams_of_training_say_in_words_what_they_show():
+    for drawing in (training_step(), epoch_strip()):
+        assert drawing.alt in drawing.svg() and drawing.svg() == drawing.svg()

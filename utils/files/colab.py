@@ -45,6 +45,21 @@ def say_what_is_lost(folder: str | Path) -> None:
         _say_once()
 
 
+def lasting(folder: str | Path) -> Path:
+    """Return a folder that outlives the session: on Colab below Google Drive, which it asks to mount; else the same."""
+    if not on_colab():
+        return Path(folder)
+    if not DRIVE.is_dir():
+        from google.colab import drive
+
+        try:
+            drive.mount(str(DRIVE))
+        except (ValueError, NotImplementedError) as error:  # what Colab raises when somebody says no
+            print(f"Google Drive was not mounted ({error}).")
+            return Path(folder)
+    return DRIVE / "MyDrive" / "hands-on-gpt2" / Path(folder).name
+
+
 @cache
 def _say_once() -> None:
     kept = f"{DRIVE}/MyDrive"

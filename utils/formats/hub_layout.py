@@ -187,6 +187,7 @@ def hub_config(config: GPT2Config) -> dict:
         "n_layer": config.n_layer,
         "n_head": config.n_head,
         "layer_norm_epsilon": 1e-5,
+        **dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), config.dropout),
         "bos_token_id": min(50256, last),
         "eos_token_id": min(50256, last),
         "tie_word_embeddings": True,

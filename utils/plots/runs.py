@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from utils.errors import CourseError
 from utils.files.whole_files import write_whole
-from utils.plots.basic import COLORS, legend_below, new_axes
+from utils.plots.basic import COLORS, legend_below, new_axes, new_grid
 from utils.run_log import StepRecord
 
 Points = Sequence[tuple[int, float]]  # (step, loss), one for each evaluation
@@ -22,11 +22,11 @@ Points = Sequence[tuple[int, float]]  # (step, loss), one for each evaluation
 def plot_losses(
     history: Sequence[StepRecord],
     held_out: Points = (),
-    entropy: float | None = None,
+    entropy: float | Mapping[str, float] | None = None,
     also: Mapping[str, Points] | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw the training loss of each step, losses measured now and then, and the line that none can go below.
+    """Draw the training loss of each step, losses measured now and then, and lines that none can go below, by name.
 
     `history` is a RunLog's, and so are `held_out=log.losses()` and `also={name: log.losses(name)}`. Steps are counted
     below, tokens above.
@@ -40,12 +40,31 @@ def plot_losses(
     for color, mark, (name, points) in zip(cycle(COLORS[1:]), cycle("osD^v"), measured.items(), strict=False):
         if points:
             axes.plot(*zip(*points, strict=True), color=color, marker=mark, label=name)
-    if entropy is not None:
-        axes.axhline(entropy, color="black", linestyle="--", label=f"entropy {entropy:.2f}")
+    floors = entropy if isinstance(entropy, Mapping) else {} if entropy is None else {"entropy": entropy}
+    for style, (name, floor) in zip(cycle(("--", ":")), floors.items(), strict=False):
+        axes.axhline(floor, color="black", linestyle=style, label=f"{name} {floor:.2f}")
     axes.set(xlabel="step", ylabel="loss (nats per token)", title=title)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=(1, 2, 5, 10)))
     add_token_axis(axes, history)
     legend_below(figure, 4)
+    return figure
+
+
+def plot_patients(runs: Mapping[str, tuple[Sequence[StepRecord], Points]], floor: float) -> Figure:
+    """Draw runs side by side on one scale, three in a row: training loss as a line, held-out loss as marks."""
+    rows = -(-len(runs) // 3)
+    figure, grid = new_grid(rows, 3, figsize=(9, 2.6 * rows), sharey=True)
+    for axes in grid.flat[len(runs) :]:
+        axes.remove()
+    for axes, (name, (history, held_out)) in zip(grid.flat, runs.items(), strict=False):
+        axes.plot([record.step for record in history], [record.loss for record in history], COLORS[0], label="training")
+        axes.plot(*zip(*held_out, strict=True), color=COLORS[1], marker="o", label="held out")
+        axes.axhline(floor, color="black", linestyle="--", label=f"entropy {floor:.2f}")
+        axes.set(title=name, ylim=(0, 13))
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("step")
+    figure.supylabel("loss (nats per token)")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 

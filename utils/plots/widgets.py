@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import count, cycle
 from typing import Any
 
 import ipywidgets as widgets
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from utils.config import BYTES, SIZES, Workload, estimate_memory, format_bytes, total_parameters
@@ -40,6 +41,27 @@ def panel(draw: Callable, controls: Iterable[widgets.Widget], *shown: widgets.Wi
         control.observe(draw, names="value")
     draw()
     return Panel([*controls, *shown])
+
+
+def sliders(draw: Callable[..., Figure], **choices: Sequence) -> Panel:
+    """Return a slider for each name over its choices, from the middle one on, above the picture that `draw` gives."""
+    quiet = {"continuous_update": False, "style": {"description_width": "initial"}}
+    controls = {
+        name: widgets.SelectionSlider(
+            options=[(f"{value:g}", value) for value in values],
+            value=values[len(values) // 2],
+            description=name.replace("_", " "),
+            layout=widgets.Layout(width="60%"),
+            **quiet,
+        )
+        for name, values in choices.items()
+    }
+    picture = widgets.Image(format="png", width=720)
+
+    def turn(change: dict | None = None) -> None:
+        picture.value = plots.as_png(draw(**{name: control.value for name, control in controls.items()}))
+
+    return panel(turn, controls.values(), picture)
 
 
 def size_dropdown(course) -> widgets.VBox:

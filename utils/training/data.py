@@ -30,7 +30,9 @@ class MemorizationMeter:
 
     def __call__(self, model: GPT2) -> float:
         longest = min(self.length, model.config.context)
-        told = generate(model, [[self.start]] * self.samples, Sampling(max_new=longest, stop=(self.start,)))
+        training = model.training
+        told = generate(model.eval(), [[self.start]] * self.samples, Sampling(max_new=longest, stop=(self.start,)))
+        model.train(training)
         return self.phrases.share(self.decode(tokens) for tokens in told)
 
 

@@ -22,7 +22,7 @@ from utils.files.settings import read_settings
 from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
 from utils.lora import add_lora, pack_base, trained_parameters
 from utils.machine import pick_device
-from utils.model import GPT2
+from utils.model import GPT2, set_dropout
 from utils.run_log import RunLog
 from utils.sampling import Sampling
 from utils.system_log import SystemLog
@@ -51,6 +51,7 @@ class TrainingRecipe(TrainConfig):
     n_layer: int = 0  # blocks; 0 keeps the size's own figure
     n_head: int = 0  # attention heads; 0 keeps the size's own figure
     n_embd: int = 0  # width; 0 keeps the size's own figure
+    dropout: float = 0.0  # share of numbers set to 0 at random in each step, against learning by heart
     lora_rank: int = 0  # 0 trains the weights themselves; above, adapters beside weights that stay as they are
     lora_alpha: float = 16.0  # adapters count alpha / rank times
     lora_layers: str = "attention.qkv,attention.out,mlp.up,mlp.down"  # which layers get adapters
@@ -73,6 +74,7 @@ RECIPE_RANGES = {
     **dict.fromkeys(["n_layer", "n_head", "n_embd", "lora_rank", "base_bits", "watch"], (0, math.inf)),
     "memorization_samples": (0, math.inf),
     "sample_tokens": (1, 100),
+    "dropout": (0, 1),
 }
 
 
@@ -163,11 +165,13 @@ def build_model(recipe: TrainingRecipe, vocab_size: int, world: World) -> GPT2:
 
 
 def adapt(model: GPT2, recipe: TrainingRecipe) -> GPT2:
-    """Pack the weights and put adapters beside them, in place, where the recipe asks for that."""
+    """Set dropout, pack the weights and put adapters beside them, in place, where the recipe asks for that."""
     if recipe.base_bits and not recipe.lora_rank:
         raise CourseError(f"base_bits is {recipe.base_bits}, but packed weights can't learn: set lora_rank, too.")
     if recipe.lora_rank and recipe.compact:
         raise CourseError("compact trains the token table, LoRA leaves it alone: drop compact or lora_rank.")
+    if recipe.dropout:
+        set_dropout(model, recipe.dropout)
     if recipe.base_bits:
         pack_base(model, recipe.base_bits)
     layers = [name.strip() for name in recipe.lora_layers.split(",")]

@@ -39,6 +39,11 @@ def step(*lines: str) -> str:
     return f"def take_step(model, optimizer, parts, rate, limit=1.0):\n    {body}\n    return loss, norm"
 
 
+def count(body: str) -> str:
+    """Return the code of an answer to q6."""
+    return f"def iterations(tokens, context, batch_size, accumulate, epochs):\n    return {body}"
+
+
 UP, DOWN = "high * (step + 1) / warmup", "low + (high - low) * (1 + math.cos(math.pi * done)) / 2"
 ROOT = "sum(gradient.square().sum() for gradient in gradients).sqrt()"
 SHRINK = "[gradient.mul_(limit / norm) for gradient in gradients if norm > limit]"
@@ -114,5 +119,15 @@ WRONG = {
         (step(SET, ADD, CLIP, STEP), "step before are in it"),
         (step(SET, ADD, ZERO, CLIP, STEP), "or after"),
         (step(SET, ZERO, ADD, STEP, CLIP), "clipped before the step"),
+    ],
+    "q6": [
+        (count("epochs * 1.0 * (tokens - 1) // context / batch_size / accumulate"), "Is it an int"),
+        (count("epochs"), "no iteration"),
+        (count("epochs * tokens // batch_size"), "not tokens"),
+        (count("(tokens - 1) // context // batch_size // accumulate"), "three times"),
+        (count("epochs * ((tokens - 1) // context) // batch_size"), "added up before one step"),
+        (count("math.ceil(epochs * (tokens // context) / (batch_size * accumulate))"), "nine whole windows"),
+        (count("epochs * ((tokens - 1) // context) // (batch_size * accumulate)"), "isn't full"),
+        (count("epochs * math.ceil((tokens - 1) // context / (batch_size * accumulate))"), "When is it rounded"),
     ],
 }
