@@ -44,6 +44,14 @@ def test_the_question_changes_once_something_can_go_on(tmp_path, capsys, monkeyp
     assert out.count("continue?") == 2
 
 
+def test_a_line_that_can_not_be_read_is_told_and_the_conversation_goes_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Once \udcff upon\nOnce upon a time\nquit\n"))
+    assert main(["chat", "nano", "max_new=3", "--log", str(tmp_path / "log.csv")]) == 0
+    said = capsys.readouterr()
+    assert "position 5" in said.err and "continue?" in said.out
+    assert len((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
 def test_a_recipe_stands_for_the_folder_that_it_trains_into(tmp_path):
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(f"out: {(tmp_path / 'run').as_posix()}\nmax_steps: 3\n", encoding="utf-8")

@@ -125,7 +125,10 @@ def talk(answer: Callable[[str], object], asked: Callable[[], str] = lambda: ASK
             return
         if query.strip().lower() in GOODBYES:
             return
-        answer(query)
+        try:
+            answer(query)
+        except CourseError as error:  # a letter that this tokenizer does not know, for instance: ask again
+            print(error, file=sys.stderr)
 
 
 def part_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
