@@ -9,7 +9,7 @@ BATCH = (
     "    for step in (512, 256, 128, 64, 32, 16, 8, 4, 2, 1):\n"
 )
 PLACE = "def place(n, size, caps):\n    where = []\n    for number, (name, cap) in enumerate(caps.items()):\n"
-VISITOR = "        if number == 0 and n * size > cap:\n            cap = cap - size\n"
+BUFFER = "        if number == 0 and n * size > cap:\n            cap = cap - size\n"
 ROOM = "            if cap < 0:\n                return None\n"
 FILL = "        where = where + [name] * min(cap // size, n - len(where))\n"
 REFUSE = "    return where if len(where) == n else None"
@@ -18,6 +18,7 @@ LADDER = (
     "            done = done + work(items[len(done) : len(done) + batch])\n"
     "        except (RuntimeError, MemoryError) as error:\n"
 )
+MOST = "def most_tokens(parameters, size, bandwidth, flops, texts=1):\n    return "
 PASS_ON = "            if not is_out_of_memory(error) or batch == 1:\n                raise\n"
 
 WRONG = {
@@ -65,16 +66,16 @@ WRONG = {
         ),
     ],
     "q4": [
-        (PLACE + FILL + REFUSE, "Where does a visitor find room"),
-        (PLACE + VISITOR.replace(" and n * size > cap", "") + ROOM + FILL + REFUSE, "nobody comes for a visit"),
-        (PLACE + VISITOR + ROOM + FILL + "    return where", "One block of five"),
-        (PLACE + VISITOR + FILL + REFUSE, "GPU of 9 bytes"),
+        (PLACE + FILL + REFUSE, "Where is room for the buffer"),
+        (PLACE + BUFFER.replace(" and n * size > cap", "") + ROOM + FILL + REFUSE, "nothing is copied"),
+        (PLACE + BUFFER + ROOM + FILL + "    return where", "One block of five"),
+        (PLACE + BUFFER + FILL + REFUSE, "GPU of 9 bytes"),
         (
-            PLACE + VISITOR.replace("number == 0 and ", "").replace("n *", "(n - len(where)) *") + ROOM + FILL + REFUSE,
+            PLACE + BUFFER.replace("number == 0 and ", "").replace("n *", "(n - len(where)) *") + ROOM + FILL + REFUSE,
             "Must every place",
         ),
         (
-            PLACE + VISITOR + ROOM + "        where = where + [name] * min(cap // size, n)\n    return where",
+            PLACE + BUFFER + ROOM + "        where = where + [name] * min(cap // size, n)\n    return where",
             "Three blocks have three places",
         ),
     ],
@@ -99,5 +100,12 @@ WRONG = {
             "                break\n            batch = batch // 2\n    return done",
             "results are missing?",
         ),
+    ],
+    "q6": [
+        (MOST + "texts * bandwidth / parameters", "Is `size` in your formula"),
+        (MOST + "flops / (2 * parameters)", "how fast do weights arrive"),
+        (MOST + "min(bandwidth / (size * parameters), flops / (2 * parameters))", "used that was read once"),
+        (MOST + "texts * bandwidth / (size * parameters)", "who does them"),
+        (MOST + "min(texts * bandwidth / (size * parameters), flops / parameters)", "How many operations is that"),
     ],
 }

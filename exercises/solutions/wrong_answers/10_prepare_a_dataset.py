@@ -83,6 +83,8 @@ def row(**changes):
     return ROW.format(**(PAIR | changes))
 
 
+MASK = "def mask(text, finders):\n    counts = {}\n    for name, (pattern, mark) in finders.items():\n"
+
 WRONG = {
     "q1": [
         (lines(report="break"), "cost only itself"),
@@ -139,5 +141,26 @@ WRONG = {
         (row(fill="END"), "again and again"),
         (row(cut=""), "longer than asked"),
         (row(inputs="row"), "Targets should be as many"),
+    ],
+    "q6": [
+        (MASK + "        counts[name] = len(re.findall(pattern, text))\n    return text, counts", "put back into text"),
+        (
+            MASK + "        text, counts[name] = re.sub(pattern, mark or '', text), 0\n    return text, counts",
+            "counted before they go",
+        ),
+        (
+            MASK + "        text, counts[name] = re.subn(pattern, mark or '', text)\n    return text, counts",
+            "What became of the names",
+        ),
+        (
+            MASK + "        if mark is not None:\n            text, counts[name] = re.subn(pattern, mark, text)\n"
+            "    return text, counts",
+            "how many names stay",
+        ),
+        (
+            MASK + "        hits = re.findall(pattern, text)\n        if hits:\n            counts[name] = len(hits)\n"
+            "        if mark is not None:\n            text = re.sub(pattern, mark, text)\n    return text, counts",
+            "is there a 0",
+        ),
     ],
 }
