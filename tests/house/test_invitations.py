@@ -51,6 +51,13 @@ OWN_STORY = """text = (
     "Not so very long ago, an honest girl named Nora grew up in a crooked castle. Nora went everywhere with Milo, "
     "a prince who collected smooth stones.\\nEverybody was talking about the wheelbarrow race."
 )"""
+POEMS = """from utils.files.places import DATA
+
+poems = [path.read_text(encoding="utf-8") for path in sorted((DATA / "poems").glob("*.txt"))]
+far, far_out = tokens_of(poems[20:]), tokens_of(poems[:20])
+poet, _, _ = fine_tune(far, far_out, "poet")
+for name, loss in {"base": loss_of(course.model, far_out), "tuned": loss_of(poet, far_out)}.items():
+    print(f"{name} {loss:.1f}, counting {counting(far, far_out):.1f}")"""
 PLAYGROUND = 'tokenizer, "Once upon a")\nassert'
 HARMED = 'print(clean("He wrote:\\n*** START OF THE PROJECT GUTENBERG EBOOK ODES ***\\nand laughed.", ("licence",))[0])'
 TENTH = 'allowed = (need["key/value cache"] + need["activations"]) // 10'
@@ -264,6 +271,34 @@ LESSONS = {
             Invitation("cell-23", HARMED, "and laughed"),
             Invitation(
                 "cell-42", "tokenizer.end_of_text", "3 targets that count", "cell-39", ", tokenizer.end_of_text]", "]"
+            ),
+        ],
+    ),
+    "12_fine_tune_gpt2_small": (
+        ["cell-02", "cell-04", "cell-08", "cell-18", "cell-06", "cell-12", "cell-13"],
+        [
+            Invitation("cell-20", POEMS, r"base 1\d\.\d, counting 7\.\d\s+tuned [67]\.\d"),
+            Invitation("cell-03", 'dialect = "letters"', "Dear .*Good night", "cell-04", 'dialect = "play"'),
+            Invitation(
+                "cell-03",
+                'dialect = "ballad"',
+                "Now sing, wind and rain.*form kept: 0% before",
+                "cell-04",
+                'dialect = "play"',
+                again=("cell-08", "cell-14", "cell-16-form"),
+            ),
+        ],
+    ),
+    "13_fine_tune_gpt2_medium_with_less": (
+        ["cell-02", "cell-04"],
+        [
+            Invitation(
+                "cell-24",
+                "batch=1",
+                r"QLoRA +weights 384 MB .*activations \d{3} MB",
+                "cell-04",
+                "batch=4",
+                again=("cell-32-bits", "cell-23"),
             ),
         ],
     ),

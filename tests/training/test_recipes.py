@@ -98,7 +98,8 @@ def test_recipes_tune_at_the_learning_rates_of_the_lessons():
         assert recipe.learning_rate == pytest.approx(factor / SIZES[size].n_embd ** power, rel=0.05), size
         assert recipe.min_learning_rate == pytest.approx(recipe.learning_rate / 10), size
     adapters = read_settings(TrainingRecipe, [f"recipe={ROOT / 'labs' / 'recipes' / 'medium_lora.yaml'}"])
-    assert adapters.learning_rate == number_in("13", r"rate = .+ else ([\d.e-]+)")
+    factor = number_in("13", r"rate = ([\d.]+) / course\.config\.n_embd\*\*")
+    assert adapters.learning_rate == pytest.approx(factor / SIZES["medium"].n_embd ** power, rel=0.05)
 
 
 def recipe_memory(recipe: TrainingRecipe, dtype: str) -> dict[str, int]:

@@ -21,13 +21,13 @@ from utils.stories.parser import parse, read_story
 LOG = [0.0, *map(math.log, range(1, 257))]  # LOG[k] is the surprise, in nats, of one choice among k
 
 
-def draw_story(dice: Callable[[int], int]) -> list[str]:
-    """Draw one document, piece by piece; `dice(k)` chooses one of k options."""
+def draw_story(dice: Callable[[int], int], tail: bool = True) -> list[str]:
+    """Draw one document, piece by piece, with or without its tail; `dice(k)` chooses one of k options."""
     world = load_world()
     plot = world[dice(len(world))]
     rows: dict[str, int] = {}
     pieces: list[str] = []
-    for step in plot.steps:
+    for step in plot.steps if tail else plot.steps[:-1]:
         if step.optional and dice(2) == 0:
             continue
         choice = dice(len(step.options))
