@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import faulthandler
 import json
 import os
 import re
@@ -110,6 +111,7 @@ def tables(folder: Path) -> dict[str, list[dict[str, str]]]:
 
 @posix
 def test_killed_many_times_a_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path, pytestconfig):
+    faulthandler.cancel_dump_traceback_later()  # 60 kills may take longer than a test; run_child has its own limit
     kills = pytestconfig.getoption("--kills")
     done = run_child(KILLS, str(tmp_path), str(kills), seconds=60 + 30 * kills)
     assert done.returncode == 0, done.stdout + done.stderr
