@@ -67,6 +67,26 @@ def xl_step(
         write_result(report, out)
 
 
+def scaling_law(
+    operations: float,  # to spend on each model, for instance 2.4e11
+    widths: str,  # of the models, parted by commas: 8,16,32,64,128
+    /,
+    *,
+    out: str = "",  # a JSON file for the rows, for instance labs/results/scaling_law.json
+) -> None:
+    """Train models of several widths on our stories until a budget is spent: a row of lesson 16's scaling law each."""
+    from utils.training.scaling import add_rows, spend
+    from utils.training.small_world import tell_stories
+
+    world = tell_stories(4000)
+    for width in map(int, widths.split(",")):
+        expect(2, width=width)
+        row = spend(operations, width, world)
+        print(f"width {row.width}: {row.parameters:,} parameters, {row.tokens:,} tokens, loss {row.loss:.3f}")
+        if out:
+            add_rows([row], out)
+
+
 def shootout(
     model: str,  # a size, a folder or a file
     /,

@@ -1,13 +1,14 @@
 """A scaling law of one's own by IsoFLOP profiles: for one budget of operations, which width has the lowest loss?
 
 Lesson 16 measures it on our stories, whose entropy is known, as Hoffmann et al. 2022 (Chinchilla, approach 2),
-arXiv:2203.15556, did on web text. `python -m tools scaling-law 2.4e11 1e12` makes the rows of labs/results.
+arXiv:2203.15556, did on web text. `python -m tools scaling-law 2.4e11 8,16,32,64,128` makes rows for labs/results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,12 +16,15 @@ import torch
 from utils.batches import Batches
 from utils.config import GPT2Config, flops_per_token, total_parameters
 from utils.evaluate import Protocol, measure_loss
+from utils.files.places import ROOT
+from utils.files.whole_files import read_json, write_whole
 from utils.model import GPT2
 from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
 from utils.training.loop import train
 from utils.training.small_world import SmallWorld
 
+RECORDED = ROOT / "labs" / "results" / "scaling_law.json"
 CONTEXT, BATCH = 64, 16  # tokens of a window, windows of a step
 SETTINGS = TrainConfig(
     context=CONTEXT, batch_size=BATCH, optimizer="muon", learning_rate=2e-2, min_learning_rate=2e-3, dtype="float32"
@@ -57,3 +61,20 @@ def bottom(rows: Iterable[IsoFlop]) -> float:
     near = rows[max(0, min(lowest - 1, len(rows) - 3)) :][:3]
     a, b, _ = np.polyfit(np.log([row.parameters for row in near]), [row.loss for row in near], 2)
     return float(np.exp(-b / (2 * a)))
+
+
+def exponent(bottoms: dict[float, float]) -> float:
+    """Return a of N = c·Cᵃ, fitted to {operations: parameters at the bottom} in their logs."""
+    return float(np.polyfit(np.log(list(bottoms)), np.log(list(bottoms.values())), 1)[0])
+
+
+def read_rows(path: str | Path = RECORDED) -> list[IsoFlop]:
+    """Return the rows that somebody stored, or none."""
+    return [IsoFlop(*row) for row in read_json(Path(path))["rows"]] if Path(path).is_file() else []
+
+
+def add_rows(rows: Iterable[IsoFlop], path: str | Path) -> None:
+    """Store rows, in the place of older ones of the same budget and width."""
+    known = {(row.operations, row.width): row for row in [*read_rows(path), *rows]}
+    lines = ",\n".join(" " + str(list(astuple(known[key]))) for key in sorted(known))
+    write_whole(Path(path), lambda file: file.write(f'{{"rows": [\n{lines}\n]}}\n'.encode()))
