@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from utils.errors import CourseError
@@ -18,6 +19,7 @@ from utils.files.progress import progress
 from utils.model import GPT2, IGNORE, weight_bytes
 from utils.sampling import END_OF_TEXT_ID, VOCAB, Sampling, generate
 from utils.stories.parser import coherence
+from utils.stories.questions import CHOICES, Quiz
 from utils.texts.memorization import Phrases
 from utils.tokenizer import CharTokenizer, Tokenizer
 
@@ -199,3 +201,65 @@ def tell_stories(model: GPT2, count: int, seed: int = 0, temperature: float = 0.
         settings = Sampling(max_new=400, temperature=temperature, seed=seed + first)
         told += [tokenizer.decode(row) for row in generate(model, prompts, settings)]
     return told
+
+
+# Ability: questions and gaps
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How a model did: for each question whether it chose right, for each gap whether it wrote the word."""
+
+    questions: list[bool]
+    gaps: list[bool]
+
+
+def accuracy(right: Sequence[bool]) -> tuple[float, float]:
+    """Return the share that is right and half the width of its 95% binomial interval (Wilson 1927).
+
+    >>> share, band = accuracy([True] * 80 + [False] * 20)
+    >>> f"{share:.2f} ± {band:.2f}"
+    '0.80 ± 0.08'
+    """
+    asked, share, z = len(right), sum(right) / len(right), 1.96
+    return share, z / (1 + z * z / asked) * math.sqrt(share * (1 - share) / asked + (z / (2 * asked)) ** 2)
+
+
+@torch.no_grad()
+def sit_quiz(candidate: Candidate, quizzes: Iterable[Quiz]) -> Marks:
+    """Score questions as HellaSwag does (the likeliest answer), gaps as LAMBADA does (every token the likeliest)."""
+    model, encode = candidate.model, candidate.tokenizer.encode
+    marks = Marks([], [])
+    for quiz in progress(list(quizzes), "stories asked about"):
+        rows = [(encode(asked.text), encode(answer)) for asked in quiz.questions for answer in asked.answers]
+        story = [END_OF_TEXT_ID, *encode(quiz.story)]
+        losses, x = answer_losses(model, story, rows)
+        for number, asked in enumerate(quiz.questions):
+            mine = losses[CHOICES * number : CHOICES * (number + 1)]
+            marks.questions.append(int(mine.argmin()) == asked.right)
+        for gap in quiz.gaps:
+            word, place = encode(gap.word), len(encode(gap.before))  # the story begins with one token more
+            marks.gaps.append(model.head(x[place : place + len(word)]).argmax(-1).tolist() == word)
+    return marks
+
+
+@torch.no_grad()
+def answer_losses(model: GPT2, story: list[int], rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
+    """Return the mean loss (rows,) of the answers in rows of (question, answer) that all follow one story.
+
+    The story is read once: its keys and values are copied for all rows, which are then read in one pass. What the
+    head would read at each of its tokens (time, width) is returned as well.
+    """
+    lengths = [len(question) + len(answer) for question, answer in rows]
+    targets = torch.full((len(rows), max(lengths)), IGNORE, device=model.device)
+    tokens = torch.zeros_like(targets)
+    for number, (question, answer) in enumerate(rows):
+        tokens[number, : lengths[number]] = torch.tensor(question + answer)
+        targets[number, len(question) - 1 : lengths[number] - 1] = torch.tensor(answer)
+    read, cache = model.new_cache(1, len(story)), model.new_cache(len(rows), len(story) + max(lengths))
+    known = model.residual_stream(torch.tensor([story], device=model.device), read)[0]
+    cache.store[..., : len(story), :], cache.used = read.store, len(story)
+    x, asked = model.residual_stream(tokens, cache), targets != IGNORE  # (rows, time, width), (rows, time)
+    losses = torch.zeros(targets.shape, device=model.device)
+    losses[asked] = F.cross_entropy(model.head(x[asked]).float(), targets[asked], reduction="none")
+    return losses.sum(1) / asked.sum(1), known

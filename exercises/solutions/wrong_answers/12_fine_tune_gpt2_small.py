@@ -16,7 +16,7 @@ def tune(inside: str, after: str = "model.load_state_dict(best['weights'])") -> 
     """Return the code of an answer to q3."""
     return (
         "def fine_tune(model, next_batch, measure, most, every, patience):\n"
-        "    optimizer = torch.optim.AdamW(model.parameters(), lr=2 * RATE)\n"
+        "    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)\n"
         "    best, losses = {'loss': math.inf, 'weights': None}, []\n"
         "    for step in range(1, most + 1):\n"
         "        optimizer.zero_grad()\n        model(*next_batch()).backward()\n        optimizer.step()\n"

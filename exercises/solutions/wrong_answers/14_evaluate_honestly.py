@@ -35,6 +35,19 @@ def copied(test: str, limit: str = "first + longest < len(words)", starts: str =
     )
 
 
+def mark(
+    score: str = "sum(a) / len(a)", pick: str = "max", share: str = "sum(right) / len(right)",
+    band: str = "2 * math.sqrt(share * (1 - share) / len(right))", chosen: str = "== number",
+) -> str:  # fmt: skip
+    """Return the code of an answer to q6."""
+    return (
+        "def mark(questions):\n    right = []\n    for answers, number in questions:\n"
+        f"        scores = [{score} for a in answers]\n"
+        f"        right.append(scores.index({pick}(scores)) {chosen})\n"
+        f"    share = {share}\n    return share, {band}"
+    )
+
+
 RUN = "' '.join(words[first : first + longest + 1])"
 WHOLE = f"f' {{{RUN}}} ' in f' {{known}} '".replace("' '.join", '" ".join')
 
@@ -92,5 +105,15 @@ WRONG = {
             .replace("written.split()", "written.split(' ')"),
             "Line ends",
         ),
+    ],
+    "q6": [
+        (mark(pick="min"), "or the lowest"),
+        (mark(score="sum(a)"), "or their sum"),
+        (mark(share="float(sum(right))", band="0.0"), "how many were right"),
+        (mark(chosen=">= 0"), "compared with the number"),
+        (mark(band="math.sqrt(share * (1 - share) / len(right))"), "one standard error"),
+        (mark(band="2 * math.sqrt(share * (1 - share))"), "divided by"),
+        (mark(band="2 * share * (1 - share) / len(right)"), "root is missing"),
+        (mark(score="sum(a[:2]) / len(a[:2])"), "looked at"),
     ],
 }
