@@ -58,7 +58,7 @@ class _Way(NamedTuple):
 
 def parse(document: str) -> list[Derivation]:
     """Find every derivation of a document; a text of the story world has exactly one."""
-    found, text, world = [], _Text(document), load_world()
+    found, text, world = [], StoryText(document), load_world()
     for plot in world:
         for way in text.ways(plot, 0):
             for values in product(*way.rows.values()):
@@ -70,7 +70,7 @@ def parse(document: str) -> list[Derivation]:
 
 def read_story(story: str) -> Reading:
     """Read any text with as few faults as possible, each of the same weight."""
-    text, most = _Text(story.strip()), 0
+    text, most = StoryText(story.strip()), 0
     while True:
         found = [(len(way.faults), plot.name, way) for plot in load_world() for way in text.ways(plot, most)]
         if found:
@@ -87,7 +87,7 @@ def coherence(stories: Iterable[str]) -> float:
     return fmean(shares)
 
 
-class _Text:
+class StoryText:
     """A text, where its sentences end, and which steps can begin where."""
 
     def __init__(self, text: str) -> None:

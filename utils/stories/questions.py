@@ -14,7 +14,7 @@ from typing import NamedTuple
 from utils.errors import CourseError
 from utils.stories.generator import render
 from utils.stories.grammar import Pick, Plot, Sequence, Slot, load_world, slots_of
-from utils.stories.parser import _Text
+from utils.stories.parser import StoryText
 
 CHOICES = 4
 ANSWER = "\nAnswer:"
@@ -60,7 +60,7 @@ def make_quiz(document: str, seed: int = 0, most: int = 20) -> Quiz:
 def facts_of(story: str) -> tuple[Plot, dict[str, int]]:
     """Return the plot that derives a story, and the row that each of its slots holds."""
     for plot in load_world():
-        for way in _Text(story).ways(plot, 0):
+        for way in StoryText(story).ways(plot, 0):
             return plot, {slot: next(iter(held)) for slot, held in way.rows.items() if len(held) == 1}
     raise CourseError("No plot derives this text, expected a story of corpus: questions need its facts.")
 
