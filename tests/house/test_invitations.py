@@ -302,6 +302,20 @@ LESSONS = {
             ),
         ],
     ),
+    "16_scale_out": (
+        ["cell-02"],
+        [
+            Invitation(
+                "cell-41",
+                "step_tokens = 2048 * 1024",
+                r"713 hours.*'512 apart': '[34] hours'",
+                "cell-38",
+                "step_tokens = 512 * 1024",
+                "step_tokens = 2048 * 1024",
+                then="print(hours(512, 2 * 25e9))",
+            ),
+        ],
+    ),
 }
 
 
