@@ -39,7 +39,7 @@ def mixed_precision() -> Drawing:
     drawing.box(540, 135, 160, 60, "gradients\nfloat32", "blue")
     drawing.box(280, 135, 150, 60, "unscale, clip\nfloat32", "blue")
     drawing.box(20, 135, 150, 60, "AdamW\nmoments in float32", "blue")
-    drawing.arrow(170, 50, 280, 50, "round").arrow(430, 50, 540, 50).arrow(620, 80, 620, 135, "÷ scale later")
+    drawing.arrow(170, 50, 280, 50, "round").arrow(430, 50, 540, 50).arrow(620, 80, 620, 135, "still scaled")
     return drawing.arrow(540, 165, 430, 165).arrow(280, 165, 170, 165).arrow(95, 135, 95, 80, "small steps survive")
 
 
