@@ -277,7 +277,7 @@ LESSONS = {
     "12_fine_tune_gpt2_small": (
         ["cell-02", "cell-04", "cell-08", "cell-18", "cell-06", "cell-12", "cell-13"],
         [
-            Invitation("cell-20", POEMS, r"base 1\d\.\d, counting 7\.\d\s+tuned [67]\.\d"),
+            Invitation("cell-20", POEMS, r"base 1\d\.\d, counting [67]\.\d\s+tuned [67]\.\d"),
             Invitation("cell-03", 'dialect = "letters"', "Dear .*Good night", "cell-04", 'dialect = "play"'),
             Invitation(
                 "cell-03",
