@@ -12,10 +12,12 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
-from tools.classroom.names import as_csv, file_name
+from tools.classroom.names import as_csv, file_name, read_csv
 from utils.errors import CourseError
+from utils.files.whole_files import write_whole
 
 COLUMNS = {"id": "id", "login": "login", "email": "email", "e-mail": "email", "section": "section", "name": "name"}
 CANVAS = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
@@ -47,7 +49,7 @@ class Marks:
 def read_roster(path: Path) -> list[Person]:
     """Return the people of a roster: a CSV with columns id, login, email, section, name, as many as there are."""
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+        rows = read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CourseError(f"The roster {path} can't be read: {error}. Save it as CSV in UTF-8.") from error
     known = {name: COLUMNS.get(name.strip().lower(), "") for row in rows[:1] for name in row if name}
@@ -95,7 +97,7 @@ def find_person(learner: str, number: str, roster: list[Person]) -> Person | Non
 def collect(grades: Path, roster: list[Person]) -> tuple[list[Marks], list[str]]:
     """Return each learner's marks from grades.csv, and a line for each that the roster doesn't know."""
     try:
-        rows = list(csv.DictReader((grades / "grades.csv").read_text(encoding="utf-8-sig").splitlines()))
+        rows = read_csv(grades / "grades.csv")
     except OSError as error:
         raise CourseError(f"There is no grades.csv in {grades}. First: python course.py class grade FOLDER.") from error
     found, unknown = dict[str, Marks](), list[str]()
@@ -182,14 +184,13 @@ def _page(own: Marks, row: dict[str, str], grades: Path) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    write_whole(path, lambda file: file.write(data))
     return path
 
 
 def _zip(path: Path, pages: Iterable[tuple[str, bytes]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, data in pages:
-            file.writestr(name, data)
-    return path
+    data = BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, page in pages:
+            file.writestr(name, page)
+    return _write(path, data.getvalue())

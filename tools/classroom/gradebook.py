@@ -16,7 +16,7 @@ import psutil
 
 from tools.classroom.feedback import page
 from tools.classroom.grading import Grade, Grader, Submission, all_checks, find_submissions, learner_ids, summary
-from tools.classroom.names import as_csv, clean, file_name, readable
+from tools.classroom.names import as_csv, clean, file_name, read_csv, readable
 from tools.classroom.sandbox import Fence, Limits, available_fence, close_own_memory, demand
 from utils.errors import CourseError
 from utils.files.whole_files import write_whole
@@ -115,8 +115,7 @@ class Table:
         )
         for path in found:
             try:
-                with path.open(encoding="utf-8-sig", newline="") as file:
-                    rows = list(csv.DictReader(file))
+                rows = read_csv(path)
             except (OSError, ValueError, csv.Error) as error:
                 self.show(
                     f"{path.name} of an earlier run can't be read ({type(error).__name__}): all are graded again."

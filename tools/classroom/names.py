@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from io import StringIO
+from pathlib import Path
 
 from utils.run_log import no_formula
 
@@ -69,6 +70,12 @@ def as_csv(head: Iterable[str], rows: Iterable[dict], mark: bool = True) -> byte
     for row in rows:
         writer.writerow([_number(no_formula(row.get(name, ""))) for name in names])
     return text.getvalue().encode("utf-8-sig" if mark else "utf-8", errors="replace")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table in UTF-8, with or without a spreadsheet's mark; a quoted cell may hold line ends."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _number(cell: object) -> object:
