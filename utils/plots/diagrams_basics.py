@@ -29,9 +29,9 @@ def writing_loop() -> Drawing:
 def training_memory() -> Drawing:
     """Draw what training holds for each layer: weights, activations, gradient and averages (lesson 00)."""
     alt = (
-        "Three layers in a row between a text and its error. On the way forward, each layer leaves its activations in "
-        "memory. On the way back, each layer gets a gradient, as large as its weights. Below it stand the optimizer's "
-        "two averages, each as large again."
+        "Three layers in a row between a text and its error. In the forward pass, each layer leaves its activations in "
+        "memory. In the backward pass, each layer gets a gradient, as large as its weights. Below it stand the "
+        "optimizer's two averages, each as large again."
     )
     drawing = Drawing(760, 290, alt)
     drawing.box(20, 30, 70, 40, "text", "gray").box(670, 30, 70, 40, "error", "gray")
