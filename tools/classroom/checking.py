@@ -27,7 +27,7 @@ from tools.classroom.by_value import Raised
 from tools.classroom.remote_calls import Channel, NoAnswer
 from tools.classroom.sandbox import Limits, Watch, close_own_memory
 from tools.repo.notebooks import SETTINGS
-from utils.checks import ask, has_dots, read_checks
+from utils.checks import Stopped, ask, has_dots, read_checks
 from utils.files.places import ROOT
 
 CALM = {**SETTINGS, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "LOGNAME": "learner"}
@@ -211,6 +211,10 @@ def run_one(check: Callable[[Mapping], None], names: Mapping) -> tuple[str, str]
         check(names)
     except Raised as error:  # by the learner's code: its type's name is Python's, its text stays with the teacher
         return f"Your code stopped with {type(error).__name__}.", f"{error.kind}: {error.said}"
+    except Stopped as error:  # in a comparison
+        raised = error.error
+        kind, said = (raised.kind, raised.said) if isinstance(raised, Raised) else (type(raised).__name__, str(raised))
+        return f"{error.given} your code stopped with {type(raised).__name__}.".strip(), f"{kind}: {said}"
     except AssertionError as error:
         return str(error) or "The answer is another one.", ""
     except Exception as error:  # the check stumbled over what it got, which is an answer, too

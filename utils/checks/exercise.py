@@ -1,7 +1,6 @@
-"""Tensor comparison and autograding: `check_close` in lessons, `Exercise(…).check("q1")` in every exercise.
+"""The tasks of one exercise and their checks: `Exercise(…).check("q1")` in every exercise.
 
-Checks go from the fundamental to the subtle, and each message says what to look at next. Those of an exercise stand
-in the metadata of its notebook, where otter-grader puts them; a learner needs no otter-grader to be told.
+Checks stand in the metadata of the notebook, where otter-grader puts them, and are read here without otter-grader.
 """
 
 from __future__ import annotations
@@ -17,86 +16,10 @@ from textwrap import dedent, shorten
 import torch
 from torch import Tensor
 
+from utils.checks.comparing import CHECKS
 from utils.errors import CourseError
 from utils.files.places import ROOT
 from utils.files.whole_files import read_json
-
-TOLERANCE = 1e-4  # float32 in another order of sums differs by less than this
-
-
-def check_close(got: Tensor, expected: Tensor, hint: str = "") -> None:
-    """Assert that two tensors hold the same numbers up to rounding, and say so; the error says how they differ.
-
-    >>> check_close(torch.ones(2, 3), torch.ones(2, 3))
-    The same in all 6 numbers.
-    """
-    check_kind(got, expected)
-    mine, theirs = (tensor.detach().cpu().double() for tensor in (got, expected))
-    check_finite(mine, theirs)
-    right = agree(mine, theirs, exactly=not expected.is_floating_point())
-    if not right.all():
-        raise AssertionError(f"{describe_difference(mine, theirs, ~right)} {hint}".strip())
-    print("The same number." if expected.dim() == 0 else f"The same in all {expected.numel():,} numbers.")
-
-
-def agree(mine: Tensor, theirs: Tensor, exactly: bool = False) -> Tensor:
-    """Return True where two numbers agree, up to a ten-thousandth of their own and of the tensor's usual size."""
-    finite = theirs.isfinite()
-    same = (mine == theirs) | (mine.isnan() & theirs.isnan())
-    if exactly or not finite.any():
-        return same
-    usual = theirs[finite].square().mean().sqrt()
-    return torch.where(finite, (mine - theirs).abs() <= TOLERANCE * (theirs.abs() + usual), same)
-
-
-def check_kind(got: Tensor, expected: Tensor) -> None:
-    """Compare what needs no look at the values: the type, the shape, the dtype."""
-    if not isinstance(got, Tensor):
-        kind = type(got).__name__
-        question = "Does your function return its result?" if got is None else "Make it a tensor."
-        raise AssertionError(f"You give {kind}, expected a tensor of {as_size(expected)} numbers. {question}")
-    if got.shape != expected.shape:
-        question = "Which step changes the number of axes?"
-        if sorted(got.shape) == sorted(expected.shape):
-            question = "Are two axes swapped?"
-        elif got.dim() == expected.dim():
-            question = "Which step changes the axis that differs?"
-        raise AssertionError(f"The shape is {as_size(got)}, expected {as_size(expected)}. {question}")
-    if got.dtype != expected.dtype:
-        found, wanted = (str(tensor.dtype).removeprefix("torch.") for tensor in (got, expected))
-        raise AssertionError(f"The shape is right. The dtype is {found}, expected {wanted}. Where does it change?")
-
-
-def check_finite(mine: Tensor, theirs: Tensor) -> None:
-    """Refuse values that are no numbers where numbers are expected."""
-    lost = ~mine.isfinite() & theirs.isfinite()
-    if lost.any():
-        raise AssertionError(
-            f"Shape and dtype are right, but {int(lost.sum()):,} of {mine.numel():,} values are infinite or nan, first "
-            f"at {lost.nonzero()[0].tolist()}. Is there a division by zero, or a softmax over nothing but -inf?"
-        )
-
-
-def describe_difference(mine: Tensor, theirs: Tensor, wrong: Tensor) -> str:
-    """Say how many values differ, where it is worst, and whether it is only a factor."""
-    distance = torch.where(wrong, (mine - theirs).abs().nan_to_num(nan=torch.inf), -1)
-    worst = tuple(int(i) for i in torch.unravel_index(distance.argmax(), distance.shape))
-    example = f"at {list(worst)} you have {mine[worst]:.6g}, expected {theirs[worst]:.6g}."
-    factor = float((mine * theirs).sum() / theirs.square().sum().clamp(min=1e-30))
-    if factor and abs(factor - 1) > 1e-3 and agree(mine, factor * theirs).all():
-        return f"Shape and dtype are right, but every value is {factor:.4g} times what is expected: {example}"
-    share = f"{int(wrong.sum()):,} of {wrong.numel():,} values differ"
-    return f"Shape and dtype are right, but {share}, most of all {example}"
-
-
-def as_size(tensor: Tensor) -> str:
-    """Write a shape for people.
-
-    >>> as_size(torch.zeros(2, 3))
-    '2 × 3'
-    """
-    return " × ".join(f"{length:,}" for length in tensor.shape) or "1"
-
 
 BLANK = "..."
 OTTER = "otter.test_files"
@@ -149,7 +72,7 @@ def read_checks(source: str) -> list[Callable[..., None]]:
     tree = ast.parse(source)
     tree.body = [line for line in tree.body if not (isinstance(line, ast.ImportFrom) and line.module == OTTER)]
     names: dict = {"test_case": Check}
-    exec(compile(tree, "<checks>", "exec", dont_inherit=True), names)
+    exec(compile(tree, CHECKS, "exec", dont_inherit=True), names)
     return [check.function for check in names.values() if isinstance(check, Check)]
 
 

@@ -1,0 +1,235 @@
+"""An answer beside a reference: both are called with the same arguments, and the first difference is told.
+
+What is said has one order: what was given, what the answer gives, what was expected, and only then a question.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import linecache
+from collections.abc import Callable, Iterator, Mapping
+from textwrap import shorten
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.checks.values import Difference, Rules, difference, show, with_kind
+
+CHECKS = "<checks>"  # the file name under which the checks of a task are compiled
+Question = str | Callable[[Any, Any, Any], str]
+
+
+class Stopped(AssertionError):
+    """An answer raised an error; the text says with which input and, where it is known, in which line."""
+
+    def __init__(self, given: str, error: BaseException) -> None:
+        self.given, self.error = given, error
+        super().__init__(f"{given} your code stopped{line_of(error)} with {name_of(error)}.".strip())
+
+
+def compare(
+    answer: Callable, reference: Callable, *cases: Any, question: Question = "", in_place: str = "refused",
+    strictly: bool = False, tolerance: float | None = None,
+) -> None:  # fmt: skip
+    """Assert that an answer gives what a reference gives; the error shows the first case where it doesn't.
+
+    A case is a tuple of arguments, a dictionary of keyword arguments, or a function that makes either. Each side gets
+    copies of its own. `question` is asked after a wrong value: a text, or a function of case, got and expected that
+    returns the question for a mistake which it recognises, and nothing otherwise. `in_place` says what becomes of
+    arguments that the answer changes: "refused", "allowed", or "compared" with what the reference makes of them.
+    `strictly` asks for the same types and dtypes.
+    """
+    rules = Rules(strictly, tolerance)
+    for case in cases:
+        arguments = case() if callable(case) else case
+        mine, theirs, untouched = copied(arguments), copied(arguments), copied(arguments)
+        given = describe_given(with_names(untouched, answer, reference))
+        expected, refusal = outcome(reference, theirs)
+        try:
+            got = call(answer, mine)
+        except Exception as error:
+            if refusal is not None and is_like(error, refusal):
+                continue
+            raise Stopped(given, error) from error
+        if refusal is not None:
+            raise AssertionError(f"{given} you give {show(got)}, expected {type(refusal).__name__}.".strip())
+        if found := difference(got, expected, rules):
+            asked = ask_question(question, untouched, got, expected, found)
+            raise AssertionError(f"{given} {describe(got, expected, found)} {asked}".strip())
+        if in_place != "allowed":
+            wanted = with_names(theirs if in_place == "compared" else untouched, answer, reference)
+            left = with_names(mine, answer, reference)
+            check_arguments(given, left, wanted, rules if in_place == "compared" else None)
+
+
+# Calls
+
+
+def call(function: Callable, arguments: Any) -> Any:
+    """Call a function with the arguments of a case."""
+    if isinstance(arguments, dict):
+        return function(**arguments)
+    return function(*arguments) if isinstance(arguments, tuple) else function(arguments)
+
+
+def outcome(reference: Callable, arguments: Any) -> tuple[Any, Exception | None]:
+    """Return what a reference gives, or the error that it raises: an answer is to raise one like it."""
+    try:
+        return call(reference, arguments), None
+    except Exception as error:
+        return None, error
+
+
+def is_like(error: BaseException, expected: BaseException) -> bool:
+    """Tell whether an error is one of the expected kind; of one from another process only Python's kind is known."""
+    known = next(kind for kind in type(expected).__mro__ if kind.__module__ == "builtins")
+    return isinstance(error, known if hasattr(error, "kind") else type(expected))
+
+
+def copied(arguments: Any) -> Any:
+    """Return a copy of arguments that shares nothing with them but functions and what can't be copied."""
+    memo: dict[int, Any] = {}
+    for part in parts_of(arguments):
+        if isinstance(part, Tensor) and not part.is_leaf:
+            memo[id(part)] = part.detach().clone()
+        elif isinstance(part, torch.Generator):
+            memo[id(part)] = part.clone_state()
+        elif callable(part) and not isinstance(part, torch.nn.Module):
+            memo[id(part)] = part
+        else:
+            with contextlib.suppress(Exception):
+                copy.deepcopy(part, memo)
+            memo.setdefault(id(part), part)
+    return copy.deepcopy(arguments, memo)
+
+
+def parts_of(value: Any) -> Iterator[Any]:
+    """Yield what stands in lists, tuples and dictionaries, innermost values only."""
+    if type(value) in (list, tuple, dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from parts_of(part)
+    else:
+        yield value
+
+
+# Messages
+
+
+def describe_given(named: Mapping[str, Any]) -> str:
+    """Write the arguments of a case with their names."""
+    values = (show(value) if name.isdigit() else f"{name}={show(value)}" for name, value in named.items())
+    return f"Given {', '.join(values)}" if named else ""
+
+
+def with_names(arguments: Any, answer: Callable, reference: Callable) -> dict[str, Any]:
+    """Return the arguments of a case by their names: the answer's own, or the reference's, or numbers."""
+    if isinstance(arguments, dict):
+        return arguments
+    values = arguments if isinstance(arguments, tuple) else (arguments,)
+    names = parameters(answer) or parameters(reference)
+    names += [str(number) for number in range(len(names) + 1, len(values) + 1)]
+    return dict(zip(names, values, strict=False))
+
+
+def parameters(function: Callable) -> list[str]:
+    """Return the names of a function's positional parameters; none where they aren't known."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [one.name for one in found if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+
+
+def describe(got: Any, expected: Any, found: Difference) -> str:
+    """Say what an answer gives and what was expected, as short as it can be told apart."""
+    if got is None:
+        return f"you give nothing (None), expected {show(expected)}. Does your function return its result?"
+    if found.kind and not found.place:
+        return f"you give {with_kind(got)}, expected {with_kind(expected)}."
+    mine, theirs = told_apart(got, expected)
+    large = mine == theirs  # too large to be shown
+    text = f"you give {mine}." if large and (found.said or found.place) else f"you give {mine}, expected {theirs}."
+    if found.place and (large or "…" in mine + theirs or found.kind):
+        at, wanted = (with_kind(found.got), with_kind(found.expected)) if found.kind else told_apart(
+            found.got, found.expected
+        )  # fmt: skip
+        text += f" At {found.place} you have {at}, expected {wanted}."
+    return f"{text} {found.said}".strip()
+
+
+def told_apart(got: Any, expected: Any) -> tuple[str, str]:
+    """Return short texts of two values with as many digits as it takes to see that they differ."""
+    for digits in (4, 7, 17):
+        mine, theirs = show(got, digits), show(expected, digits)
+        if mine != theirs:
+            break
+    else:
+        return show(got), show(expected)
+    return mine, theirs
+
+
+def ask_question(question: Question, case: Any, got: Any, expected: Any, found: Difference) -> str:
+    """Return the question that belongs to a wrong value; one that can't be made is none."""
+    if isinstance(question, str):
+        return "" if got is None or (found.kind and not found.place) else question
+    with contextlib.suppress(Exception):  # it looks into what an answer gave, which may be anything
+        return question(case, got, expected) or ""
+    return ""
+
+
+def check_arguments(given: str, mine: Mapping, wanted: Mapping, rules: Rules | None) -> None:
+    """Refuse arguments that an answer has left otherwise than they must be; without rules, otherwise than they were."""
+    for name, value in wanted.items():
+        if not can_change(value):
+            continue
+        if found := difference(mine[name], value, rules or Rules(tolerance=1e-12)):
+            what = f"argument {name}" if name.isdigit() else name
+            said = describe(mine[name], value, found).replace("you give", f"your code leaves {what} as", 1)
+            ask = "" if rules else " An argument should stay as it was. Does your code work on a copy?"
+            raise AssertionError(f"{given} {said}{ask}")
+
+
+def can_change(value: Any) -> bool:
+    """Tell whether an argument is one whose content a function may change."""
+    return isinstance(value, Tensor | np.ndarray | list | dict | set | bytearray | torch.nn.Module)
+
+
+# Errors of an answer
+
+
+def name_of(error: BaseException) -> str:
+    """Return the kind of an error with its text."""
+    try:
+        said = shorten(str(error), 300)
+    except Exception:  # an error of the learner's own may have any __str__
+        said = ""
+    return f"{type(error).__name__}: {said}".rstrip(": ").rstrip(".")
+
+
+def line_of(error: BaseException) -> str:
+    """Say in which line of the learner's own code an error arose; nothing where that isn't known."""
+    lines = list(lines_of(error.__traceback__))
+    if not lines:
+        return ""
+    frame, number = lines[-1]
+    source = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
+    return f" in line {number} of its cell" + (f", `{shorten(source, 120)}`," if source else "")
+
+
+def lines_of(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    """Yield the frames of the learner's own code with their lines: those that share the names of the first one."""
+    own: Mapping | None = None
+    while trace:
+        frame = trace.tb_frame
+        room = str(frame.f_globals.get("__name__"))
+        ours = frame.f_code.co_filename == CHECKS or room.startswith(("utils.checks", "tools.classroom"))
+        if own is None and not ours:
+            own = frame.f_globals
+        if own is not None and frame.f_globals is own:
+            yield frame, trace.tb_lineno
+        trace = trace.tb_next
