@@ -5,7 +5,7 @@ Those of an exercise stand in the metadata of its notebook, where otter-grader p
 """
 
 from utils.checks.comparing import Stopped, compare
-from utils.checks.exercise import Exercise, ask, has_dots, judge, read_checks
+from utils.checks.exercise import Exercise, ask, has_dots, is_blank, judge, read_checks
 from utils.checks.tensors import check_close
 
-__all__ = ["Exercise", "Stopped", "ask", "check_close", "compare", "has_dots", "judge", "read_checks"]
+__all__ = ["Exercise", "Stopped", "ask", "check_close", "compare", "has_dots", "is_blank", "judge", "read_checks"]
