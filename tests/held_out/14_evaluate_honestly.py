@@ -1,0 +1,695 @@
+"""Answers to exercise 14, written from the lessons and the texts of its tasks alone."""
+
+from tests.held_out import Answer
+
+WRONG = {
+    "q1": [
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    return loss * tokens / math.log(2) / len(text)
+""",
+            "characters instead of bytes",
+        ),
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    return loss * tokens / len(text.encode("utf-8"))
+""",
+            "nats instead of bits",
+        ),
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    return loss * tokens * math.log(2) / len(text.encode("utf-8"))
+""",
+            "multiplies by ln 2",
+        ),
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    return loss / math.log(2) / len(text.encode("utf-8"))
+""",
+            "forgotten step: the loss is a mean over tokens",
+        ),
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    return loss / math.log(2)
+""",
+            "bits a token",
+        ),
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    return loss * tokens / math.log(2) / len(text.split())
+""",
+            "words instead of bytes",
+        ),
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    return len(text.encode("utf-8")) * math.log(2) / (loss * tokens)
+""",
+            "bytes a bit: upside down",
+        ),
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    return loss * tokens / math.log(2) / len(text.encode("utf-16-le"))
+""",
+            "another encoding: two bytes for each character",
+        ),
+    ],
+    "q2": [
+        Answer(
+            """
+def pool(scores):
+    return sum(math.exp(loss) for loss, _ in scores) / len(scores)
+""",
+            "a mean of perplexities",
+        ),
+        Answer(
+            """
+def pool(scores):
+    return math.exp(sum(loss for loss, _ in scores) / len(scores))
+""",
+            "every text counts the same",
+        ),
+        Answer(
+            """
+def pool(scores):
+    total = sum(tokens for _, tokens in scores)
+    return sum(math.exp(loss) * tokens for loss, tokens in scores) / total
+""",
+            "a mean of perplexities, weighted by tokens",
+        ),
+        Answer(
+            """
+def pool(scores):
+    total = sum(tokens for _, tokens in scores)
+    return sum(loss * tokens for loss, tokens in scores) / total
+""",
+            "forgotten step: the loss, not the perplexity",
+        ),
+        Answer(
+            """
+def pool(scores):
+    total = sum(tokens for _, tokens in scores)
+    return 2 ** (sum(loss * tokens for loss, tokens in scores) / total)
+""",
+            "2 to the power of a loss in nats",
+        ),
+        Answer(
+            """
+def pool(scores):
+    total = sum(tokens for _, tokens in scores)
+    product = 1.0
+    for loss, tokens in scores:
+        product *= math.exp(loss) ** tokens
+    return product ** (1 / total)
+""",
+            "numerically unstable: a product of all perplexities",
+        ),
+        Answer(
+            """
+def pool(scores):
+    total = sum(loss for loss, _ in scores)
+    return math.exp(sum(loss * tokens for loss, tokens in scores) / total)
+""",
+            "swapped: weighs tokens by losses",
+        ),
+        Answer(
+            """
+def pool(scores):
+    return math.exp(min(700.0, sum(loss * tokens for loss, tokens in scores) / len(scores)))
+""",
+            "divides by the number of texts",
+        ),
+    ],
+    "q3": [
+        Answer(
+            """
+def band(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    error = values.std() / len(values) ** 0.5
+    return values.mean().item(), error.item()
+""",
+            "one standard error",
+        ),
+        Answer(
+            """
+def band(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    return values.mean().item(), 2 * values.std().item()
+""",
+            "the spread of the documents themselves",
+        ),
+        Answer(
+            """
+def band(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    return values.mean().item(), 2 * values.std().item() / len(values)
+""",
+            "forgets the root",
+        ),
+        Answer(
+            """
+def band(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    return values.mean().item(), 2 * values.std(unbiased=False).item() / len(values) ** 0.5
+""",
+            "divides by n in the spread: all that there could be, not a sample",
+        ),
+        Answer(
+            """
+def band(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    return values.mean().item(), 2 * values.var().item() / len(values) ** 0.5
+""",
+            "the variance in the place of the spread",
+        ),
+        Answer(
+            """
+def band(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    reach = 2 * values.std() / len(values) ** 0.5
+    return (values.mean() - reach).item(), (values.mean() + reach).item()
+""",
+            "both ends of the band",
+        ),
+        Answer(
+            """
+def band(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    return values.median().item(), 2 * values.std().item() / len(values) ** 0.5
+""",
+            "the median in the place of the mean",
+        ),
+        Answer(
+            """
+def band(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    return values.mean().item(), 4 * values.std().item() / len(values) ** 0.5
+""",
+            "a width from end to end: four standard errors",
+        ),
+        Answer(
+            """
+def band(values):
+    values = torch.tensor(values, dtype=torch.float64)
+    return values.mean().item(), 2 * values.std().item() / (len(values) - 1) ** 0.5
+""",
+            "the root of one document less, twice",
+        ),
+    ],
+    "q4": [
+        Answer(
+            """
+def verdict(ours, theirs):
+    mean, reach = band([a - b for a, b in zip(ours, theirs, strict=True)])
+    if abs(mean) <= reach:
+        return "can't tell"
+    return "better" if mean > 0 else "worse"
+""",
+            "a higher loss is taken for better",
+        ),
+        Answer(
+            """
+def verdict(ours, theirs):
+    (mine, my_reach), (other, other_reach) = band(ours), band(theirs)
+    if abs(mine - other) <= my_reach + other_reach:
+        return "can't tell"
+    return "better" if mine < other else "worse"
+""",
+            "looks at the two bands apart",
+        ),
+        Answer(
+            """
+def verdict(ours, theirs):
+    (mine, my_reach), (other, other_reach) = band(ours), band(theirs)
+    if abs(mine - other) <= math.hypot(my_reach, other_reach):
+        return "can't tell"
+    return "better" if mine < other else "worse"
+""",
+            "unpaired: the root of both squared bands",
+        ),
+        Answer(
+            """
+def verdict(ours, theirs):
+    mean, reach = band([a - b for a, b in zip(ours, theirs, strict=True)])
+    if mean == 0:
+        return "can't tell"
+    return "better" if mean < 0 else "worse"
+""",
+            "forgotten step: the means decide",
+        ),
+        Answer(
+            """
+def verdict(ours, theirs):
+    mean, reach = band([a - b for a, b in zip(ours, theirs, strict=True)])
+    if abs(mean) < reach:
+        return "can't tell"
+    return "better" if mean < 0 else "worse"
+""",
+            "off by one: a band that ends at 0 doesn't hold it",
+        ),
+        Answer(
+            """
+def verdict(ours, theirs):
+    mean, reach = band([abs(a - b) for a, b in zip(ours, theirs, strict=True)])
+    if mean <= reach:
+        return "can't tell"
+    return "better" if sum(ours) < sum(theirs) else "worse"
+""",
+            "distances instead of differences",
+        ),
+        Answer(
+            """
+def verdict(ours, theirs):
+    wins = sum(a < b for a, b in zip(ours, theirs, strict=True))
+    if 2 * wins == len(ours):
+        return "can't tell"
+    return "better" if 2 * wins > len(ours) else "worse"
+""",
+            "counts documents instead of weighing them",
+        ),
+        Answer(
+            """
+def verdict(ours, theirs):
+    mean, reach = band([a - b for a, b in zip(ours, theirs, strict=True)])
+    if mean < -reach:
+        return "better"
+    return "worse" if mean > 0 else "can't tell"
+""",
+            "half of the band: one side only",
+        ),
+        Answer(
+            """
+def verdict(ours, theirs):
+    mean, reach = band([a - b for a, b in zip(sorted(ours), sorted(theirs), strict=True)])
+    if abs(mean) <= reach:
+        return "can't tell"
+    return "better" if mean < 0 else "worse"
+""",
+            "other pairs: sorts both first",
+        ),
+        Answer(
+            """
+def verdict(ours, theirs):
+    mean, reach = band([a - b for a, b in zip(ours, theirs, strict=True)])
+    if abs(mean) <= reach:
+        return "can't tell"
+    return "ours" if mean < 0 else "theirs"
+""",
+            "wrong words",
+        ),
+    ],
+    "q5": [
+        Answer(
+            """
+def longest_copy(written, source):
+    words, known = written.split(), " ".join(source.split())
+    longest = 0
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            if " ".join(words[start:end]) in known:
+                longest = max(longest, end - start)
+    return longest
+""",
+            "parts of words count, too",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    words, known = written.lower().split(), f" {' '.join(source.lower().split())} "
+    longest = 0
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            if f" {' '.join(words[start:end])} " in known:
+                longest = max(longest, end - start)
+    return longest
+""",
+            "ignores case",
+        ),
+        Answer(
+            r"""
+def longest_copy(written, source):
+    import re
+
+    words, known = re.findall(r"\w+", written), " " + " ".join(re.findall(r"\w+", source)) + " "
+    longest = 0
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            if f" {' '.join(words[start:end])} " in known:
+                longest = max(longest, end - start)
+    return longest
+""",
+            "ignores punctuation",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    words, known = written.split(), f" {source} "
+    longest = 0
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            if f" {' '.join(words[start:end])} " in known:
+                longest = max(longest, end - start)
+    return longest
+""",
+            "line ends of the source count",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    words, known = written.split(), f" {' '.join(source.split())} "
+    longest = 0
+    for start in range(len(words)):
+        for end in range(start + 1, len(words)):
+            if f" {' '.join(words[start:end])} " in known:
+                longest = max(longest, end - start)
+    return longest
+""",
+            "off by one: never up to the last word",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    words, known = written.split(), f" {' '.join(source.split())} "
+    longest = 0
+    for end in range(1, len(words) + 1):
+        if f" {' '.join(words[:end])} " in known:
+            longest = end
+    return longest
+""",
+            "only runs from the first word on",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    return len(set(written.split()) & set(source.split()))
+""",
+            "words in common, not a run",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    words, known = written.split(), f" {' '.join(source.split())} "
+    longest = 0
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            run = " ".join(words[start:end])
+            if f" {run} " in known:
+                longest = max(longest, len(run))
+    return longest
+""",
+            "characters instead of words",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    words, known = written.split(), f" {' '.join(source.split())} "
+    longest = 0
+    for start in range(len(words)):
+        end = start + 1
+        while end <= len(words) and f" {' '.join(words[start:end])} " in known:
+            longest = end - start
+            end += 1
+    return longest
+""",
+            "the last run, not the longest",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    words, known = written.split(), f" {' '.join(source.split())} "
+    longest = 0
+    for start in range(len(words)):
+        for length in range(1, 9):
+            run = words[start : start + length]
+            if len(run) == length and f" {' '.join(run)} " in known:
+                longest = max(longest, length)
+    return longest
+""",
+            "phrases of at most eight words",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    mine, theirs = written.split(), source.split()
+    row = [0] * (len(theirs) + 1)
+    for word in mine:
+        before = row[:]
+        for j, other in enumerate(theirs):
+            row[j + 1] = before[j] + 1 if word == other else max(row[j], before[j + 1])
+    return row[-1]
+""",
+            "jumps over gaps: the longest common row, not run",
+        ),
+    ],
+    "q6": [
+        Answer(
+            """
+def mark(questions):
+    right = [max(range(len(answers)), key=lambda i: sum(answers[i])) == number for answers, number in questions]
+    p = sum(right) / len(right)
+    return p, 2 * math.sqrt(p * (1 - p) / len(right))
+""",
+            "the sum: long answers lose",
+        ),
+        Answer(
+            """
+def mark(questions):
+    right = [
+        min(range(len(answers)), key=lambda i: sum(answers[i]) / len(answers[i])) == number
+        for answers, number in questions
+    ]
+    p = sum(right) / len(right)
+    return p, 2 * math.sqrt(p * (1 - p) / len(right))
+""",
+            "the least likely answer",
+        ),
+        Answer(
+            """
+def mark(questions):
+    right = [
+        max(range(len(answers)), key=lambda i: sum(answers[i]) / len(answers[i])) + 1 == number
+        for answers, number in questions
+    ]
+    p = sum(right) / len(right)
+    return p, 2 * math.sqrt(p * (1 - p) / len(right))
+""",
+            "counts answers from 1",
+        ),
+        Answer(
+            """
+def mark(questions):
+    right = [
+        max(range(len(answers)), key=lambda i: sum(answers[i]) / len(answers[i])) == number
+        for answers, number in questions
+    ]
+    p = sum(right) / len(right)
+    return p, math.sqrt(p * (1 - p) / len(right))
+""",
+            "one standard error",
+        ),
+        Answer(
+            """
+def mark(questions):
+    right = [
+        max(range(len(answers)), key=lambda i: sum(answers[i]) / len(answers[i])) == number
+        for answers, number in questions
+    ]
+    p = sum(right) / len(right)
+    return sum(right), 2 * math.sqrt(p * (1 - p) / len(right))
+""",
+            "a count instead of a share",
+        ),
+        Answer(
+            """
+def mark(questions):
+    right = [max(range(len(answers)), key=lambda i: answers[i][0]) == number for answers, number in questions]
+    p = sum(right) / len(right)
+    return p, 2 * math.sqrt(p * (1 - p) / len(right))
+""",
+            "the first token decides",
+        ),
+        Answer(
+            """
+def mark(questions):
+    right = [
+        max(range(len(answers)), key=lambda i: sum(answers[i]) / len(answers[i])) == number
+        for answers, number in questions
+    ]
+    p = sum(right) / len(right)
+    return p, 2 * p * (1 - p) / len(right)
+""",
+            "forgets the root",
+        ),
+        Answer(
+            """
+def mark(questions):
+    right = [
+        max(range(len(answers)), key=lambda i: sum(answers[i]) / len(answers[i])) == number
+        for answers, number in questions
+    ]
+    p = sum(right) / len(right)
+    return p, 2 * math.sqrt(p * (1 - p))
+""",
+            "the spread without the number of questions",
+        ),
+        Answer(
+            """
+def mark(questions):
+    right = []
+    for answers, number in questions:
+        means = [sum(math.exp(chance) for chance in answer) / len(answer) for answer in answers]
+        right.append(means.index(max(means)) == number)
+    p = sum(right) / len(right)
+    return p, 2 * math.sqrt(p * (1 - p) / len(right))
+""",
+            "a mean of probabilities, not of their logs",
+        ),
+        Answer(
+            """
+def mark(questions):
+    right = []
+    for answers, number in questions:
+        longest = max(map(len, answers))
+        means = [sum(answer) / longest for answer in answers]
+        right.append(means.index(max(means)) == number)
+    p = sum(right) / len(right)
+    return p, 2 * math.sqrt(p * (1 - p) / len(right))
+""",
+            "divides by the longest answer for all",
+        ),
+    ],
+}
+
+RIGHT = {
+    "q1": [
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    size = sum(len(character.encode()) for character in text)
+    return math.log2(math.e) * loss * (tokens / size)
+""",
+            "by the log of e to the base 2",
+        ),
+    ],
+    "q2": [
+        Answer(
+            """
+def pool(scores):
+    losses = [loss for loss, tokens in scores for _ in range(tokens)]
+    return math.exp(math.fsum(losses) / len(losses))
+""",
+            "token by token",
+        ),
+        Answer(
+            """
+def pool(scores):
+    losses, tokens = torch.tensor(scores, dtype=torch.float64).T
+    return float((losses @ tokens / tokens.sum()).exp())
+""",
+            "PyTorch's weighted mean",
+        ),
+    ],
+    "q3": [
+        Answer(
+            """
+def band(values):
+    import statistics
+
+    return statistics.fmean(values), 2 * statistics.stdev(values) / math.sqrt(len(values))
+""",
+            "the standard library",
+        ),
+        Answer(
+            """
+def band(values):
+    n = len(values)
+    mean = sum(values) / n
+    variance = sum((value - mean) ** 2 for value in values) / (n - 1)
+    return mean, math.sqrt(4 * variance / n)
+""",
+            "by hand",
+        ),
+    ],
+    "q4": [
+        Answer(
+            """
+def verdict(ours, theirs):
+    gain, reach = band([b - a for a, b in zip(ours, theirs)])
+    if gain - reach > 0:
+        return "better"
+    if gain + reach < 0:
+        return "worse"
+    return "can't tell"
+""",
+            "the two ends of the band",
+        ),
+    ],
+    "q5": [
+        Answer(
+            """
+def longest_copy(written, source):
+    theirs, longest = source.split(), 0
+    ends = [0] * (len(theirs) + 1)
+    for word in written.split():
+        ends = [0] + [ends[j] + 1 if word == other else 0 for j, other in enumerate(theirs)]
+        longest = max(longest, max(ends))
+    return longest
+""",
+            "a table of runs that end at each pair of words",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, written.split(), source.split(), autojunk=False).find_longest_match().size
+""",
+            "the standard library, without its guess at junk",
+        ),
+        Answer(
+            """
+def longest_copy(written, source):
+    words, known = written.split(), f" {' '.join(source.split())} "
+    longest = 0
+    for end in range(1, len(words) + 1):
+        while longest < end and f" {' '.join(words[end - longest - 1 : end])} " in known:
+            longest += 1
+    return longest
+""",
+            "grows a window as long as it can",
+        ),
+    ],
+    "q6": [
+        Answer(
+            """
+def mark(questions):
+    from statistics import fmean
+
+    n, hits = len(questions), 0
+    for answers, number in questions:
+        means = [fmean(answer) for answer in answers]
+        hits += means.index(max(means)) == number
+    return hits / n, 2 * (hits * (n - hits) / n**3) ** 0.5
+""",
+            "the standard library's mean, and half a band doubled",
+        ),
+        Answer(
+            """
+def mark(questions):
+    means = [[torch.tensor(answer).double().mean() for answer in answers] for answers, _ in questions]
+    chosen = [int(torch.stack(row).argmax()) for row in means]
+    right = torch.tensor([choice == number for choice, (_, number) in zip(chosen, questions)], dtype=torch.float64)
+    p = right.mean()
+    return p.item(), (2 * (p * (1 - p) / len(right)).sqrt()).item()
+""",
+            "PyTorch's argmax",
+        ),
+    ],
+}

@@ -1,0 +1,508 @@
+"""Answers to exercise 15, written from the lessons and the texts of its tasks alone."""
+
+from tests.held_out import Answer
+
+WRONG = {
+    "q1": [
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        begun.append(start)
+        waits.append(start - now)
+    return waits
+""",
+            "ignores an argument: everybody may wait",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        if start > now and sum(one + seconds > now for one in begun) >= most:
+            waits.append(None)
+        else:
+            begun.append(start)
+            waits.append(start - now)
+    return waits
+""",
+            "whoever is being served counts as waiting",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        if sum(one > now for one in begun) > most:
+            waits.append(None)
+        else:
+            begun.append(start)
+            waits.append(start - now)
+    return waits
+""",
+            "off by one: one more may wait",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        if sum(one > now for one in begun) >= most:
+            waits.append(None)
+        else:
+            begun.append(start)
+            waits.append(start - now)
+    return waits
+""",
+            "sends away from a free server where nobody may wait",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        begun.append(start)
+        full = start > now and sum(one > now for one in begun[:-1]) >= most
+        waits.append(None if full else start - now)
+    return waits
+""",
+            "those who were sent away hold their place",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        if start > now and sum(one > now for one in begun) >= most:
+            waits.append(None)
+        else:
+            begun.append(start)
+            waits.append(start)
+    return waits
+""",
+            "when the answer begins, not how long he waited",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        if start == now or sum(one > now for one in begun) < most:
+            begun.append(start)
+            waits.append(start - now)
+    return waits
+""",
+            "those who were sent away are missing",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        waiting = sum(one > now for one in begun)
+        if start > now and waiting >= most:
+            waits.append(None)
+        else:
+            begun.append(start)
+            waits.append((waiting + 1) * seconds if start > now else 0)
+    return waits
+""",
+            "waits for whole answers: as many as stand before him",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        if start > now and sum(one >= now for one in begun) >= most:
+            waits.append(None)
+        else:
+            begun.append(start)
+            waits.append(start - now)
+    return waits
+""",
+            "at the very moment of an end the place isn't free yet",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    while arrivals:
+        now = arrivals.pop(0)
+        start = max(now, begun[-1] + seconds) if begun else now
+        if start > now and sum(one > now for one in begun) >= most:
+            waits.append(None)
+        else:
+            begun.append(start)
+            waits.append(start - now)
+    return waits
+""",
+            "in-place damage: the arrivals that were given are used up",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    while arrivals:
+        now = arrivals[len(waits) % len(arrivals)]
+        start = max(now, begun[-1] + seconds) if begun else now
+        if start > now and sum(one > now for one in begun) >= most:
+            waits = waits[:-1]
+        else:
+            waits = [start - now]
+    return waits
+""",
+            "never ends: nobody leaves the row of arrivals",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        if start > now and sum(one > now for one in begun) >= most:
+            waits.append(None)
+        else:
+            begun.append(start)
+            waits.append(start + seconds - now)
+    return waits
+""",
+            "a wait counts from the end of his own answer",
+        ),
+    ],
+    "q2": [
+        Answer(
+            """
+def first_tokens(log):
+    return [row["ended"] - row["asked"] for row in log if row["first"] is not None]
+""",
+            "a wrong column: the whole answer",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return [row["first"] for row in log if row["first"] is not None]
+""",
+            "times of the clock",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return [row["first"] - row["asked"] for row in log]
+""",
+            "crashes at whoever was refused",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return [(row["first"] or row["asked"]) - row["asked"] for row in log]
+""",
+            "whoever was refused waits no time",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return [None if row["first"] is None else row["first"] - row["asked"] for row in log]
+""",
+            "whoever was refused stays as None",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return [row["first"] - row["asked"] for row in log if row["first"]]
+""",
+            "takes the time 0 for none",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return sorted(row["first"] - row["asked"] for row in log if row["first"] is not None)
+""",
+            "changes the order: sorts",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return [row["asked"] - row["first"] for row in log if row["first"] is not None]
+""",
+            "wrong sign",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    waits = [row["first"] - row["asked"] for row in log if row["first"] is not None]
+    return [wait for wait in waits if wait > 0]
+""",
+            "leaves out whoever didn't wait at all",
+        ),
+    ],
+    "q3": [
+        Answer(
+            """
+def p95(waits):
+    return sorted(waits)[min(int(0.95 * len(waits)), len(waits) - 1)]
+""",
+            "off by one: one place too far",
+        ),
+        Answer(
+            """
+def p95(waits):
+    return torch.tensor(waits, dtype=torch.float64).quantile(0.95).item()
+""",
+            "a value between two waits",
+        ),
+        Answer(
+            """
+def p95(waits):
+    return waits[-(-95 * len(waits) // 100) - 1]
+""",
+            "forgotten step: sorting",
+        ),
+        Answer(
+            """
+def p95(waits):
+    return max(waits)
+""",
+            "the largest",
+        ),
+        Answer(
+            """
+def p95(waits):
+    return sorted(waits)[max(95 * len(waits) // 100 - 1, 0)]
+""",
+            "rounds down",
+        ),
+        Answer(
+            """
+def p95(waits):
+    return sorted(waits)[max(round(0.95 * len(waits)) - 1, 0)]
+""",
+            "rounds to the nearest place",
+        ),
+        Answer(
+            """
+def p95(waits):
+    return sorted(waits, reverse=True)[-(-95 * len(waits) // 100) - 1]
+""",
+            "from the other end: what 95 % exceed",
+        ),
+        Answer(
+            """
+def p95(waits):
+    return min(wait for wait in waits if 100 * sum(one <= wait for one in waits) > 95 * len(waits))
+""",
+            "more than 95 %, not at least",
+        ),
+        Answer(
+            """
+def p95(waits):
+    ranked = sorted(waits)
+    return next((wait for wait in ranked if 100 * sum(one < wait for one in waits) >= 95 * len(waits)), ranked[-1])
+""",
+            "the wait that 95 % stay below, not at or below",
+        ),
+        Answer(
+            """
+def p95(waits):
+    return 0.95 * max(waits)
+""",
+            "a share of the largest wait",
+        ),
+        Answer(
+            """
+def p95(waits):
+    return sorted(waits)[:20][-2] if len(waits) > 1 else waits[0]
+""",
+            "fits twenty waits only",
+        ),
+    ],
+    "q4": [
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts)
+    missing = [longest - len(prompt) for prompt in prompts]
+    return [prompt + [filler] * count for prompt, count in zip(prompts, missing)], missing
+""",
+            "filled up at the right",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts)
+    rows = [[filler] * (longest - len(prompt)) + prompt for prompt in prompts]
+    return rows, [len(prompt) for prompt in prompts]
+""",
+            "lengths instead of fillers",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts)
+    rows = [[filler] * (longest - len(prompt)) + prompt for prompt in prompts]
+    return rows, [row.count(filler) for row in rows]
+""",
+            "counts fillers that are tokens of the prompt, too",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts)
+    missing = [longest - len(prompt) for prompt in prompts]
+    return [[0] * count + prompt for prompt, count in zip(prompts, missing)], missing
+""",
+            "ignores an argument: fills up with 0",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    shortest = min(len(prompt) for prompt in prompts)
+    return [prompt[-shortest:] for prompt in prompts], [0] * len(prompts)
+""",
+            "cuts all to the shortest",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts) + 1
+    missing = [longest - len(prompt) for prompt in prompts]
+    return [[filler] * count + prompt for prompt, count in zip(prompts, missing)], missing
+""",
+            "off by one: a filler in front of the longest, too",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts)
+    missing = [longest - len(prompt) for prompt in prompts]
+    for prompt, count in zip(prompts, missing):
+        prompt[:0] = [filler] * count
+    return prompts, missing
+""",
+            "in-place damage: the prompts that were given grow",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    prompts = sorted(prompts, key=len, reverse=True)
+    missing = [len(prompts[0]) - len(prompt) for prompt in prompts]
+    return [[filler] * count + prompt for prompt, count in zip(prompts, missing)], missing
+""",
+            "changes the order: the longest first",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    first, second = prompts[0], prompts[-1]
+    missing = [max(len(second) - len(first), 0), max(len(first) - len(second), 0)]
+    return [[filler] * missing[0] + first, [filler] * missing[1] + second], missing
+""",
+            "two prompts only",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts)
+    missing = [longest - len(prompt) for prompt in prompts]
+    return missing, [[filler] * count + prompt for prompt, count in zip(prompts, missing)]
+""",
+            "swapped results",
+        ),
+    ],
+}
+
+RIGHT = {
+    "q1": [
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    from collections import deque
+
+    free, queue, waits = float("-inf"), deque(), []
+    for now in arrivals:
+        while queue and queue[0] <= now:
+            queue.popleft()
+        if free <= now:
+            free = now + seconds
+            waits.append(0.0)
+        elif len(queue) < most:
+            queue.append(free)
+            waits.append(free - now)
+            free += seconds
+        else:
+            waits.append(None)
+    return waits
+""",
+            "a queue that moves",
+        ),
+    ],
+    "q2": [
+        Answer(
+            """
+def first_tokens(log):
+    waits = []
+    for row in log:
+        asked, first = row["asked"], row["first"]
+        if first is None:
+            continue
+        waits.append(first - asked)
+    return waits
+""",
+            "in a loop",
+        ),
+    ],
+    "q3": [
+        Answer(
+            """
+def p95(waits):
+    return min(wait for wait in waits if 100 * sum(one <= wait for one in waits) >= 95 * len(waits))
+""",
+            "word for word",
+        ),
+        Answer(
+            """
+def p95(waits):
+    ranked = sorted(waits)
+    while 20 * (len(ranked) - 1) >= 19 * len(waits):
+        ranked.pop()
+    return ranked[-1]
+""",
+            "goes down from the largest while enough are left",
+        ),
+    ],
+    "q4": [
+        Answer(
+            """
+def line_up(prompts, filler):
+    from itertools import zip_longest
+
+    columns = zip_longest(*(reversed(prompt) for prompt in prompts), fillvalue=filler)
+    rows = [list(reversed(row)) for row in zip(*columns)]
+    return rows, [len(row) - len(prompt) for row, prompt in zip(rows, prompts)]
+""",
+            "columns from the right",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    rows, padding = [list(prompt) for prompt in prompts], [0] * len(prompts)
+    for i, row in enumerate(rows):
+        while len(row) < max(map(len, prompts)):
+            row.insert(0, filler)
+            padding[i] += 1
+    return rows, padding
+""",
+            "one filler after another",
+        ),
+    ],
+}
