@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import importlib.util
 import io
+import json
+import linecache
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -14,7 +18,8 @@ from wires import checked_by_value
 
 from tools.classroom.exercise_builder import MASTERS, STUDENTS, assigned, find_masters, stale
 from tools.repo.notebooks import read_notebook
-from utils.checks import Exercise, judge, read_checks
+from utils.checks import Exercise, TooLong, judge, read_checks, time_limit
+from utils.checks.exercise import Help
 from utils.errors import CourseError
 
 NAMES = [master.stem for master in find_masters()]
@@ -89,7 +94,7 @@ def check_answers(name, monkeypatch) -> dict:
     names, tests, wrong = run_cells(MASTERS / f"{name}.ipynb", monkeypatch), all_tests(name), wrong_answers(name)
     assert set(wrong) == set(tests)
     for task, source in tests.items():
-        assert ": right, all" in judge(task, source, names)
+        assert judge(task, source, names) == f"{task}: right."
         assert len(wrong[task]) >= 3, f"{task} has fewer than three typical mistakes"
         messages = []
         for code, expected in wrong[task]:
@@ -149,7 +154,7 @@ name = "q1"
 def test_all(env, answer):
     assert env["other"] == answer, "Are they equal?"
 """
-    assert judge("q1", source, {"answer": 3, "other": 3}) == "q1: right, all 1 checks passed."
+    assert judge("q1", source, {"answer": 3, "other": 3}) == "q1: right."
     assert judge("q1", source, {"answer": 3, "other": 4}).endswith("Are they equal?")
     assert "not attempted" in judge("q1", source, {"other": 3})
 
@@ -157,7 +162,7 @@ def test_all(env, answer):
 def test_checks_are_read_without_otter(monkeypatch):
     monkeypatch.setitem(sys.modules, "otter", None)  # whoever imports it gets an ImportError
     monkeypatch.setitem(sys.modules, "otter.test_files", None)
-    assert judge("q1", SOURCE, {"answer": 4}) == "q1: right, all 2 checks passed."
+    assert judge("q1", SOURCE, {"answer": 4}) == "q1: right."
 
 
 @pytest.mark.parametrize(
@@ -165,12 +170,15 @@ def test_checks_are_read_without_otter(monkeypatch):
     [
         ("answer = '4'", "q1: not yet (0 of 2 checks passed). Is it a whole number?"),
         ("answer = 5", "q1: not yet (1 of 2 checks passed). Twice two?"),
-        ("answer = 4", "q1: right, all 2 checks passed."),
+        ("answer = 4", "q1: right."),
         ("", "q1: not attempted yet. Fill in the ... of answer."),
         ("answer = ...", "q1: not attempted yet. Fill in the ... of answer."),
         ("answer = None", "q1: not attempted yet. Fill in the ... of answer."),
         ("def answer(x):\n    y = ...\n    return y", "q1: not attempted yet. Fill in the ... of answer."),
         ("def answer(x):\n    return x[..., 0] + ...", "q1: not attempted yet. Fill in the ... of answer."),
+        ("def answer(x):\n    'Text.'\n    # a line\n    ...", "q1: not attempted yet. Fill in the ... of answer."),
+        ("def answer(x):\n    if x:\n        ...\n    return 3", "q1: not attempted yet. Fill in the ... of answer."),
+        ("def answer(x):\n    return x\n    ...", "q1: not yet (0 of 2 checks passed). Is it a whole number?"),
         ("def answer(x):\n    return x[..., 0]", "q1: not yet (0 of 2 checks passed). Is it a whole number?"),
     ],
 )
@@ -181,9 +189,111 @@ def test_checks_stop_at_the_first_that_fails_and_a_blank_is_no_mistake(tmp_path,
     assert judge("q1", SOURCE, names) == said
 
 
-def test_code_that_stops_is_told_with_its_error():
+def given(code: str, tmp_path: Path) -> dict:
+    """Return the names of a cell, whose source Python can look up as it can in a notebook."""
+    path, names = tmp_path / "cell.py", {"__name__": "__main__"}
+    path.write_text(code, encoding="utf-8")
+    linecache.checkcache(str(path))
+    exec(compile(code, str(path), "exec"), names)
+    return names
+
+
+CALLS = """
+from otter.test_files import test_case
+
+@test_case(points=None, hidden=False)
+def test_value(answer):
+    assert answer([5, 7]) == 7, "The last one?"
+"""
+
+
+def test_code_that_stops_is_told_with_its_error_its_line_and_the_values_there(tmp_path):
+    names = given("def answer(items):\n    last = len(items)\n    return items[last]", tmp_path)
+    assert judge("q1", CALLS, names) == (
+        "q1: not yet (0 of 1 checks passed). Your code stopped in line 3 of its cell, `return items[last]`, where "
+        "items=[5, 7], last=2, with IndexError: list index out of range."
+    )
     source = SOURCE.replace("answer == 4", "answer / 0 == 4")
-    assert "Your code stopped with ZeroDivisionError: division by zero" in judge("q1", source, {"answer": 3})
+    assert "it stopped with ZeroDivisionError: division by zero." in judge("q1", source, {"answer": 3})
+
+
+@pytest.mark.parametrize(
+    "body", ["pass", "try:\n            x = 1\n        except:\n            pass"], ids=["plain", "caught"]
+)
+def test_an_answer_that_never_ends_is_stopped_and_told(tmp_path, body):
+    names = given(f"def answer(items):\n    while True:\n        {body}", tmp_path)
+    said = judge("q1", CALLS, names, seconds=0.2)
+    assert "Your code did not come to an end within 0.2 seconds. Which loop" in said
+    source = CALLS.replace(
+        "assert answer", "from utils.checks import compare; compare(answer, max, ([5, 7],)); assert answer"
+    )
+    assert "Given items=[5, 7] your code did not come to an end" in judge("q1", source, names, seconds=0.2)
+
+
+def test_the_limit_of_time_works_without_alarms_and_leaves_interrupts_alone():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(TooLong), time_limit(0.1, alarm=False):
+        while True:
+            pass
+    with pytest.raises(KeyboardInterrupt), time_limit(60, alarm=False):
+        _thread.interrupt_main()
+        while True:
+            pass
+    assert signal.getsignal(signal.SIGINT) is before
+    with time_limit(60):
+        pass
+
+
+def test_dots_that_are_left_in_a_right_answer_cost_nothing(tmp_path):
+    for code in ("    return items[-1]\n    ...", "    last = ...\n    last = items[-1]\n    return last"):
+        assert judge("q1", CALLS, given(f"def answer(items):\n{code}", tmp_path)) == "q1: right."
+
+
+def test_a_copy_with_given_lines_is_blank_until_one_of_its_own_changes(tmp_path):
+    blank = "def answer(items):\n    found = 0\n    # one line\n    ...\n    return found"
+    blanks = {"answer": blank}
+    assert "not attempted" in judge("q1", CALLS, given(blank, tmp_path), blanks)
+    tried = blank.replace("...", "found = items[0]\n    ...")
+    assert "The last one?" in judge("q1", CALLS, given(tried, tmp_path), blanks)
+
+
+def test_a_cell_that_does_not_parse_is_told_with_its_line():
+    cells = ["", "def answer(items):\n    return items[-1]", "%time\ndef answer(items):\n    return (items[-1]"]
+    names = {"answer": lambda items: 7, "In": cells}
+    said = judge("q1", CALLS, names)
+    assert "The cell that defines answer did not run: SyntaxError in line 3, `return (items[-1]`: '(' was never" in said
+    assert judge("q1", CALLS, {**names, "In": [*cells, cells[1]]}) == "q1: right."
+
+
+def test_a_mistake_is_told_where_it_was_made(tmp_path):
+    code = "def first(items):\n    return items[1]\ndef answer(items):\n    return first(items[::-1])"
+    earlier = CALLS.replace('answer([5, 7]) == 7, "The last one?"', 'first([5, 7]) == 5, "The first one?"')
+    said = judge("q2", CALLS, given(code, tmp_path), earlier={"q1": earlier.replace("(answer)", "(first)")})
+    assert (
+        "Your answer calls first of q1, which comes first: q1: not yet (0 of 1 checks passed). The first one?" in said
+    )
+
+
+def test_hints_come_one_by_one_and_the_model_answer_after_a_pass(tmp_path, capsys):
+    task = {"hints": ["Which end?", "Count from the end.", "items[-1]"], "answer": "def answer(items): …", "why": "So."}
+    metadata = {"otter": {"tests": {"q1": CALLS}, "help": Help({"q1": task}, {}).pack()}}
+    (tmp_path / "90_last.ipynb").write_text(json.dumps({"metadata": metadata}), encoding="utf-8")
+    exercise = Exercise("90_last", tmp_path)
+    for _ in range(4):
+        exercise.hint("q1")
+    exercise.solution("q1")
+    exercise.check("q1", {"answer": min})
+    exercise.solution("q1")
+    exercise.check("q1", {"answer": max})
+    exercise.solution("q1")
+    said = capsys.readouterr().out
+    hints = ["q1, hint 1 of 3: Which", "q1, hint 2 of 3: Count", "q1, hint 3 of 3: items", "q1, hint 3 of 3: items"]
+    assert [line[:22] for line in said.splitlines()[:4]] == [line[:22] for line in hints]
+    assert said.count("q1 is not passed yet.") == 2
+    assert said.endswith(
+        'q1: right. exercise.solution("q1") shows the model answer and why.\ndef answer(items): …\n\nSo.\n'
+    )
+    assert "Which end" not in (tmp_path / "90_last.ipynb").read_text(encoding="utf-8")
 
 
 def test_unknown_tasks_and_exercises_end_in_a_sentence():

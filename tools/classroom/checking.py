@@ -17,7 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,8 @@ from tools.classroom.by_value import Raised
 from tools.classroom.remote_calls import Channel, NoAnswer
 from tools.classroom.sandbox import Limits, Watch, close_own_memory
 from tools.repo.notebooks import SETTINGS
-from utils.checks import Stopped, ask, has_dots, read_checks
+from utils.checks import Stopped, ask, read_checks
+from utils.checks.blanks import defined_names, has_dots, is_blank_source, parse_error, without_magics
 from utils.files.places import ROOT
 
 CALM = {**SETTINGS, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "LOGNAME": "learner"}
@@ -44,25 +45,27 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Cell:
-    """One code cell of a master: the names that it makes, those that it asks for, whether it is a learner's task."""
+    """One code cell of a master: the names that it makes, those that it asks for, the task that it solves."""
 
     code: str
     makes: frozenset[str]
     asks: frozenset[str]
-    answer: bool
+    answer: str  # the task whose solution it is, if it is one
 
 
 def cells_of(master: Mapping) -> Iterator[Cell]:
     """Yield the code cells of a master that are no checks."""
-    answer = checks = False
+    task, answer, checks = "", False, False
     for cell in master["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "raw":
+            named = re.search(r"BEGIN QUESTION\s+name: (\w+)", source)
+            task = named[1] if named else task
             answer = "BEGIN SOLUTION" in source or (answer and "END SOLUTION" not in source)
             checks = "BEGIN TESTS" in source or (checks and "END TESTS" not in source)
         elif cell["cell_type"] == "code" and not checks:
-            code = re.sub(r"^(\s*)[!%].*$", r"\1pass", source, flags=re.MULTILINE)
-            yield Cell(code, frozenset(_made(code)), frozenset(_names(code, ast.Load)), answer)
+            code = without_magics(source)
+            yield Cell(code, frozenset(_made(code)), frozenset(_names(code, ast.Load)), task if answer else "")
 
 
 def _names(code: str, context: type) -> Iterator[str]:
@@ -80,13 +83,13 @@ def _made(code: str) -> Iterator[str]:
             yield from ((alias.asname or alias.name).partition(".")[0] for alias in node.names)
 
 
-def answers_among(cells: list[Cell], asked: set[str]) -> set[str]:
-    """Return which of the names that checks ask for are a learner's: the functions and classes of the tasks."""
-    found = set()
+def answers_among(cells: list[Cell], asked: set[str]) -> dict[str, str]:
+    """Return which of the names that checks ask for are a learner's, functions and classes, each with its task."""
+    found = {}
     for cell in cells:
-        if cell.answer:
-            tree = ast.parse(cell.code)
-            found |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)} & asked
+        for node in ast.parse(cell.code).body if cell.answer else ():
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in asked:
+                found[node.name] = cell.answer
     return found
 
 
@@ -113,6 +116,10 @@ class Task:
     checks: list[Callable[..., None]]
     hidden: list[bool]
 
+    def asked(self, answers: Collection[str]) -> list[str]:
+        """Return which of some names its checks ask for."""
+        return sorted({name for check in self.checks for name in inspect.signature(check).parameters} & set(answers))
+
 
 @dataclass
 class Found:
@@ -133,7 +140,10 @@ class Checker:
         asked = {name for check in every for name in inspect.signature(check).parameters}
         cells = list(cells_of(order["master"]))
         self.answers = answers_among(cells, asked)
-        self.names = teachers_names(cells, asked - self.answers)
+        everything = teachers_names(cells, asked)
+        self.models = {name: everything[name] for name in self.answers}
+        self.names = {name: value for name, value in everything.items() if name not in self.answers}
+        self.blanks = order.get("blanks", {})
         self.own = gc.get_objects() + list(_within(self.names))  # kept alive, so that no other gets their ids
         self.own_ids = frozenset(map(id, self.own))
 
@@ -152,7 +162,7 @@ class Checker:
             channel = Channel(process.stdout, process.stdin, trusting=False)
             channel.values.kept = self.own_ids
             report |= {"error": channel.call("(run)"), "ran": True}
-            self.check_all(channel, found)
+            self.check_all(channel, found, broken_cells(json.loads(asked["notebook"])["cells"]))
         except (NoAnswer, Raised, OSError) as error:
             report["end"] = str(error)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -161,20 +171,51 @@ class Checker:
             watch.close()
         return report | {"end": how_it_ended(report["end"], watch, limits), "tasks": _as_json(found)}
 
-    def check_all(self, channel: Channel, found: dict[str, Found]) -> None:
-        """Run the public checks of all tasks, then the hidden ones."""
+    def check_all(self, channel: Channel, found: dict[str, Found], broken: Mapping[str, str] | None = None) -> None:
+        """Run the public checks of all tasks, then the hidden ones, then again those that earlier mistakes may fail."""
         described = channel.call("(describe)", (sorted(self.answers),))
         names = {**self.names, **{name: self._answer(channel, name, described) for name in self.answers}}
-        blank = {name for name in self.answers if _is_blank(described, name)}
         for name, task in self.tasks.items():
-            wanted = {part for check in task.checks for part in inspect.signature(check).parameters}
-            found[name] = Found([False] * len(task.checks))
-            if wanted & blank:
-                found[name].note = f"not attempted: {', '.join(sorted(wanted & blank))}"
+            found[name] = Found([False] * len(task.checks), self._why_not(task, described, broken or {}))
+        open_tasks = {name: task for name, task in self.tasks.items() if not found[name].note}
+        for name, task in open_tasks.items():
+            run_checks(task, False, found[name], names)
+            if found[name].note and (dots := [one for one in task.asked(self.answers) if _has_dots(described, one)]):
+                found[name] = Found([False] * len(task.checks), f"not attempted: {', '.join(dots)}")
+        for name, task in open_tasks.items():
+            if not found[name].note.startswith("not attempted"):
+                run_checks(task, True, found[name], names)
+        for name in open_tasks:
+            self._check_by_itself(channel, name, found, names)
+
+    def _why_not(self, task: Task, described: Any, broken: Mapping[str, str]) -> str:
+        """Say why a task can't be checked at all: a cell that doesn't parse, or a blank."""
+        blank = [name for name in task.asked(self.answers) if _is_blank(described, name, self.blanks.get(name, ""))]
+        errors = [f"the cell of {name} does not run: {broken[name]}" for name in blank if name in broken]
+        return errors[0] if errors else f"not attempted: {', '.join(blank)}" if blank else ""
+
+    def _check_by_itself(self, channel: Channel, name: str, found: dict[str, Found], names: Mapping) -> None:
+        """Give a task whose earlier tasks are wrong its due: what fails is tried with right answers in their place.
+
+        Everything else has been checked before: who keeps such an answer for a task of its own comes too late.
+        """
+        names_of_tasks = list(self.tasks)
+        before = set(names_of_tasks[: names_of_tasks.index(name)])
+        if all(found[name].passed) or all(all(found[other].passed) for other in before):
+            return
+        if found[name].note.startswith("not attempted"):
+            return
+        others = {one: model for one, model in self.models.items() if self._is_earlier(one, model, before)}
+        mine = {one: WithOthers(channel, one, others) for one, task in self.answers.items() if task == name}
+        again = Found(list(found[name].passed))
         for hidden in (False, True):
-            for name, task in self.tasks.items():
-                if not found[name].note.startswith("not attempted"):
-                    run_checks(task, hidden, found[name], names)
+            run_checks(self.tasks[name], hidden, again, {**names, **others, **mine})
+        if sum(again.passed) > sum(found[name].passed):
+            note = "Right by itself: what is missing is in an earlier task." if all(again.passed) else again.note
+            found[name] = Found(again.passed, note, again.said)
+
+    def _is_earlier(self, name: str, model: Any, before: set[str]) -> bool:
+        return inspect.isfunction(model) and self.answers[name] in before
 
     def _answer(self, channel: Channel, name: str, described: Any) -> Any:
         is_value = isinstance(described, dict) and described.get(name, [""])[0] == "value"
@@ -188,15 +229,46 @@ def _within(value: Any, deep: int = 0) -> Iterator[Any]:
         yield from _within(part, deep + 1)
 
 
-def _is_blank(described: Any, name: str) -> bool:
+@dataclass(frozen=True)
+class WithOthers:
+    """A function of a submission, called while other functions stand in the place of some of its names."""
+
+    channel: Channel
+    name: str
+    others: Mapping[str, Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.channel.call("(with)", (self.others, self.name, *args), kwargs)
+
+
+def _source(described: Any, name: str) -> tuple[str, str]:
     kind, source = described[name] if isinstance(described, dict) and name in described else ("missing", "")
-    return kind == "missing" or (isinstance(source, str) and has_dots(source))
+    return str(kind), source if isinstance(source, str) else ""
+
+
+def _is_blank(described: Any, name: str, blank: str) -> bool:
+    kind, source = _source(described, name)
+    return kind == "missing" or is_blank_source(source, blank)
+
+
+def _has_dots(described: Any, name: str) -> bool:
+    return has_dots(_source(described, name)[1])
+
+
+def broken_cells(cells: list) -> dict[str, str]:
+    """Return for each function that the cells of a notebook define why its last cell can't run, if it can't."""
+    found = dict[str, str]()
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            found |= dict.fromkeys(defined_names(source), parse_error(source))
+    return {name: error for name, error in found.items() if error}
 
 
 def run_checks(task: Task, hidden: bool, found: Found, names: Mapping) -> None:
-    """Run the public or the hidden checks of one task."""
+    """Run the public or the hidden checks of one task that have not passed yet."""
     for number, check in enumerate(task.checks):
-        if task.hidden[number] == hidden:
+        if task.hidden[number] == hidden and not found.passed[number]:
             note, said = run_one(partial(ask, check), names)
             found.passed[number] = not note
             if note and not hidden and not found.note:
@@ -210,16 +282,25 @@ def run_one(check: Callable[[Mapping], None], names: Mapping) -> tuple[str, str]
     try:
         check(names)
     except Raised as error:  # by the learner's code: its type's name is Python's, its text stays with the teacher
-        return f"Your code stopped with {type(error).__name__}.", f"{error.kind}: {error.said}"
+        note, said = how_it_stopped(error)
+        return note[0].upper() + note[1:], said
     except Stopped as error:  # in a comparison
-        raised = error.error
-        kind, said = (raised.kind, raised.said) if isinstance(raised, Raised) else (type(raised).__name__, str(raised))
-        return f"{error.given} your code stopped with {type(raised).__name__}.".strip(), f"{kind}: {said}"
+        note, said = how_it_stopped(error.error)
+        return f"{error.given} {note}" if error.given else note[0].upper() + note[1:], said
     except AssertionError as error:
         return str(error) or "The answer is another one.", ""
     except Exception as error:  # the check stumbled over what it got, which is an answer, too
         return f"The check stopped with {type(error).__name__}: is the answer of the kind that was asked for?", ""
     return "", ""
+
+
+def how_it_stopped(error: BaseException) -> tuple[str, str]:
+    """Say in the check's own words how a learner's code stopped, and beside it what that code said."""
+    if not isinstance(error, Raised):
+        return f"your code stopped with {type(error).__name__}.", str(error)
+    never = error.kind == "TooLong"
+    note = "your code did not come to an end." if never else f"your code stopped with {type(error).__name__}."
+    return note, f"{error.kind}: {error.said}"
 
 
 def start_fenced(folder: Path) -> subprocess.Popen:

@@ -5,11 +5,14 @@ Masters stand in exercises/solutions/, students' copies in exercises/. Both are 
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
+import re
+import runpy
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +21,14 @@ from nbformat import NotebookNode
 
 from tools.repo.course_map import linked, read_home
 from tools.repo.notebooks import ROOT, find_notebooks, normalise, read_notebook, run_notebook, write_notebook
+from utils.checks.blanks import parsed, without_magics
+from utils.checks.exercise import Help
 from utils.errors import CourseError
 
 STUDENTS = ROOT / "exercises"
 MASTERS = STUDENTS / "solutions"
+HELP = MASTERS / "help"
+MARKS = re.compile(r"^[ \t]*# (?:BEGIN|END) SOLUTION.*\n?|[ \t]*# SOLUTION.*$", re.MULTILINE)
 
 
 @cache
@@ -35,6 +42,7 @@ def assigned(master: Path) -> tuple[NotebookNode, dict[str, str]]:
         with zipfile.ZipFile(next((out / "autograder").glob("*.zip"))) as files:
             names = sorted(name for name in files.namelist() if name.startswith("tests/"))
             checks = {Path(name).stem: files.read(name).decode("utf-8") for name in names}
+    student.metadata["otter"]["help"] = help_for(master, student).pack()
     return linked(student, STUDENTS / master.name, read_home()), checks
 
 
@@ -47,6 +55,44 @@ def _quietly_assign(master: Path, out: Path) -> None:
             assign(str(master), str(out), no_pdfs=True, no_run_tests=True)
     except Exception as error:  # otter raises whatever comes; the master is at fault
         raise CourseError(f"{master.name} could not be turned into a student's copy: {error}") from error
+
+
+# Help: it travels in the metadata of the student's copy
+
+
+def help_for(master: Path, student: NotebookNode) -> Help:
+    """Return hints, model answers and reasons of a master's tasks, and the blanks of its student's copy."""
+    blanks = {name: source for cell in student.cells if cell.cell_type == "code" for name, source in _blanks(cell)}
+    written = HELP / f"{master.stem}.py"
+    if not written.is_file():
+        return Help({}, blanks)
+    told, answers = runpy.run_path(str(written)), model_answers(read_notebook(master))
+    if not set(answers) == set(told["HINTS"]) == set(told["WHY"]):
+        raise CourseError(f"{written.name} must have HINTS and WHY for {', '.join(answers)}, no task less or more.")
+    parts = ((task, told["HINTS"][task], answers[task], told["WHY"][task]) for task in answers)
+    return Help({task: {"hints": list(hints), "answer": code, "why": why} for task, hints, code, why in parts}, blanks)
+
+
+def _blanks(cell: NotebookNode) -> Iterator[tuple[str, str]]:
+    tree = parsed(without_magics(cell.source))
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            source = ast.get_source_segment(cell.source, node) or ""
+            if any(isinstance(part, ast.Constant) and part.value is ... for part in ast.walk(node)):
+                yield node.name, source
+
+
+def model_answers(master: NotebookNode) -> dict[str, str]:
+    """Return the code of each task's solution, without otter-grader's marks."""
+    found, task, solution = dict[str, list[str]](), "", False
+    for cell in master.cells:
+        if cell.cell_type == "raw":
+            if named := re.search(r"# BEGIN QUESTION\s+name: (\w+)", cell.source):
+                task = named[1]
+            solution = "BEGIN SOLUTION" in cell.source or (solution and "END SOLUTION" not in cell.source)
+        elif cell.cell_type == "code" and solution:
+            found.setdefault(task, []).append(MARKS.sub("", cell.source))
+    return {name: "\n\n".join(cells) for name, cells in found.items()}
 
 
 def find_masters(names: Iterable[str] = ()) -> list[Path]:

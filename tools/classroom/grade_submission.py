@@ -11,8 +11,10 @@ import inspect
 import json
 import linecache
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def main() -> None:
     work = build_fence(work, Fence(**asked["fence"]), Limits(**asked["limits"]), Path(asked["handed"]))
     os.environ.update({"HOME": str(work), "TMPDIR": str(work)})
     (work / f"{asked['exercise']}.ipynb").write_text(asked["notebook"], encoding="utf-8", errors="replace")
-    notebook = Notebook(json.loads(asked["notebook"])["cells"])
+    notebook = Notebook(json.loads(asked["notebook"])["cells"], asked["limits"]["seconds"])
     channel = Channel(questions, answers, trusting=True, names=notebook)
     with contextlib.suppress(NoAnswer):  # nobody asks any more
         channel.serve_forever()
@@ -47,12 +49,14 @@ class Notebook(Mapping):
     """What may be asked by name: to run, to describe what there is, and every name that the submission defined."""
 
     cells: list
+    seconds: float = 0  # of computing, for all of it
 
     def __post_init__(self) -> None:
-        self.defined: Mapping[str, Any] = {}
+        self.defined: dict[str, Any] = {}
+        self.ours = {"(run)": self.run, "(describe)": self.describe, "(value)": self.value, "(with)": self.call_with}
 
     def __getitem__(self, name: str) -> Any:
-        return {"(run)": self.run, "(describe)": self.describe, "(value)": self.value}.get(name) or self.defined[name]
+        return self.ours.get(name) or partial(self.call_with, {}, name)
 
     def __iter__(self):
         return iter(self.defined)
@@ -62,8 +66,20 @@ class Notebook(Mapping):
 
     def run(self) -> list[str] | None:
         """Run all cells; return type and text of the first error, or nothing."""
-        self.defined, error = run_cells(self.cells)
+        self.defined, error = run_cells(self.cells, self.seconds)
         return error
+
+    def call_with(self, others: Mapping[str, Any], name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function of the submission, not for ever, while other functions stand in the place of some names."""
+        from utils.checks import time_limit
+
+        before = {other: self.defined.get(other) for other in others}
+        self.defined.update(others)
+        try:
+            with time_limit(share_left(self.seconds, 4)):
+                return self.defined[name](*args, **kwargs)
+        finally:
+            self.defined.update(before)
 
     def value(self, name: str) -> Any:
         """Return what stands under a name."""
@@ -84,9 +100,16 @@ class Notebook(Mapping):
             return ["function", ""]
 
 
-def run_cells(cells: list) -> tuple[Mapping[str, Any], list[str] | None]:
-    """Run code cells as Jupyter would, past errors; return the names they define, and the first error."""
+def share_left(seconds: float, parts: int) -> float:
+    """Return a part of the computing time that is left, so that what comes next has some; 0 for no limit."""
+    return max(1.0, (seconds - time.process_time()) / parts) if seconds else 0
+
+
+def run_cells(cells: list, seconds: float = 0) -> tuple[dict[str, Any], list[str] | None]:
+    """Run code cells as Jupyter would, past errors and what never ends; return their names and the first error."""
     from IPython.core.interactiveshell import InteractiveShell
+
+    from utils.checks import TooLong, time_limit
 
     class Shell(InteractiveShell):
         system = InteractiveShell.system_raw  # `!command` without a terminal, which the fence doesn't have
@@ -101,11 +124,17 @@ def run_cells(cells: list) -> tuple[Mapping[str, Any], list[str] | None]:
     for cell in cells:
         if cell["cell_type"] != "code":
             continue
+        error: BaseException | None = None
         with contextlib.suppress(OSError):  # its output has become too long: what it computed counts all the same
-            done = shell.run_cell("".join(cell["source"]), store_history=False)
-            error = done.error_before_exec or done.error_in_exec
-            if error is not None and first is None:
-                first = [builtin_error(type(error)), describe_error(error)]
+            try:
+                with time_limit(share_left(seconds, 2)):
+                    done = shell.run_cell("".join(cell["source"]), store_history=False)
+                error = done.error_before_exec or done.error_in_exec
+            except TooLong as end:
+                error = end
+        if error is not None and first is None:
+            kind = "TooLong" if isinstance(error, TooLong) else builtin_error(type(error))
+            first = [kind, describe_error(error)]
     linecache.checkcache = lambda filename=None: None  # sources of cells stay known
     return shell.user_ns, first
 

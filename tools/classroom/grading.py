@@ -28,6 +28,7 @@ from tools.classroom.exercise_builder import MASTERS, assigned, find_masters
 from tools.classroom.names import LONGEST_NAME, LONGEST_NOTE, clean, readable, short_id
 from tools.classroom.sandbox import Fence, Limits, stop_tree
 from tools.repo.notebooks import ROOT
+from utils.checks.exercise import Help
 from utils.errors import CourseError
 
 LONGEST_NOTEBOOK = 50 * 2**20  # bytes
@@ -209,7 +210,9 @@ class CheckingProcess:
         )  # fmt: skip
         master = json.loads((MASTERS / f"{exercise}.ipynb").read_text(encoding="utf-8"))
         tasks = {name: {"source": one.source, "hidden": one.hidden} for name, one in self.checks.items()}
-        ready = self._ask({"exercise": exercise, "master": master, "tasks": tasks}, PATIENCE)
+        blanks = Help.unpack(assigned(MASTERS / f"{exercise}.ipynb")[0].metadata["otter"].get("help", "")).blanks
+        order = {"exercise": exercise, "master": master, "tasks": tasks, "blanks": blanks}
+        ready = self._ask(order, PATIENCE)
         if "ready" not in ready:
             self.close()
             raise CourseError(f"The cells of the master of {exercise} don't run: try `python -m tools exercises`.")
@@ -318,7 +321,9 @@ def take_answer(result: Grade, checks: Mapping[str, Checks], answer: Mapping[str
     """Write an answer of the checking process into a grade: known tasks, points from this side, short texts."""
     error, end, tasks = answer.get("error"), answer.get("end"), answer.get("tasks")
     if isinstance(error, list) and len(error) == 2:
-        result.status, result.said = f"graded; a cell stopped with {clean(error[0], 40)}", clean(error[1])
+        never = error[0] == "TooLong"
+        how = "did not come to an end" if never else f"stopped with {clean(error[0], 40)}"
+        result.status, result.said = f"graded; a cell {how}", clean(error[1])
     if not answer:
         result.status = "the checks did not end with what it answered"
     elif end:

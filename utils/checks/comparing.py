@@ -9,15 +9,17 @@ import contextlib
 import copy
 import inspect
 import linecache
+import re
 from collections.abc import Callable, Iterator, Mapping
 from textwrap import shorten
-from types import FrameType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from utils.checks.limit import TooLong
 from utils.checks.values import Difference, Rules, difference, show, with_kind
 
 CHECKS = "<checks>"  # the file name under which the checks of a task are compiled
@@ -29,7 +31,7 @@ class Stopped(AssertionError):
 
     def __init__(self, given: str, error: BaseException) -> None:
         self.given, self.error = given, error
-        super().__init__(f"{given} your code stopped{line_of(error)} with {name_of(error)}.".strip())
+        super().__init__(f"{given} your code stopped{line_of(error, given)} with {name_of(error)}.".strip())
 
 
 def compare(
@@ -52,6 +54,9 @@ def compare(
         expected, refusal = outcome(reference, theirs)
         try:
             got = call(answer, mine)
+        except TooLong as end:
+            end.given = given
+            raise
         except Exception as error:
             if refusal is not None and is_like(error, refusal):
                 continue
@@ -211,25 +216,30 @@ def name_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}".rstrip(": ").rstrip(".")
 
 
-def line_of(error: BaseException) -> str:
-    """Say in which line of the learner's own code an error arose; nothing where that isn't known."""
+def line_of(error: BaseException, given: str = "") -> str:
+    """Say in which line of the learner's own code an error arose, with the values there that `given` doesn't tell."""
     lines = list(lines_of(error.__traceback__))
     if not lines:
         return ""
     frame, number = lines[-1]
     source = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
-    return f" in line {number} of its cell" + (f", `{shorten(source, 120)}`," if source else "")
+    told = [f"{name}={show(value, longest=60)}" for name, value in values_in(source, frame) if f"{name}=" not in given]
+    where = f", where {', '.join(told[:4])}," if told else "," if source else ""
+    return f" in line {number} of its cell" + (f", `{shorten(source, 120)}`" if source else "") + where
+
+
+def values_in(source: str, frame: FrameType) -> Iterator[tuple[str, Any]]:
+    """Yield the local values that a line names, in its order."""
+    for name in dict.fromkeys(re.findall(r"(?<![\w.])[A-Za-z_]\w*", source)):
+        value = frame.f_locals.get(name)
+        if value is not None and not callable(value) and not isinstance(value, ModuleType):
+            yield name, value
 
 
 def lines_of(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
-    """Yield the frames of the learner's own code with their lines: those that share the names of the first one."""
-    own: Mapping | None = None
+    """Yield the frames of the notebook's own code with their lines."""
     while trace:
         frame = trace.tb_frame
-        room = str(frame.f_globals.get("__name__"))
-        ours = frame.f_code.co_filename == CHECKS or room.startswith(("utils.checks", "tools.classroom"))
-        if own is None and not ours:
-            own = frame.f_globals
-        if own is not None and frame.f_globals is own:
+        if frame.f_globals.get("__name__") == "__main__" and frame.f_code.co_filename != CHECKS:
             yield frame, trace.tb_lineno
         trace = trace.tb_next

@@ -1,32 +1,57 @@
-"""The tasks of one exercise and their checks: `Exercise(…).check("q1")` in every exercise.
+"""The tasks of one exercise: `exercise.check("q1")`, `exercise.hint("q1")`, and after a pass `exercise.solution("q1")`.
 
-Checks stand in the metadata of the notebook, where otter-grader puts them, and are read here without otter-grader.
+Checks stand in the metadata of the notebook, where otter-grader puts them, and are read here without otter-grader. Help
+stands beside them, packed, so that nobody reads a solution by accident.
 """
 
 from __future__ import annotations
 
 import ast
+import base64
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from textwrap import dedent, shorten
+from types import CodeType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from utils.checks.comparing import CHECKS
+from utils.checks.blanks import BLANK, has_dots, is_untouched, syntax_error
+from utils.checks.comparing import CHECKS, line_of, name_of
+from utils.checks.limit import TooLong, time_limit
 from utils.errors import CourseError
 from utils.files.places import ROOT
 from utils.files.whole_files import read_json
 
-BLANK = "..."
 OTTER = "otter.test_files"
+SECONDS = 30.0  # for one check of an answer
+
+
+@dataclass
+class Help:
+    """What there is beside the checks of a task: hints, the model answer, why it is so; and the blanks of all tasks."""
+
+    tasks: Mapping[str, Mapping[str, Any]]
+    blanks: Mapping[str, str]
+
+    def pack(self) -> str:
+        """Return it as text that nobody reads by accident."""
+        text = json.dumps({"tasks": self.tasks, "blanks": self.blanks}, sort_keys=True)
+        return base64.b64encode(text.encode("utf-8")).decode("ascii")
+
+    @classmethod
+    def unpack(cls, packed: str) -> Help:
+        """Return what `pack` has packed; none where there is nothing."""
+        return cls(**json.loads(base64.b64decode(packed))) if packed else cls({}, {})
 
 
 class Exercise:
-    """The tasks of one exercise and their public checks."""
+    """The tasks of one exercise, their checks and what helps with them."""
 
     def __init__(self, name: str, folder: str | Path | None = None) -> None:
         """Find the exercise by its name, here or in the course's own folder."""
@@ -35,16 +60,49 @@ class Exercise:
         if not found:
             where = " or ".join(str(place) for place in places)
             raise CourseError(f"{name}.ipynb is not in {where}. Keep the exercise under the name that it came with.")
-        notebook = read_json(found[0])
-        self.tests: Mapping[str, str] = notebook["metadata"].get("otter", {}).get("tests", {})
+        kept = read_json(found[0])["metadata"].get("otter", {})
+        self.tests: Mapping[str, str] = kept.get("tests", {})
+        self.help = Help.unpack(kept.get("help", ""))
+        self.seconds = SECONDS
+        self.passed: set[str] = set()
+        self._hinted = Counter[str]()
 
     def check(self, task: str, names: Mapping | None = None) -> None:
-        """Say whether the answer to a task, in the names of the notebook, is right so far."""
-        if task not in self.tests:
-            raise CourseError(f"{task!r} is no task here, expected one of {', '.join(self.tests)}.")
+        """Say whether the answer to a task, in the names of the notebook, is right."""
+        self._known(task)
         if names is None:
             names = inspect.stack(0)[1].frame.f_globals
-        print(judge(task, self.tests[task], names))
+        earlier = {name: source for name, source in self.tests.items() if name < task}
+        said = judge(task, self.tests[task], names, self.help.blanks, self.seconds, earlier)
+        if said.startswith(f"{task}: right"):
+            self.passed.add(task)
+            if task in self.help.tasks:
+                said += f' exercise.solution("{task}") shows the model answer and why.'
+        print(said)
+
+    def hint(self, task: str) -> None:
+        """Give one hint more for a task, from a nudge to nearly the line."""
+        self._known(task)
+        hints = self.help.tasks.get(task, {}).get("hints", [])
+        if not hints:
+            print(f"{task}: there are no hints for this task.")
+            return
+        step = min(self._hinted[task], len(hints) - 1)
+        self._hinted[task] += 1
+        print(f"{task}, hint {step + 1} of {len(hints)}: {hints[step]}")
+
+    def solution(self, task: str) -> None:
+        """Show the model answer and why it is so, once the task is passed."""
+        self._known(task)
+        if task not in self.passed:
+            print(f'{task} is not passed yet. Try exercise.check("{task}") first, or ask for exercise.hint("{task}").')
+            return
+        known = self.help.tasks.get(task)
+        print(f"{known['answer']}\n\n{known['why']}" if known else f"{task}: no model answer came with this exercise.")
+
+    def _known(self, task: str) -> None:
+        if task not in self.tests:
+            raise CourseError(f"{task!r} is no task here, expected one of {', '.join(self.tests)}.")
 
     @staticmethod
     def random(*shape: int, seed: int = 0) -> Tensor:
@@ -76,15 +134,46 @@ def read_checks(source: str) -> list[Callable[..., None]]:
     return [check.function for check in names.values() if isinstance(check, Check)]
 
 
-def judge(task: str, source: str, names: Mapping) -> str:
-    """Return in a line how the answer to a task stands; `source` holds the checks in otter-grader's format."""
-    checks = read_checks(source)
-    if blanks := blank_names(checks, names):
-        return f"{task}: not attempted yet. Fill in the {BLANK} of {' and '.join(blanks)}."
+def judge(
+    task: str, source: str, names: Mapping, blanks: Mapping[str, str] | None = None, seconds: float = SECONDS,
+    earlier: Mapping[str, str] | None = None,
+) -> str:  # fmt: skip
+    """Return in a line how the answer to a task stands; `source` holds the checks in otter-grader's format.
+
+    `blanks` holds the source of each answer as the student's copy has it, `earlier` the checks of earlier tasks: where
+    an answer builds on another that is not right yet, that one is told.
+    """
+    checks, blanks = read_checks(source), blanks or {}
+    asked = names_asked(checks)
+    for name in sorted(asked):
+        if broken := syntax_error(names, name):
+            return f"{task}: not yet. {broken}"
+    if missing := sorted(name for name in asked if is_untouched(names.get(name), blanks.get(name, ""))):
+        return f"{task}: not attempted yet. Fill in the {BLANK} of {' and '.join(missing)}."
     for number, check in enumerate(checks):
-        if message := run_check(partial(ask, check), names):
+        if message := run_check(partial(ask, check), names, seconds):
+            if unfinished := sorted(name for name in asked if has_dots(names.get(name))):
+                return f"{task}: not attempted yet. Fill in the {BLANK} of {' and '.join(unfinished)}."
+            if before := unready(asked, names, earlier or {}, blanks, seconds):
+                return f"{task}: not yet. {before}"
             return f"{task}: not yet ({number} of {len(checks)} checks passed). {message}"
-    return f"{task}: right, all {len(checks)} checks passed."
+    return f"{task}: right."
+
+
+def is_blank(answer: Any) -> bool:
+    """Tell whether an answer is still to be done, for cells that show what it gives; they stand beside an `exercise`.
+
+    >>> is_blank(...), is_blank(None), is_blank(3)
+    (True, True, False)
+    """
+    exercise = getattr(answer, "__globals__", {}).get("exercise")
+    blanks = exercise.help.blanks if isinstance(exercise, Exercise) else {}
+    return is_untouched(answer, blanks.get(getattr(answer, "__name__", ""), "")) or has_dots(answer)
+
+
+def names_asked(checks: list[Callable[..., None]]) -> set[str]:
+    """Return the names that some checks ask for."""
+    return {name for check in checks for name in inspect.signature(check).parameters} - {"env"}
 
 
 def ask(check: Callable[..., None], names: Mapping) -> None:
@@ -93,49 +182,55 @@ def ask(check: Callable[..., None], names: Mapping) -> None:
     check(**{name: names if name == "env" else names.get(name) for name in wanted})
 
 
-def blank_names(checks: Iterable[Callable[..., None]], names: Mapping) -> list[str]:
-    """Return which of the names that some checks ask for are still blank."""
-    asked = {name for check in checks for name in inspect.signature(check).parameters} - {"env"}
-    return sorted(name for name in asked if is_blank(names.get(name)))
-
-
-def run_check(check: Callable[[Mapping], None], names: Mapping) -> str:
+def run_check(check: Callable[[Mapping], None], names: Mapping, seconds: float = SECONDS) -> str:
     """Run one check and return its message, or nothing where the answer passes."""
     try:
-        check(names)
+        with time_limit(seconds):
+            check(names)
+    except TooLong as end:
+        given = f"{end.given} your" if end.given else "Your"
+        return f"{given} code {end}. Which loop in it never ends? (If it is only slow here, set exercise.seconds.)"
     except AssertionError as error:
         return str(error) or "The answer is another one."
     except Exception as error:  # whatever a learner's code raises is an answer, too
-        return f"Your code stopped with {type(error).__name__}: {shorten(str(error), 300)}"
+        if line := line_of(error):
+            return f"Your code stopped{line} with {name_of(error)}."
+        return f"The check can't use what your code gives: it stopped with {name_of(error)}."
     return ""
 
 
-def is_blank(answer) -> bool:
-    """Tell whether an answer is missing or still holds the three dots of the student's copy.
-
-    >>> is_blank(...), is_blank(None), is_blank(3)
-    (True, True, False)
-    """
-    if answer is None or answer is ...:
-        return True
-    if not (inspect.isfunction(answer) or inspect.isclass(answer)):
-        return False
-    try:
-        return has_dots(inspect.getsource(answer))
-    except (OSError, TypeError):  # no source to look at: let the checks decide
-        return False
+# Answers that build on earlier ones
 
 
-def has_dots(source: str) -> bool:
-    """Tell whether the source of an answer still holds the three dots of the student's copy.
+def unready(asked: set[str], names: Mapping, earlier: Mapping[str, str], blanks: Mapping[str, str], most: float) -> str:
+    """Say which earlier answer the asked ones call that is not right yet, and what is wrong with it."""
+    called = {name for one in asked for name in called_by(names.get(one), names)}
+    seen: set[str] = set()
+    for task, source in earlier.items():
+        checks = read_checks(source)
+        own = {name for name in names_asked(checks) if inspect.isfunction(names.get(name))} - seen
+        seen |= own
+        for name in sorted(own & called - asked):
+            said = judge(task, source, names, blanks, most)
+            if not said.startswith(f"{task}: right"):
+                return f"Your answer calls {name} of {task}, which comes first: {said}"
+    return ""
 
-    >>> has_dots("def double(x):\\n    return ..."), has_dots("def first(x):\\n    return x[..., 0]")
-    (True, False)
-    """
-    try:
-        tree = ast.parse(dedent(source))
-    except SyntaxError:
-        return False
-    indices = [node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
-    used = {part for index in indices for part in ast.walk(index)}  # the dots of x[..., 0] are part of an answer
-    return any(isinstance(node, ast.Constant) and node.value is ... and node not in used for node in ast.walk(tree))
+
+def called_by(answer: Any, names: Mapping, seen: set[str] | None = None) -> set[str]:
+    """Return the names of a notebook's functions that an answer calls, by itself or through others of them."""
+    seen = set() if seen is None else seen
+    code = getattr(answer, "__code__", None)
+    for name in names_in(code) if isinstance(code, CodeType) else ():
+        if name not in seen and inspect.isfunction(names.get(name)):
+            seen.add(name)
+            called_by(names[name], names, seen)
+    return seen
+
+
+def names_in(code: CodeType) -> Iterator[str]:
+    """Yield the names that some code uses, that of functions within it included."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from names_in(constant)

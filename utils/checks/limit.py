@@ -1,0 +1,73 @@
+"""A time limit for code that may never end: an alarm of the system's, or on Windows an interrupt by a thread."""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+AGAIN = 0.05  # seconds until the next try, where the code has caught the first
+
+
+_running: list[float] = []  # the limit that holds now
+
+
+class TooLong(BaseException):
+    """Code did not come to an end in time. No `except Exception` of it catches this; `given` says with which input."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"did not come to an end within {seconds:g} seconds")
+        self.seconds, self.given = seconds, ""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float, alarm: bool = hasattr(signal, "setitimer")) -> Iterator[None]:
+    """Raise `TooLong` in the code below if it takes longer; only in the main thread, and not within another limit."""
+    if not seconds or _running or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    over = threading.Event()
+    number = signal.SIGALRM if alarm else signal.SIGINT
+
+    def end(which: int, frame: FrameType | None) -> None:
+        if alarm or over.is_set():
+            raise TooLong(seconds)
+        raise KeyboardInterrupt  # somebody else's interrupt
+
+    before = signal.signal(number, end)
+    _running.append(seconds)
+    stop = _start_alarm(seconds) if alarm else _start_timer(seconds, over)
+    try:
+        yield
+    finally:
+        stop()
+        _running.clear()
+        signal.signal(number, before)
+
+
+def _start_alarm(seconds: float) -> Callable[[], object]:
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    return lambda: signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _start_timer(seconds: float, over: threading.Event) -> Callable[[], object]:
+    done, lock = threading.Event(), threading.Lock()
+
+    def interrupt() -> None:
+        wait = seconds
+        while not done.wait(wait):
+            with lock:
+                if not done.is_set():
+                    over.set()
+                    _thread.interrupt_main()
+            wait = AGAIN
+
+    def stop() -> None:
+        with lock:
+            done.set()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    return stop
