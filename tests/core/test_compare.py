@@ -98,8 +98,8 @@ def test_an_error_comes_with_its_line_and_the_input(tmp_path):
     names: dict = {"__name__": "__main__"}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
     assert said(names["second"], sum, ([5, 7],)) == (
-        "Given items=[5, 7] your code stopped in line 3 of its cell, `return items[low]`, with IndexError: list index "
-        "out of range."
+        "Given items=[5, 7] your code stopped in line 3 of its cell, `return items[low]`, where low=5, with IndexError: "
+        "list index out of range."
     )
     assert "with TypeError: " in said(lambda: 3, double, (2,))
 
