@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import _thread
-import contextlib
 import importlib.util
-import io
 import json
 import linecache
 import re
@@ -14,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from solved import all_tests, run_cells
 from wires import checked_by_value
 
-from tools.classroom.exercise_builder import MASTERS, STUDENTS, assigned, find_masters, stale
+from tools.classroom.exercise_builder import MASTERS, STUDENTS, find_masters, stale
 from tools.repo.notebooks import read_notebook
 from utils.checks import Exercise, TooLong, judge, read_checks, time_limit
 from utils.checks.exercise import Help
@@ -33,23 +32,6 @@ def wrong_answers(name: str) -> dict[str, list[tuple[str, str]]]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.WRONG
-
-
-def all_tests(name: str) -> dict[str, str]:
-    """Return the source of all checks of each task, hidden ones too, as they grade."""
-    return assigned(MASTERS / f"{name}.ipynb")[1]
-
-
-def run_cells(notebook: Path, monkeypatch) -> dict:
-    """Run the code of a notebook in this process and return its names."""
-    monkeypatch.chdir(notebook.parent)
-    names = {"__name__": "__main__"}
-    for cell in read_notebook(notebook).cells:
-        source = "\n".join(line for line in cell.source.splitlines() if not re.match(r"\s*[!%]", line))
-        if cell.cell_type == "code" and "importlib.util.find_spec" not in source:
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(source, cell.id, "exec"), names)
-    return names
 
 
 @pytest.mark.parametrize("name", NAMES)

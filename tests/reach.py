@@ -1,0 +1,254 @@
+"""How far the checks of the exercises reach: what they say to answers that they were not written with.
+
+    python -m tests.reach                      # all exercises, as a table
+    python -m tests.reach 03 11 --messages F   # some of them, and every message in a file
+    python -m tests.reach --judge              # writes new messages into tests/held_out/judged.json
+
+A wrong answer may be refused by the learner's own checks, by hidden ones only, or by none. Whether a message misleads
+is for a person to say: judged.json keeps the verdicts, and a message that has changed must be judged anew. Each
+exercise runs in a process of its own, each answer in a fork of that process, which ends if the answer never does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import io
+import json
+import linecache
+import os
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.held_out import Answer
+from tests.solved import all_tests, run_cells
+from tools.classroom.exercise_builder import MASTERS, find_masters
+from tools.repo.notebooks import ROOT, SETTINGS
+from utils.checks import Exercise, judge
+from utils.errors import CourseError
+
+JUDGED = Path(__file__).parent / "held_out" / "judged.json"
+REFUSED, HIDDEN, ACCEPTED, ENDLESS = "refused", "refused by hidden checks only", "accepted", "never ended"
+VERDICTS = ("diagnosed", "shows the values", "python error", "misleading")
+ENOUGH = 10.0  # seconds for one check, less than a learner's notebook gives
+SECONDS = 60  # of the processor, for one answer and all of its checks
+NEEDS_TENSORFLOW, NO_TENSORFLOW = "00", 77
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one answer, the message that the learner reads, and what a person says of the message."""
+
+    exercise: str
+    task: str
+    index: int
+    right: bool
+    kind: str
+    state: str
+    message: str
+    verdict: str = ""
+
+
+# One exercise, in this process
+
+
+def measure(name: str) -> list[Outcome]:
+    """Run every answer to one exercise; all share the names of its solved notebook."""
+    module = importlib.import_module(f"tests.held_out.{name}")
+    exercise, every = Exercise(name), all_tests(name)
+    exercise.seconds = ENOUGH
+    outcomes = []
+    with pytest.MonkeyPatch.context() as patch:
+        names = solved_names(name, patch)
+        for right, tasks in ((False, module.WRONG), (True, module.RIGHT)):
+            for task, answers in tasks.items():
+                for index, answer in enumerate(answers):
+                    state, message = in_a_fork(tried, task, answer, names, exercise, every)
+                    outcomes.append(Outcome(name, task, index, right, answer.kind, state, message))
+    return outcomes
+
+
+def solved_names(name: str, patch: pytest.MonkeyPatch) -> dict:
+    """Return the names of a solved notebook whose cells take every task for blank, so that they train nothing."""
+    import utils.checks
+
+    is_blank = utils.checks.is_blank
+    with pytest.MonkeyPatch.context() as blank:
+        blank.setattr(utils.checks, "is_blank", lambda answer: True)
+        names = run_cells(MASTERS / f"{name}.ipynb", patch)
+    return names | ({"is_blank": is_blank} if "is_blank" in names else {})
+
+
+def tried(task: str, answer: Answer, names: Mapping, exercise: Exercise, every: Mapping) -> tuple[str, str]:
+    """Return how far an answer comes, and what the learner reads then."""
+    mine, cell, code = dict(names), f"<answer to {task}>", answer.code.lstrip("\n")
+    linecache.cache[cell] = (len(code), None, code.splitlines(keepends=True), cell)  # a message may quote a line of it
+    exec(compile(code, cell, "exec"), mine)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        exercise.check(task, mine)
+    message = said.getvalue().strip()
+    if ": right" not in message:
+        return REFUSED, message
+    message = judge(task, every[task], mine)
+    return (ACCEPTED if ": right" in message else HIDDEN), message
+
+
+def in_a_fork(run: Callable[..., tuple[str, str]], *arguments) -> tuple[str, str]:
+    """Return what a function gives in a fork of this process, which changes nothing here and has limited time."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))  # of the processor: a busy machine is no fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        try:
+            said = json.dumps(run(*arguments))
+        except BaseException as error:
+            said = json.dumps((REFUSED, f"The check itself stopped with {type(error).__name__}: {error}"))
+        with os.fdopen(write, "w", encoding="utf-8") as pipe:
+            pipe.write(said)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return tuple(json.loads(said)) if said else (ENDLESS, f"It had not ended after {SECONDS} seconds of computing.")
+
+
+# All exercises, each in a process of its own
+
+
+def outcomes_of(name: str) -> list[Outcome] | None:
+    """Return what became of all answers to an exercise; nothing where it needs TensorFlow and there is none."""
+    settings = os.environ | SETTINGS | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "outcomes.json"
+        command = [sys.executable, "-m", "tests.reach", name, "--into", str(file)]
+        done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True)
+        if done.returncode == NO_TENSORFLOW:
+            return None
+        if done.returncode:
+            raise CourseError(f"{name} could not be measured:\n{done.stderr[-3000:]}")
+        judged = read_judged()
+        return [with_verdict(Outcome(**found), judged) for found in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def measure_into(name: str, file: Path) -> int:
+    """Measure one exercise in this process, and write what became of its answers into a file."""
+    if name.startswith(NEEDS_TENSORFLOW):
+        try:
+            import tensorflow  # noqa: F401
+        except ImportError:
+            return NO_TENSORFLOW
+    file.write_text(json.dumps([asdict(outcome) for outcome in measure(name)]), encoding="utf-8")
+    return 0
+
+
+# What a person says of messages
+
+
+def read_judged() -> dict:
+    """Return the verdicts: {exercise: {task: {index: {message, verdict, why}}}}."""
+    return json.loads(JUDGED.read_text(encoding="utf-8")) if JUDGED.is_file() else {}
+
+
+def with_verdict(outcome: Outcome, judged: Mapping) -> Outcome:
+    """Return an outcome with its verdict, if its message is the one that was judged, but for numbers."""
+    found = judged.get(outcome.exercise, {}).get(outcome.task, {}).get(str(outcome.index), {})
+    same = found and normalised(found["message"]) == normalised(outcome.message)
+    return replace(outcome, verdict=found["verdict"]) if same and not outcome.right else outcome
+
+
+def normalised(message: str) -> str:
+    """Return a message without what differs between machines: digits of numbers, addresses, folders.
+
+    >>> normalised("Given x=[0.25, -3e-05] in /tmp/a1/b you give 7.")
+    'Given x=[#, #] in # you give #.'
+    """
+    return re.sub(r"/[\w./-]+|-?\b(0x[0-9a-f]+|\d[\d.,]*(e[-+]?\d+)?\b)|nan", "#", message)
+
+
+def proposed(message: str) -> str:
+    """Return the verdict that a message's form decides; none where it asks or tells something that may be untrue."""
+    if "our code stopped" in message:
+        return "python error"
+    return "shows the values" if "expected" in message and "?" not in message else ""
+
+
+def write_judged(outcomes: Iterable[Outcome]) -> int:
+    """Write messages without a verdict into judged.json, and return how many need one by hand."""
+    judged, by_hand = read_judged(), 0
+    for outcome in outcomes:
+        if outcome.state == REFUSED and not outcome.right and not outcome.verdict:
+            verdict = proposed(outcome.message)
+            entry = {"message": outcome.message, "verdict": verdict, "why": "by its form" if verdict else ""}
+            judged.setdefault(outcome.exercise, {}).setdefault(outcome.task, {})[str(outcome.index)] = entry
+            by_hand += not verdict
+    JUDGED.write_text(json.dumps(judged, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return by_hand
+
+
+# What is told
+
+
+HEAD = ("exercise", "wrong", "refused", "hidden only", "accepted", "endless", *VERDICTS, "unjudged", "right", "refused")
+
+
+def row_of(name: str, outcomes: Iterable[Outcome]) -> list:
+    """Return the figures of an exercise, or of all of them, in the order of the table's head."""
+    wrong, right = ([one for one in outcomes if one.right == kind] for kind in (False, True))
+    states = [sum(one.state == state for one in wrong) for state in (REFUSED, HIDDEN, ACCEPTED, ENDLESS)]
+    refused = [one for one in wrong if one.state == REFUSED]
+    verdicts = [sum(one.verdict == verdict for one in refused) for verdict in (*VERDICTS, "")]
+    return [name, len(wrong), *states, *verdicts, len(right), sum(one.state != ACCEPTED for one in right)]
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Return a table in Markdown: a row for each exercise, and one for all."""
+    exercises = sorted({one.exercise for one in outcomes})
+    rows = [row_of(name[:2], [one for one in outcomes if one.exercise == name]) for name in exercises]
+    lines = [HEAD, ["---"] * len(HEAD), *rows, row_of("all", outcomes)]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def written(outcomes: Iterable[Outcome]) -> str:
+    """Return every message with the answer that it was said to."""
+    return "\n".join(
+        f"{one.exercise[:2]} {one.task} {'right' if one.right else 'wrong'} {one.index}: {one.kind}\n"
+        f"    {one.state}{f', {one.verdict}' if one.verdict else ''}: {one.message}"
+        for one in outcomes
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="beginnings of exercises' names, such as 03; all where none is given")
+    parser.add_argument("--messages", type=Path, metavar="FILE", help="write every message into a file")
+    parser.add_argument("--judge", action="store_true", help="write messages without a verdict into judged.json")
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # one exercise, in this process
+    asked = parser.parse_args()
+    if asked.into:
+        return measure_into(asked.names[0], asked.into)
+    outcomes: list[Outcome] = []
+    for master in find_masters(asked.names):
+        found = outcomes_of(master.stem)
+        print(f"{master.stem}: {'TensorFlow is missing' if found is None else f'{len(found)} answers'}", flush=True)
+        outcomes += found or []
+    print("\n" + table(outcomes))
+    if asked.messages:
+        asked.messages.write_text(written(outcomes), encoding="utf-8")
+    if asked.judge:
+        print(f"\n{write_judged(outcomes)} messages need a verdict by hand in {JUDGED.name}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

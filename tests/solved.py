@@ -1,0 +1,28 @@
+"""A solved exercise as a learner's notebook holds it: its names, and all checks of its tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+from tools.classroom.exercise_builder import MASTERS, assigned
+from tools.repo.notebooks import read_notebook
+
+
+def all_tests(name: str) -> dict[str, str]:
+    """Return the source of all checks of each task, hidden ones too, as they grade."""
+    return assigned(MASTERS / f"{name}.ipynb")[1]
+
+
+def run_cells(notebook: Path, monkeypatch) -> dict:
+    """Run the code of a notebook in this process and return its names."""
+    monkeypatch.chdir(notebook.parent)
+    names = {"__name__": "__main__"}
+    for cell in read_notebook(notebook).cells:
+        source = "\n".join(line for line in cell.source.splitlines() if not re.match(r"\s*[!%]", line))
+        if cell.cell_type == "code" and "importlib.util.find_spec" not in source:
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(source, cell.id, "exec"), names)
+    return names
