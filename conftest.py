@@ -73,6 +73,8 @@ RUN_TWICE = [ROOT / "lessons", ROOT / "exercises" / "solutions", ROOT / "labs"]
 # runs when it is made, and test_exercises.py holds it to its master; who names one here runs it.
 RUN_BLANK = "03_build_attention.ipynb"
 collect_ignore = [str(path) for path in ROOT.glob("exercises/*.ipynb") if path.name != RUN_BLANK]
+# What a learner is to fill in, and its solution: tests/tools/test_capstone.py runs the checks of both.
+collect_ignore += [str(ROOT / "exercises" / place / "capstone") for place in ("", "solutions")]
 
 
 class OnOtherProcessor(IPyNbFile):

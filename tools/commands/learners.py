@@ -292,3 +292,24 @@ def prefetch(
     if not sizes:
         raise CourseError("No size was named, expected some of small, medium, large, xl.")
     prefetch(sizes)
+
+
+def capstone(
+    folder: str = "",  # of another adapter.py than exercises/capstone
+    /,
+    *,
+    train: bool = False,  # ten minutes of training of your own model, to a loss that is stated before
+) -> int:
+    """Say how far your own GPT-2 is, part by part, or train it."""
+    from tools.capstone.adapter import HOME
+
+    place = Path(folder) if folder else HOME
+    if train:
+        from tools.capstone.training import train_own
+
+        return int(not train_own(place).reached)
+    from tools.capstone.report import DONE, lines_of, stand
+
+    standings = stand(place)
+    print("\n".join(lines_of(standings)))
+    return int(any(each.state != DONE for each in standings))
