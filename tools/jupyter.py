@@ -12,8 +12,12 @@ from pathlib import Path
 
 from utils.files.places import ROOT
 
-# JupyterLab would otherwise ask on its first start whether it may fetch news, and look for updates.
-QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+# JupyterLab would otherwise ask on its first start whether it may fetch news, and look for updates. It notes in a
+# notebook when each cell was run, so that `progress` can tell what its learner has run from what came with it.
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension:tracker": {"recordTiming": True},
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -31,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     page = first_lesson()
     print(f"JupyterLab opens lesson 00 at\n\n    http://localhost:{port}{page}?token={token}\n")
     print("Open that address in a browser on this machine. Stop the server with Ctrl-C.", flush=True)
-    silence_news(Path(sys.prefix))
+    write_settings(Path(sys.prefix))
     command = jupyter_command(port, page, browser=not options.no_browser) + rest
     os.chdir(ROOT)
     if os.name != "nt":
@@ -77,13 +81,13 @@ def free_port(first: int, tries: int) -> int | None:
     return None
 
 
-def silence_news(prefix: Path) -> None:
-    """Set in this environment that JupyterLab neither fetches news nor looks for updates."""
-    settings = prefix / "share" / "jupyter" / "lab" / "settings"
-    overrides = settings / "overrides.json"
-    if not overrides.exists() and os.access(prefix, os.W_OK):
-        settings.mkdir(parents=True, exist_ok=True)
-        overrides.write_text(json.dumps(QUIET, indent=2), encoding="utf-8")
+def write_settings(prefix: Path) -> None:
+    """Set in this environment what JupyterLab does by default, in a file of our own beside other people's."""
+    ours = prefix / "share" / "jupyter" / "lab" / "settings" / "overrides.d" / "hands-on-gpt2.json"
+    text = json.dumps(SETTINGS, indent=2)
+    if os.access(prefix, os.W_OK) and not (ours.exists() and ours.read_text(encoding="utf-8") == text):
+        ours.parent.mkdir(parents=True, exist_ok=True)
+        ours.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

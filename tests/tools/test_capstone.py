@@ -37,7 +37,7 @@ SABOTAGED = [
     (3, "torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))", "torch.erf(x / math.sqrt(2))", "error function"),
     (4, ".triu(past + 1)", ".triu(past + 2)", "expected"),
     (4, "math.sqrt(width // n_head)", "math.sqrt(width)", "How wide is one head?"),
-    (4, "each.view(batch, time, n_head, -1).transpose(1, 2)", "each.view(batch, n_head, time, -1)", "expected"),
+    (4, "each.view(batch, time, n_head, -1).transpose(1, 2)", "each.reshape(batch, n_head, time, -1)", "expected"),
     (4, "q, k, v = (each", "k, q, v = (each", "In which order do queries, keys and values stand?"),
     (4, 'return linear(y, weights, "c_proj")', 'return y @ weights["c_proj.weight"]', "Is c_proj's bias added?"),
     (5, "linear(gelu(linear", "linear(torch.relu(linear", "That is ReLU."),
@@ -67,7 +67,12 @@ SABOTAGED = [
     (12, "return length", "return min(length, limit)", "Return the norm before"),
     (13, "alpha / a.shape[1] * (x @ a @ b)", "alpha * (x @ a @ b)", "Is it alpha, or alpha/rank?"),
     (13, "(x @ a @ b)", "(x @ (a @ b))", "multiplications, expected at most"),
-    (14, "codes[:, 0::2] | codes[:, 1::2] << 4, scales", "codes.float(), scales", "expected"),
+    (
+        14,
+        "codes[:, 0::2] | codes[:, 1::2] << 4, scales",
+        "(codes[:, 0::2] | codes[:, 1::2] << 4).int(), scales",
+        "bytes, expected",
+    ),
     (
         14,
         "scales = (groups.abs().amax(1, keepdim=True)",
@@ -75,7 +80,7 @@ SABOTAGED = [
         "of its group",
     ),
     (14, "[packed.codes & 15, packed.codes >> 4]", "[packed.codes >> 4, packed.codes & 15]", "back in their order?"),
-    (14, ".half().clamp(min=2**-24)", ".half()", "infinite or nan"),
+    (14, "(codes.float() - 8)", "(codes.float() - 7)", "of its group"),
     (14, ".half().clamp(min=2**-24)", ".clamp(min=2**-24)", "are scales float16?"),
 ]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tools.commands import expect, read_words, write_bins
 from utils.errors import CourseError
-from utils.files.progress import progress
+from utils.files.progress import progress as counted
 
 
 def prepare(
@@ -53,7 +53,7 @@ def stories(
 
     expect(1, count=count)
     expect(0, 1, held_out=held_out)
-    told = progress(enumerate(corpus(count, seed)), "telling stories", count)
+    told = counted(enumerate(corpus(count, seed)), "telling stories", count)
     write_bins([Document(f"story {i}", text) for i, text in told], out, BinSettings(fraction=held_out, seed=seed))
 
 
@@ -129,12 +129,12 @@ def compare(
     texts = [each.text for each in read_documents(text)] if text else list(corpus(200, FRESH))
     if join == "rows":
         texts = [join_rows(each) for each in texts]
-    known = progress(read_documents(training), "training text, documents", after=2.0) if training else ()
+    known = counted(read_documents(training), "training text, documents", after=2.0) if training else ()
     phrases = Phrases(each.text for each in known) if training else None
     protocol = Protocol(context, stride or context)
     exam = Exam(texts, protocol, tokens or 10**12, stories, phrases)
     candidates = (Candidate(name, *load_with_tokenizer(name)) for name in models)
-    results = compare_models(progress(candidates, "models", len(models)), exam)  # one in memory at a time
+    results = compare_models(counted(candidates, "models", len(models)), exam)  # one in memory at a time
     table = to_table(results)
     print(f"{results[0].score.tokens:,} tokens of {text or 'fresh stories'}, joined {join}, {protocol}")
     print(table.to_string())
@@ -302,14 +302,25 @@ def capstone(
 ) -> int:
     """Say how far your own GPT-2 is, part by part, or train it."""
     from tools.capstone.adapter import HOME
+    from tools.capstone.record import record_loss, record_parts
 
     place = Path(folder) if folder else HOME
     if train:
         from tools.capstone.training import train_own
 
-        return int(not train_own(place).reached)
+        trained = train_own(place)
+        record_loss(place, trained.loss)
+        return int(not trained.reached)
     from tools.capstone.report import DONE, lines_of, stand
 
     standings = stand(place)
+    record_parts(place, [each.part.number for each in standings if each.state == DONE])
     print("\n".join(lines_of(standings)))
     return int(any(each.state != DONE for each in standings))
+
+
+def progress() -> None:
+    """Say what you have read and passed in this folder, and what comes next with its minutes."""
+    from tools.progress import report
+
+    print("\n".join(report()))

@@ -95,10 +95,16 @@ def linked(notebook: NotebookNode, path: Path, home: Home) -> NotebookNode:
 
 def opening_of(path: Path) -> dict[str, str]:
     """Return what a notebook's first cell says: title, aims, minutes, hardware."""
-    text = next(cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown")
+    return opening_in(
+        next(cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown"), path.stem
+    )
+
+
+def opening_in(text: str, name: str) -> dict[str, str]:
+    """Return what the text of a first cell says; without a title, the notebook's name is one."""
     title = re.search(r"(?m)^# (?:Exercise |Lab )?\d\d · (.+)$", text)
     aims = re.search(r"You will be able to\**\*?\s*(.+?)(?:\n\n|\n\*Needs|\Z)", text, re.DOTALL)
-    found = {"title": title[1] if title else path.stem, "aims": _in_a_line(aims[1]) if aims else ""}
+    found = {"title": title[1] if title else name, "aims": _in_a_line(aims[1]) if aims else ""}
     for word in ("Minutes", "Hardware"):
         said = re.search(rf"\*{word}\*\s*([^*\n]+?)\.?\s*(?=\*|\n|$)", text)
         found[word.lower()] = said[1].strip() if said else ""

@@ -32,6 +32,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 SETTINGS = {
     "COURSE_MODEL": "nano",
     "COURSE_DEVICE": "cpu",
+    "COURSE_PROGRESS": "off",
     "HF_HUB_OFFLINE": "1",
     "PYTHONHASHSEED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -23,7 +23,15 @@ from tools.repo.notebooks import as_text, find_notebooks, read_notebook
 from utils.errors import CourseError
 from utils.files.places import ROOT
 
-PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "data/**/README.md")
+PAGES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/*.md",
+    "data/**/README.md",
+    "exercises/capstone/README.md",
+)
 FRONT = ROOT / "docs" / "site"  # the front page, the style, the favicon
 TITLE, ABOUT = "Hands-On GPT-2", "A course in notebooks: look inside GPT-2, load it, quantize it, train it, serve it."
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")

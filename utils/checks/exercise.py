@@ -25,6 +25,7 @@ from utils.checks.blanks import BLANK, has_dots, is_untouched, syntax_error
 from utils.checks.comparing import CHECKS, line_of, name_of
 from utils.checks.limit import TooLong, time_limit
 from utils.errors import CourseError
+from utils.files.passed import record_pass
 from utils.files.places import ROOT
 from utils.files.whole_files import read_json
 
@@ -60,6 +61,7 @@ class Exercise:
         if not found:
             where = " or ".join(str(place) for place in places)
             raise CourseError(f"{name}.ipynb is not in {where}. Keep the exercise under the name that it came with.")
+        self.home, self.name = found[0].parent, name
         kept = read_json(found[0])["metadata"].get("otter", {})
         self.tests: Mapping[str, str] = kept.get("tests", {})
         self.help = Help.unpack(kept.get("help", ""))
@@ -76,6 +78,7 @@ class Exercise:
         said = judge(task, self.tests[task], names, self.help.blanks, self.seconds, earlier)
         if said.startswith(f"{task}: right"):
             self.passed.add(task)
+            record_pass(self.home, self.name, task)
             if task in self.help.tasks:
                 said += f' exercise.solution("{task}") shows the model answer and why.'
         print(said)

@@ -12,15 +12,16 @@ def reference(x, weight, bias):
 
 def question(case, got, expected):
     x, weight, bias = case
-    centred = x - x.mean(-1, keepdim=True)
-    mistakes = {
-        "Is your variance divided by width, or by width − 1?": centred / (x.var(-1, keepdim=True) + 1e-5).sqrt(),
-        "Where is 1e-5 added, and how much is it?": centred / x.std(-1, keepdim=True, unbiased=False),
-        "Is the mean subtracted?": x / (x.var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt(),
-        "Is each position normed by itself, along the last axis?": (x - x.mean())
-        / (x.var(unbiased=False) + 1e-5).sqrt(),
-    }
-    for asked, normed in mistakes.items():
+    centred, spread = x - x.mean(-1, keepdim=True), x.std(-1, keepdim=True, unbiased=False)
+    added = "Where is 1e-5 added, and how much is it?"
+    mistakes = [
+        ("Is your variance divided by width, or by width − 1?", centred / (x.var(-1, keepdim=True) + 1e-5).sqrt()),
+        (added, centred / spread),
+        (added, centred / (spread + 1e-5)),
+        ("Is the mean subtracted?", x / (spread.square() + 1e-5).sqrt()),
+        ("Is each position normed by itself, along the last axis?", F.layer_norm(x, x.shape)),
+    ]
+    for asked, normed in mistakes:
         if torch.allclose(got, normed * weight + bias, rtol=1e-4, atol=1e-6):
             return asked
     plain = F.layer_norm(x, x.shape[-1:])
