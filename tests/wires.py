@@ -35,17 +35,28 @@ def _serve(server: Channel) -> None:
 
 def checked_by_value(master: Path, tests: Mapping[str, str]) -> Callable[[str, dict], Found]:
     """Return a function that runs the checks of one task on some names as grading does, all of them as public."""
-    tasks = {name: {"source": text, "hidden": [False] * len(read_checks(text))} for name, text in tests.items()}
-    text = json.loads(master.read_text(encoding="utf-8"))
-    checker = Checker({"exercise": master.stem, "master": text, "tasks": tasks})
+    checker = checker_of(master, tests)
     every = checker.tasks
 
     def check(task: str, names: dict) -> Found:
-        notebook, found = Notebook([]), {}
-        notebook.defined, checker.tasks = names, {task: every[task]}
-        with connected(notebook) as channel:
-            channel.values.kept = checker.own_ids
-            checker.check_all(channel, found)
-        return found[task]
+        checker.tasks = {task: every[task]}
+        return all_by_value(checker, names)[task]
 
     return check
+
+
+def checker_of(master: Path, tests: Mapping[str, str]) -> Checker:
+    """Return the checker of an exercise, with all checks public."""
+    tasks = {name: {"source": text, "hidden": [False] * len(read_checks(text))} for name, text in tests.items()}
+    text = json.loads(master.read_text(encoding="utf-8"))
+    return Checker({"exercise": master.stem, "master": text, "tasks": tasks})
+
+
+def all_by_value(checker: Checker, names: dict) -> dict[str, Found]:
+    """Return what the checks of all tasks of a checker find in some names."""
+    notebook, found = Notebook([]), dict[str, Found]()
+    notebook.defined = names
+    with connected(notebook) as channel:
+        channel.values.kept = checker.own_ids
+        checker.check_all(channel, found)
+    return found

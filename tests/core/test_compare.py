@@ -92,14 +92,22 @@ def test_a_question_comes_last_and_only_for_the_mistake_that_it_recognises():
     assert "Twice?" not in said(lambda x: None, double, (3,), question="Twice?")
 
 
+def test_a_mistake_is_recognised_by_what_it_gives_and_only_if_no_other_gives_it():
+    known = {"Once too few?": lambda x: x, "Squared?": lambda x: x * x, "Does it stop?": lambda x: x / 0}
+    assert said(lambda x: x, double, (3,), question=known).endswith("expected 6. Once too few?")
+    assert said(lambda x: x**2, double, (3,), question=known).endswith("expected 6. Squared?")
+    assert said(lambda x: x, double, (1,), question=known).endswith("expected 2.")
+    assert said(lambda x: 7, double, (3,), question=known).endswith("expected 6.")
+
+
 def test_an_error_comes_with_its_line_and_the_input(tmp_path):
     path = tmp_path / "cell.py"
     path.write_text("def second(items):\n    low = min(items)\n    return items[low]\n", encoding="utf-8")
     names: dict = {"__name__": "__main__"}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
     assert said(names["second"], sum, ([5, 7],)) == (
-        "Given items=[5, 7] your code stopped in line 3 of its cell, `return items[low]`, where low=5, with IndexError: "
-        "list index out of range."
+        "Given items=[5, 7] your code stopped in line 3 of its cell, `return items[low]`, where low=5, with "
+        "IndexError: list index out of range."
     )
     assert "with TypeError: " in said(lambda: 3, double, (2,))
 

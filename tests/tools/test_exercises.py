@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from solved import all_tests, run_cells
-from wires import checked_by_value
+from wires import all_by_value, checked_by_value, checker_of
 
-from tools.classroom.exercise_builder import MASTERS, STUDENTS, find_masters, stale
+from tools.classroom.exercise_builder import MASTERS, STUDENTS, find_masters, model_answers, stale
 from tools.repo.notebooks import read_notebook
 from utils.checks import Exercise, TooLong, judge, read_checks, time_limit
 from utils.checks.exercise import Help
@@ -98,6 +98,20 @@ def check_by_value(name: str, names: dict) -> None:
             exec(compile(code, f"{task}-by-value", "exec"), tried)
             note = by_value(task, tried).note
             assert expected in note or "stopped with" in note, f"{code}\n→ by value: {note}"
+
+
+def test_a_mistake_is_paid_once_when_later_tasks_build_on_it(monkeypatch):
+    master = find_masters(["03"])[0]
+    names = run_cells(master, monkeypatch)
+    solved = model_answers(read_notebook(master))
+    wrong = solved["q3"].replace("head * config.head_width, (head + 1) *", "head, head +")
+    assert wrong != solved["q3"]
+    for code in (wrong, solved["q4"], solved["q5"]):
+        exec(compile(code, "cell", "exec"), names)
+    found = all_by_value(checker_of(master, all_tests(master.stem)), names)
+    assert not any(found["q3"].passed) and "Given x=" in found["q3"].note
+    for task in ("q4", "q5"):
+        assert all(found[task].passed) and found[task].note.startswith("Right by itself"), found[task]
 
 
 # The check itself

@@ -179,6 +179,10 @@ def graded(tmp_path_factory) -> dict[str, Grade]:
         ],
         "colab": ["import sys  # google.colab\n" + RIGHT],
         "stops": ["def double(x):\n    raise KeyError('my own words')"],
+        "does not parse": ["def double(x):\n    return (2 * x"],
+        "dots left over": [RIGHT + "\n    ..."],
+        "a cell without end": ["while True:\n    pass", RIGHT],
+        "an answer without end": ["def double(x):\n    while True:\n        pass"],
     }
     made = {name: hand_in(folder / name, *sources) for name, sources in cells.items()}
     made["BOM"] = hand_in(folder / "bom", RIGHT)
@@ -212,6 +216,17 @@ def test_of_an_error_the_page_tells_its_type_and_the_table_its_text(graded):
     one = graded["stops"]
     assert "KeyError" in page([one]) and "my own words" not in page([one])
     assert "my own words" in one.tasks["q1"].said
+
+
+def test_what_never_ends_or_does_not_parse_is_an_attempt_and_costs_only_itself(graded):
+    assert graded["dots left over"].points == 4
+    one = graded["does not parse"]
+    assert one.tasks["q1"].note == (
+        "the cell of double does not run: SyntaxError in line 2, `return (2 * x`: '(' was never closed."
+    )
+    one = graded["a cell without end"]
+    assert (one.points, one.status) == (4, "graded; a cell did not come to an end")
+    assert graded["an answer without end"].tasks["q1"].note == "Your code did not come to an end."
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import re
 import runpy
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,8 +42,40 @@ def assigned(master: Path) -> tuple[NotebookNode, dict[str, str]]:
         with zipfile.ZipFile(next((out / "autograder").glob("*.zip"))) as files:
             names = sorted(name for name in files.namelist() if name.startswith("tests/"))
             checks = {Path(name).stem: files.read(name).decode("utf-8") for name in names}
+    helpers = {task: "\n\n".join(found) for task, found in check_helpers(read_notebook(master)).items()}
+    student.metadata["otter"]["tests"] = with_helpers(student.metadata["otter"]["tests"], helpers)
+    checks = with_helpers(checks, helpers)
     student.metadata["otter"]["help"] = help_for(master, student).pack()
     return linked(student, STUDENTS / master.name, read_home()), checks
+
+
+def check_helpers(master: NotebookNode) -> dict[str, list[str]]:
+    """Return of each task the functions that stand behind a check in its cell: otter-grader would drop them."""
+    found, task, checks = dict[str, list[str]](), "", False
+    for cell in master.cells:
+        if cell.cell_type == "raw":
+            task = task_of(cell) or task
+            checks = "BEGIN TESTS" in cell.source or (checks and "END TESTS" not in cell.source)
+        elif cell.cell_type == "code" and checks:
+            functions = [node for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)][1:]
+            found.setdefault(task, []).extend(ast.unparse(node) for node in functions)
+    return found
+
+
+def with_helpers(checks: Mapping[str, str], helpers: Mapping[str, str]) -> dict[str, str]:
+    """Return the source of each task's checks with what they share before the first of them."""
+    mark = "@test_case"
+    parts = {task: source.partition(mark) for task, source in checks.items()}
+    return {
+        task: f"{head}{helpers[task]}\n\n{mark}{tail}" if helpers.get(task) else head + found + tail
+        for task, (head, found, tail) in parts.items()
+    }
+
+
+def task_of(cell: NotebookNode) -> str:
+    """Return the name of the task that a raw cell of a master begins, if it begins one."""
+    named = re.search(r"# BEGIN QUESTION\s+name: (\w+)", cell.source)
+    return named[1] if named else ""
 
 
 def _quietly_assign(master: Path, out: Path) -> None:
@@ -87,8 +119,7 @@ def model_answers(master: NotebookNode) -> dict[str, str]:
     found, task, solution = dict[str, list[str]](), "", False
     for cell in master.cells:
         if cell.cell_type == "raw":
-            if named := re.search(r"# BEGIN QUESTION\s+name: (\w+)", cell.source):
-                task = named[1]
+            task = task_of(cell) or task
             solution = "BEGIN SOLUTION" in cell.source or (solution and "END SOLUTION" not in cell.source)
         elif cell.cell_type == "code" and solution:
             found.setdefault(task, []).append(MARKS.sub("", cell.source))

@@ -12,7 +12,7 @@ import json
 import linecache
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ def main() -> None:
     work = build_fence(work, Fence(**asked["fence"]), Limits(**asked["limits"]), Path(asked["handed"]))
     os.environ.update({"HOME": str(work), "TMPDIR": str(work)})
     (work / f"{asked['exercise']}.ipynb").write_text(asked["notebook"], encoding="utf-8", errors="replace")
-    notebook = Notebook(json.loads(asked["notebook"])["cells"], asked["limits"]["seconds"])
+    notebook = Notebook(json.loads(asked["notebook"])["cells"], Limits(**asked["limits"]))
     channel = Channel(questions, answers, trusting=True, names=notebook)
     with contextlib.suppress(NoAnswer):  # nobody asks any more
         channel.serve_forever()
@@ -49,7 +49,7 @@ class Notebook(Mapping):
     """What may be asked by name: to run, to describe what there is, and every name that the submission defined."""
 
     cells: list
-    seconds: float = 0  # of computing, for all of it
+    limits: Limits | None = None  # for all of it
 
     def __post_init__(self) -> None:
         self.defined: dict[str, Any] = {}
@@ -66,17 +66,15 @@ class Notebook(Mapping):
 
     def run(self) -> list[str] | None:
         """Run all cells; return type and text of the first error, or nothing."""
-        self.defined, error = run_cells(self.cells, self.seconds)
+        self.defined, error = run_cells(self.cells, self.limits)
         return error
 
     def call_with(self, others: Mapping[str, Any], name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function of the submission, not for ever, while other functions stand in the place of some names."""
-        from utils.checks import time_limit
-
         before = {other: self.defined.get(other) for other in others}
         self.defined.update(others)
         try:
-            with time_limit(share_left(self.seconds, 4)):
+            with part_of(self.limits, 4):
                 return self.defined[name](*args, **kwargs)
         finally:
             self.defined.update(before)
@@ -100,16 +98,22 @@ class Notebook(Mapping):
             return ["function", ""]
 
 
-def share_left(seconds: float, parts: int) -> float:
-    """Return a part of the computing time that is left, so that what comes next has some; 0 for no limit."""
-    return max(1.0, (seconds - time.process_time()) / parts) if seconds else 0
+@contextlib.contextmanager
+def part_of(limits: Limits | None, parts: int) -> Iterator[None]:
+    """Let what runs below take a part of the time that is left, so that what comes after it has some, too."""
+    from utils.checks import time_limit
+
+    computing = max(1.0, (limits.seconds - time.process_time()) / parts) if limits else 0
+    waiting = (limits.seconds + limits.patience) / (2 * parts) if limits else 0
+    with time_limit(waiting), time_limit(computing, computing=True):
+        yield
 
 
-def run_cells(cells: list, seconds: float = 0) -> tuple[dict[str, Any], list[str] | None]:
+def run_cells(cells: list, limits: Limits | None = None) -> tuple[dict[str, Any], list[str] | None]:
     """Run code cells as Jupyter would, past errors and what never ends; return their names and the first error."""
     from IPython.core.interactiveshell import InteractiveShell
 
-    from utils.checks import TooLong, time_limit
+    from utils.checks import TooLong
 
     class Shell(InteractiveShell):
         system = InteractiveShell.system_raw  # `!command` without a terminal, which the fence doesn't have
@@ -127,7 +131,7 @@ def run_cells(cells: list, seconds: float = 0) -> tuple[dict[str, Any], list[str
         error: BaseException | None = None
         with contextlib.suppress(OSError):  # its output has become too long: what it computed counts all the same
             try:
-                with time_limit(share_left(seconds, 2)):
+                with part_of(limits, 2):
                     done = shell.run_cell("".join(cell["source"]), store_history=False)
                 error = done.error_before_exec or done.error_in_exec
             except TooLong as end:

@@ -23,7 +23,7 @@ from utils.checks.limit import TooLong
 from utils.checks.values import Difference, Rules, difference, show, with_kind
 
 CHECKS = "<checks>"  # the file name under which the checks of a task are compiled
-Question = str | Callable[[Any, Any, Any], str]
+Question = str | Mapping[str, Callable] | Callable[[Any, Any, Any], str]
 
 
 class Stopped(AssertionError):
@@ -41,8 +41,9 @@ def compare(
     """Assert that an answer gives what a reference gives; the error shows the first case where it doesn't.
 
     A case is a tuple of arguments, a dictionary of keyword arguments, or a function that makes either. Each side gets
-    copies of its own. `question` is asked after a wrong value: a text, or a function of case, got and expected that
-    returns the question for a mistake which it recognises, and nothing otherwise. `in_place` says what becomes of
+    copies of its own. `question` is asked after a wrong value: a text; or for each text a function that makes the
+    mistake to which it belongs, so that it is asked where that one alone gives the same; or a function of case, got and
+    expected that returns the question for a mistake which it recognises. `in_place` says what becomes of
     arguments that the answer changes: "refused", "allowed", or "compared" with what the reference makes of them.
     `strictly` asks for the same types and dtypes.
     """
@@ -182,9 +183,19 @@ def ask_question(question: Question, case: Any, got: Any, expected: Any, found: 
     """Return the question that belongs to a wrong value; one that can't be made is none."""
     if isinstance(question, str):
         return "" if got is None or (found.kind and not found.place) else question
+    if isinstance(question, Mapping):
+        fitting = [text for text, mistake in question.items() if gives(mistake, case, got)]
+        return fitting[0] if len(fitting) == 1 else ""
     with contextlib.suppress(Exception):  # it looks into what an answer gave, which may be anything
         return question(case, got, expected) or ""
     return ""
+
+
+def gives(mistake: Callable, case: Any, got: Any) -> bool:
+    """Tell whether a mistake gives what an answer gives."""
+    with contextlib.suppress(Exception):
+        return difference(got, call(mistake, copied(case))) is None
+    return False
 
 
 def check_arguments(given: str, mine: Mapping, wanted: Mapping, rules: Rules | None) -> None:

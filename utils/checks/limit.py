@@ -12,7 +12,7 @@ from types import FrameType
 AGAIN = 0.05  # seconds until the next try, where the code has caught the first
 
 
-_running: list[float] = []  # the limit that holds now
+_running: set[bool] = set()  # the limits that hold now
 
 
 class TooLong(BaseException):
@@ -24,13 +24,17 @@ class TooLong(BaseException):
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float, alarm: bool = hasattr(signal, "setitimer")) -> Iterator[None]:
-    """Raise `TooLong` in the code below if it takes longer; only in the main thread, and not within another limit."""
-    if not seconds or _running or threading.current_thread() is not threading.main_thread():
+def time_limit(seconds: float, computing: bool = False, alarm: bool = hasattr(signal, "setitimer")) -> Iterator[None]:
+    """Raise `TooLong` in the code below if it takes longer, by the clock or in time of `computing` (not on Windows).
+
+    It works in the main thread, and not within another limit of its kind.
+    """
+    no_clock = computing and not alarm
+    if not seconds or no_clock or computing in _running or threading.current_thread() is not threading.main_thread():
         yield
         return
     over = threading.Event()
-    number = signal.SIGALRM if alarm else signal.SIGINT
+    number = (signal.SIGPROF if computing else signal.SIGALRM) if alarm else signal.SIGINT
 
     def end(which: int, frame: FrameType | None) -> None:
         if alarm or over.is_set():
@@ -38,19 +42,20 @@ def time_limit(seconds: float, alarm: bool = hasattr(signal, "setitimer")) -> It
         raise KeyboardInterrupt  # somebody else's interrupt
 
     before = signal.signal(number, end)
-    _running.append(seconds)
-    stop = _start_alarm(seconds) if alarm else _start_timer(seconds, over)
+    _running.add(computing)
+    stop = _start_alarm(seconds, computing) if alarm else _start_timer(seconds, over)
     try:
         yield
     finally:
         stop()
-        _running.clear()
+        _running.discard(computing)
         signal.signal(number, before)
 
 
-def _start_alarm(seconds: float) -> Callable[[], object]:
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
-    return lambda: signal.setitimer(signal.ITIMER_REAL, 0)
+def _start_alarm(seconds: float, computing: bool) -> Callable[[], object]:
+    timer = signal.ITIMER_PROF if computing else signal.ITIMER_REAL
+    signal.setitimer(timer, seconds, AGAIN)
+    return lambda: signal.setitimer(timer, 0)
 
 
 def _start_timer(seconds: float, over: threading.Event) -> Callable[[], object]:
