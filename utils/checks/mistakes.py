@@ -1,0 +1,31 @@
+"""Typical mistakes: `compare` asks a question by what a wrong value is, not by which assertion found it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from utils.checks.comparing import call, copied
+from utils.checks.values import difference
+
+
+def recognise(mistakes: Mapping[str, Callable]) -> Callable[[Any, Any, Any], str]:
+    """Return a question for `compare`: the text of the typical mistake that gives just what the answer gave.
+
+    Where two mistakes give the same, nothing is asked, since nobody can tell which one it was.
+
+    >>> ask = recognise({"Is it a product?": lambda x, y: x * y, "Is it the first alone?": lambda x, y: x})
+    >>> ask((2, 3), 6, 5), ask((2, 3), 7, 5), ask((2, 1), 2, 3)
+    ('Is it a product?', '', '')
+    """
+
+    def question(case: Any, got: Any, expected: Any) -> str:
+        found = []
+        for text, wrong in mistakes.items():
+            with contextlib.suppress(Exception):  # a mistake that can't be made with these arguments
+                if difference(got, call(wrong, copied(case() if callable(case) else case))) is None:
+                    found.append(text)
+        return found[0] if len(found) == 1 else ""
+
+    return question
