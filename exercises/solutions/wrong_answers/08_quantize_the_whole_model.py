@@ -17,28 +17,31 @@ WRONG = {
         (MOMENTS + "    return sum(x @ x.T for x in batches) / sum(len(x) for x in batches)", "x @ x.T?"),
         (MOMENTS + "    return sum(x.T @ x / len(x) for x in batches) / len(batches)", "mean of means"),
         (MOMENTS + "    return sum(x.T @ x for x in batches)", "By what do you divide"),
-        (MOMENTS + "    x = batches[-1]\n    return x.T @ x / len(x)", "Only the last batch"),
+        (MOMENTS + "    x = batches[-1]\n    return x.T @ x / len(x)", "of the last batch alone"),
         (
             MOMENTS + "    x = torch.cat(batches)\n    x = x - x.mean(0)\n    return x.T @ x / len(x)",
-            "take their mean away",
+            "mean of the inputs taken away",
         ),
     ],
     "q2": [
-        (ERRORS + "    return change @ H @ change.T", "(4, 4)"),
-        (ERRORS + "    return ((change @ H) * change).sum()", "()"),
+        (ERRORS + "    return change @ H @ change.T", "Each row meets only itself"),
+        (ERRORS + "    return ((change @ H) * change).sum()", "Which axis is summed"),
         (ERRORS + "    return (change.square() * H.diagonal()).sum(-1)", "or its diagonal"),
         (ERRORS + "    return (change @ H).square().sum(-1)", "How often is each in it"),
     ],
     "q3": [
         (MAKE_UP + "    return error[:, None] * torch.linalg.solve(H[free, free], H[free, i])", "Which sign"),
-        (MAKE_UP + "    return -error[:, None] * H[i, free] / H[i, i]", "know of each other"),
-        (MAKE_UP + "    return -torch.linalg.solve(H[free, free], H[free, i])", "Is each output asked"),
+        (MAKE_UP + "    return -error[:, None] * H[i, free] / H[i, i]", "divided by H[i, i]"),
+        (
+            MAKE_UP + "    return -torch.linalg.solve(H[free, free], H[free, i])",
+            "Is each output, with its own error, asked",
+        ),
         (
             MAKE_UP + "    asked = torch.linalg.solve(H[free, free], H[free, i])\n"
             "    return -torch.ones_like(error)[:, None] * asked",
             "Where does error come in",
         ),
-        (MAKE_UP + "    return -error[:, None] * H[i, i:]", "yours is (3, 4)"),
+        (MAKE_UP + "    return -error[:, None] * H[i, i:]", "Column i is among"),
     ],
     "q4": [
         (GPTQ + ROUND + "    return done", "This is plain rounding"),
@@ -63,7 +66,7 @@ WRONG = {
                 "[:, i + 1 :] += make_up(error, H, i)", "[:, i + 1 : i + 2] += make_up(error, H, i)[:, :1]"
             )
             + "    return done",
-            "all columns behind",
+            "Only the next column",
         ),
     ],
     "q5": [
