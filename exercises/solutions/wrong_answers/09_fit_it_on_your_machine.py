@@ -23,26 +23,26 @@ PASS_ON = "            if not is_out_of_memory(error) or batch == 1:\n          
 
 WRONG = {
     "q1": [
-        (TRAINING + "4 * (2 + moments) * trained", "yours take 0"),
-        (TRAINING + "4 * (2 + moments) * parameters", "yours take 160. Which of the three"),
-        (TRAINING + "4 * parameters + 8 * trained", "How many does AdamW keep"),
+        (TRAINING + "4 * (2 + moments) * trained", "Has it no weights"),
+        (TRAINING + "4 * (2 + moments) * parameters", "What do frozen ones have"),
+        (TRAINING + "4 * parameters + 8 * trained", "with one moment"),
         (TRAINING + "4 * parameters + 12 * trained", "ask for `moments`"),
-        (TRAINING + "4 * parameters + 4 * trained + moments * trained", "What has each of them"),
+        (TRAINING + "4 * parameters + 4 * trained + moments * trained", "How many has a float32"),
     ],
     "q2": [
         (LONGEST + "min(config.context, room / (batch * token))", "// belongs"),
         (LONGEST + "min(config.context, 2 * room // (batch * token))", "only a key"),
         (LONGEST + "min(config.context, room * config.n_layer // (batch * token))", "how many blocks"),
         (LONGEST + "min(config.context, room // token)", "Who shares the room"),
-        (LONGEST + "room // (batch * token)", "positions?"),
+        (LONGEST + "room // (batch * token)", "How many positions"),
         (LONGEST + "min(config.context, room * size // (4 * batch * token))", "Is size in your formula"),
     ],
     "q3": [
-        (BATCH + "        batch = batch + step\n    return batch", "What do you ask before"),
+        (BATCH + "        batch = batch + step\n    return batch", "Nothing was asked"),
         (
             BATCH
             + "        if needs(config, replace(work, batch=step)) <= memory:\n            return step\n    return 0",
-            "after the first that fits",
+            "Do you go on after it",
         ),
         (
             BATCH + "        if needs(config, replace(work, batch=step)) <= memory:\n            batch = batch + step\n"
@@ -62,29 +62,29 @@ WRONG = {
         (
             BATCH + "        wish = Workload(batch + step, work.context, training=work.training)\n"
             "        if needs(config, wish) <= memory:\n            batch = batch + step\n    return batch",
-            "dtype and device",
+            "dtype and all else",
         ),
     ],
     "q4": [
         (PLACE + FILL + REFUSE, "Where is room for the buffer"),
         (PLACE + BUFFER.replace(" and n * size > cap", "") + ROOM + FILL + REFUSE, "nothing is copied"),
-        (PLACE + BUFFER + ROOM + FILL + "    return where", "One block of five"),
+        (PLACE + BUFFER + ROOM + FILL + "    return where", "Some block finds no place"),
         (PLACE + BUFFER + FILL + REFUSE, "GPU of 9 bytes"),
         (
             PLACE + BUFFER.replace("number == 0 and ", "").replace("n *", "(n - len(where)) *") + ROOM + FILL + REFUSE,
-            "Must every place",
+            "Every place keeps room",
         ),
         (
             PLACE + BUFFER + ROOM + "        where = where + [name] * min(cap // size, n)\n    return where",
-            "Three blocks have three places",
+            "The length is 7",
         ),
     ],
     "q5": [
-        (LADDER + "            batch = batch // 2\n    return done", "every error mean"),
+        (LADDER + "            batch = batch // 2\n    return done", "called more than 30 times"),
         (
             LADDER
             + "            if batch == 1:\n                raise\n            batch = batch // 2\n    return done",
-            "smaller parts",
+            "Which errors do you pass on",
         ),
         (
             LADDER
@@ -93,12 +93,12 @@ WRONG = {
             "When do you give up",
         ),
         (LADDER + PASS_ON + "            batch = batch - 1\n    return done", "Is it half"),
-        (LADDER + PASS_ON + "            done, batch = [], batch // 2\n    return done", "thrown away"),
+        (LADDER + PASS_ON + "            done, batch = [], batch // 2\n    return done", "stay done"),
         (LADDER + PASS_ON + "    return done", "again and again. Does batch get smaller"),
         (
             LADDER + "            if not is_out_of_memory(error):\n                raise\n            if batch == 1:\n"
             "                break\n            batch = batch // 2\n    return done",
-            "results are missing?",
+            "Is the error passed on",
         ),
     ],
     "q6": [
