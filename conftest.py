@@ -115,6 +115,7 @@ LONG = (
     "tests/house/test_course.py",
     "tests/labs/test_loader_zoo.py",
     "tests/tools/test_grading.py",
+    "tests/tools/test_capstone.py",
     "tests/labs/test_scale.py",
 )
 

@@ -16,11 +16,13 @@ from tools.__main__ import main
 from tools.capstone.adapter import ADAPTER, HOME
 from tools.capstone.parts import FUNCTIONS, PARTS
 from tools.capstone.report import DONE, NOT_STARTED, NOT_YET, stand
+from tools.capstone.training import Plan, train_own
 from tools.classroom.class_pack import course_files
 from utils.errors import CourseError
 from utils.files.places import ROOT
 
 SOLUTION = ROOT / "exercises" / "solutions" / "capstone"
+LIBRARIES = ROOT / "tests" / "capstone_by_libraries"
 MINE = "my_gpt2.py"
 
 # part, the line of the solution, what stands there instead, and words of the message
@@ -98,10 +100,10 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def test_the_solution_is_done_with_every_part():
-    assert [(each.part.name, each.state, each.message) for each in stand(SOLUTION)] == [
-        (part.name, DONE, "") for part in PARTS
-    ]
+@pytest.mark.parametrize("place", [SOLUTION, LIBRARIES], ids=["by hand", "by libraries"])
+def test_a_right_answer_is_done_with_every_part(place):
+    found = [(each.part.name, each.state, each.message) for each in stand(place)]
+    assert found == [(part.name, DONE, "") for part in PARTS]
 
 
 @pytest.mark.parametrize(("number", "old", "new", "words"), SABOTAGED)
@@ -183,6 +185,52 @@ def test_files_that_python_can_not_import_are_told_in_a_sentence(folder, old, ne
     assert all(word in said for word in words) and "Traceback" not in said, said
 
 
+def test_one_part_alone_and_a_part_that_there_is_not(capsys):
+    assert main(["capstone", str(SOLUTION), "--part", "3"]) == 0
+    assert "1 of 1 parts done" in capsys.readouterr().out
+    assert main(["capstone", "--part", "15"]) == 1
+    assert "no part 15, expected some of 1 to 14" in capsys.readouterr().err
+
+
 def test_a_folder_without_an_adapter_is_refused(tmp_path):
     with pytest.raises(CourseError, match=ADAPTER):
         stand(tmp_path)
+
+
+# Training
+
+TINY = Plan(
+    n_layer=1, n_head=2, width=16, context=16, batch=8, steps=40, stories=60, held=5, rate=1e-2, warmup=4, aim=7.0
+)
+
+
+def test_training_reaches_a_loss_that_is_stated_before_and_repeats(capsys):
+    first, second = train_own(SOLUTION, TINY), train_own(SOLUTION, TINY)
+    assert first.reached and first.loss == second.loss < 6.5
+    said = capsys.readouterr().out
+    assert "40 steps of 8 × 16 tokens" in said and "at most 7 nats" in said and "It tells: Once upon a time" in said
+    assert f"Held-out loss {first.loss:.3f}" in said and "reached" in said
+
+
+def test_by_libraries_the_same_training_gives_about_the_same_loss():
+    assert abs(train_own(LIBRARIES, TINY).loss - train_own(SOLUTION, TINY).loss) < 0.3
+
+
+def test_an_optimizer_that_goes_uphill_does_not_reach_it(folder):
+    change(folder / MINE, "parameter.sub_(rate", "parameter.add_(rate")
+    assert not train_own(folder, TINY).reached
+
+
+def test_training_says_what_it_still_needs_and_where_it_stopped(folder, capsys):
+    change(folder / MINE, "    return length", "    return 1 / 0")
+    with pytest.raises(CourseError, match=f"in line .* of {MINE}.* with ZeroDivisionError"):
+        train_own(folder, TINY)
+    change(folder / ADAPTER, "    clip_gradients,\n", "")
+    assert main(["capstone", str(folder), "--train"]) == 1
+    assert "Connect clip_gradients in adapter.py first" in capsys.readouterr().err
+
+
+def test_the_learning_rate_warms_up_and_falls_to_a_tenth():
+    plan = Plan(steps=1000, warmup=100, rate=0.01)
+    rates = [plan.rate_at(step) for step in (1, 50, 100, 550, 1000)]
+    assert rates == pytest.approx([0.0001, 0.005, 0.01, 0.0055, 0.001])

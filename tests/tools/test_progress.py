@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
+from jupyterlab.commands import get_app_dir
+from jupyterlab_server.settings_utils import _get_overrides as get_overrides
+from jupyterlab_server.settings_utils import get_settings
 
 from tools.__main__ import main
 from tools.capstone.adapter import HOME
@@ -163,6 +167,14 @@ def test_jupyterlab_is_told_once_to_note_when_a_cell_was_run(tmp_path):
     write_settings(tmp_path)
     (file,) = tmp_path.rglob("*.json")
     assert file.parent.name == "overrides.d" and json.loads(file.read_text(encoding="utf-8")) == SETTINGS
+    shown, _ = get_settings(
+        str(file.parents[1]),
+        str(Path(get_app_dir()) / "schemas"),
+        str(tmp_path),
+        "@jupyterlab/notebook-extension:tracker",
+        overrides=get_overrides(str(file.parents[1]))[0],
+    )
+    assert shown["schema"]["properties"]["recordTiming"]["default"] is True
     before = file.stat().st_mtime_ns
     write_settings(tmp_path)
     assert file.stat().st_mtime_ns == before

@@ -6,9 +6,11 @@ A clock would measure the machine. A count measures the code, and is the same ev
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -61,24 +63,23 @@ def tensor_bytes(*values: Any) -> int:
     """Return the bytes of all tensors in values, lists, dictionaries and objects; what is shared counts once."""
     seen: dict[int, int] = {}
     visited: set[int] = set()
-
-    def visit(value: Any) -> None:
+    waiting = list(values)
+    while waiting:
+        value = waiting.pop()
         if id(value) in visited:
-            return
+            continue
         visited.add(id(value))
         if isinstance(value, Tensor):
             storage = value.untyped_storage()
             seen[storage.data_ptr()] = storage.nbytes()
-        elif isinstance(value, (bytes, bytearray)):
+        elif isinstance(value, np.ndarray):
+            seen[id(value)] = value.nbytes
+        elif isinstance(value, bytes | bytearray):
             seen[id(value)] = len(value)
-        elif hasattr(value, "nbytes") and not hasattr(value, "__dict__"):  # an array of numpy
-            seen[id(value)] = int(value.nbytes)
-        elif isinstance(value, dict):
-            [visit(each) for each in value.values()]
-        elif isinstance(value, (list, tuple, set)):
-            [visit(each) for each in value]
-        elif hasattr(value, "__dict__"):
-            visit(vars(value))
-
-    visit(values)
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+        else:
+            waiting += getattr(value, "__dict__", {}).values()
     return sum(seen.values())

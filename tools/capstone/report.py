@@ -98,7 +98,9 @@ def describe(error: BaseException, folder: Path) -> str:
 
 def stand(folder: Path = HOME, numbers: Iterable[int] = ()) -> list[Standing]:
     """Return how all parts of a learner's folder stand, or those named by number."""
-    folder, chosen = folder.resolve(), set(numbers)
+    folder, chosen, known = folder.resolve(), set(numbers), [part.number for part in PARTS]
+    if strange := chosen - set(known):
+        raise CourseError(f"There is no part {min(strange)}, expected some of {known[0]} to {known[-1]}.")
     standings = {part.number: Standing(part) for part in PARTS if part.number in chosen or not chosen}
     with opened(folder) as adapter:
         for standing in standings.values():

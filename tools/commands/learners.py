@@ -298,6 +298,7 @@ def capstone(
     folder: str = "",  # of another adapter.py than exercises/capstone
     /,
     *,
+    part: tuple[int, ...] = (),  # look at these parts only, by their numbers
     train: bool = False,  # ten minutes of training of your own model, to a loss that is stated before
 ) -> int:
     """Say how far your own GPT-2 is, part by part, or train it."""
@@ -313,8 +314,9 @@ def capstone(
         return int(not trained.reached)
     from tools.capstone.report import DONE, lines_of, stand
 
-    standings = stand(place)
-    record_parts(place, [each.part.number for each in standings if each.state == DONE])
+    standings = stand(place, part)
+    if not part:
+        record_parts(place, [each.part.number for each in standings if each.state == DONE])
     print("\n".join(lines_of(standings)))
     return int(any(each.state != DONE for each in standings))
 
