@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -68,3 +72,37 @@ def open_browser() -> Iterator:
         )
         yield browser
         browser.close()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder as any static server would; yield its address."""
+
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def serious(visit: Visit, url: str, width: int, scheme: str, reload: bool = True) -> list[str]:
+    """Return what seriously hinders readers on a page, as axe sees it, and what the page did wrong."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.page.emulate_media(color_scheme=scheme)
+    if reload:
+        visit.page.goto(url)
+        visit.page.wait_for_load_state("load")
+    found = [
+        f"{url} {scheme}: {rule['id']}, {rule['help']}: {rule['nodes'][0]['html'][:120]}"
+        for rule in Axe().run(visit.page, options={"preload": False}).response["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]
+    if visit.page.evaluate("document.documentElement.scrollWidth") > width:
+        found.append(f"{url}: wider than its window of {width}")
+    return found + sorted(visit.outside) + visit.errors

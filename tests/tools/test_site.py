@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import re
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.browsers import IN_BROWSER
+from tests.browsers import IN_BROWSER, serious, served
 from tools.repo.notebooks import ROOT, read_notebook
 from tools.repo.site import FRONT, build_site, glossary, page_link, page_name, sources, with_glossary
 from utils.errors import CourseError
@@ -31,17 +28,8 @@ def site(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(site) -> Iterator[str]:
-    """Serve the site as any static server would."""
-
-    class Silent(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with served(site) as address:
+        yield address
 
 
 def page_of(site: Path, name: str) -> BeautifulSoup:
@@ -143,27 +131,10 @@ def test_every_word_of_the_glossary_leads_to_a_lesson_and_stands_in_order():
 # In a browser
 
 KINDS = [  # pages of every kind; `-m all_pages` takes the others too
-    "index.html", "search.html", "docs/glossary.html", "docs/benchmarks.html", "exercises/03_build_attention.html",
-    "lessons/00_set_up_and_choose_a_size.html", "lessons/02_one_head_by_hand.html", "labs/05_compare_all_loaders.html",
+    "index.html", "live.html", "search.html", "docs/glossary.html", "docs/benchmarks.html",
+    "exercises/03_build_attention.html", "lessons/00_set_up_and_choose_a_size.html",
+    "lessons/02_one_head_by_hand.html", "labs/05_compare_all_loaders.html",
 ]  # fmt: skip
-
-
-def serious(visit, url: str, width: int, scheme: str) -> list[str]:
-    """Return what seriously hinders readers on a page, as axe sees it, and what the page did wrong."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    visit.page.set_viewport_size({"width": width, "height": 900})
-    visit.page.emulate_media(color_scheme=scheme)
-    visit.page.goto(url)
-    visit.page.wait_for_load_state("load")
-    found = [
-        f"{url} {scheme}: {rule['id']}, {rule['help']}: {rule['nodes'][0]['html'][:120]}"
-        for rule in Axe().run(visit.page, options={"preload": False}).response["violations"]
-        if rule["impact"] in ("serious", "critical")
-    ]
-    if visit.page.evaluate("document.documentElement.scrollWidth") > width:
-        found.append(f"{url}: wider than its window of {width}")
-    return found + sorted(visit.outside) + visit.errors
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

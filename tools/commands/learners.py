@@ -103,6 +103,24 @@ def serve(
     serve(name_choices(models) if models else find_choices(), limits, Address(host, port, share), log)
 
 
+def page(
+    model: str,  # a size, a folder or a file, such as runs/mine
+    /,
+    *,
+    out: str,  # folder for the page
+    title: str = "",  # without, the model's name
+    prompt: str = "",  # the text that stands there at first
+    views: str = "sampling,attention",  # and lens, bits, network
+    large: bool = False,  # even if visitors then load more than nano's 6 MB
+) -> None:
+    """Write a folder that any web server can hand out, with a model alive in its page."""
+    from tools.web.page import write_page
+
+    written = write_page(model, Path(out), title, prompt, [view.strip() for view in views.split(",")], large)
+    print(f"{out} is ready: {written.nbytes / 1e6:.1f} MB to load, {written.tokens:,} tokens that it may write.")
+    print(f"Look at it: python -m http.server -d {out}, then http://localhost:8000. Any static host takes the folder.")
+
+
 def compare(
     models: tuple[str, ...] = ("nano",),  # sizes, folders or files; the table keeps their order
     /,

@@ -118,11 +118,15 @@ def quantize_readme(
 def site(
     *,
     out: str = "build/site",  # folder for the pages
+    live: bool = True,  # with nano in it, 6 MB, and views that work in the page
 ) -> None:
-    """Write the course as web pages, to read without running it."""
+    """Write the course as web pages, to read without running it, with nano alive in them."""
     from tools.repo.site import build_site
 
-    print(f"{len(build_site(Path(out)))} pages in {out}; open {Path(out) / 'index.html'}")
+    pages = build_site(Path(out), live)
+    print(f"{len(pages)} pages in {out}; open {Path(out) / 'index.html'}")
+    if live:
+        print(f"for the living views, serve them: python -m http.server -d {out}")
 
 
 def bench(

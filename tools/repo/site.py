@@ -6,6 +6,7 @@ reader wants them: without Colab's cell, what a *Predict* asks for folded, pictu
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from functools import cache
@@ -20,8 +21,11 @@ from nbformat import NotebookNode
 from tools.repo.course_map import read_home
 from tools.repo.notebook_rules import captions, pictures, said_by_itself
 from tools.repo.notebooks import as_text, find_notebooks, read_notebook
+from tools.web.model_file import write_model
+from tools.web.views import PROMPT, next_tokens, place_for
 from utils.errors import CourseError
 from utils.files.places import ROOT
+from utils.loaders import load_with_tokenizer
 
 PAGES = (
     "README.md",
@@ -37,6 +41,7 @@ TITLE, ABOUT = "Hands-On GPT-2", "A course in notebooks: look inside GPT-2, load
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
 WORD = re.compile(r"(?m)^\*\*([^*]+)\*\* · (.+)$")  # an entry of the glossary
 LIVING = "<!-- living picture -->"
+LIVE = re.compile(r"<!-- live: (\w+) ?(\{.*\})? -->")  # a view of docs/site/live that works in the page
 SETTINGS: dict[str, Any] = {
     "project": TITLE,
     "author": "the makers of the course",
@@ -52,7 +57,7 @@ SETTINGS: dict[str, Any] = {
     "html_title": TITLE,
     "html_static_path": ["_static"],
     "html_context": {"default_mode": "auto"},  # light or dark, as the reader's system is
-    "html_css_files": ["style.css"],
+    "html_css_files": ["style.css", "live/live.css"],
     "html_favicon": "_static/favicon.svg",
     "html_show_sphinx": False,
     "html_use_index": False,
@@ -61,15 +66,18 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def build_site(out: Path) -> list[Path]:
-    """Write a page for each notebook and text of the course, and return the pages; solutions stay out."""
+def build_site(out: Path, live: bool = True) -> list[Path]:
+    """Write a page for each notebook and text of the course, and return the pages; solutions stay out.
+
+    With `live`, nano lies in the site too, and its views work in the page; without, they stay pictures.
+    """
     from sphinx.application import Sphinx
 
     if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").is_file():
         raise CourseError(f"{out} holds something else than a site. Choose an empty folder.")
     with TemporaryDirectory() as folder:
         source = Path(folder)
-        prepare(source)
+        prepare(source, live)
         options = SETTINGS | {"html_theme_options": theme_options()}
         app = Sphinx(str(source), None, str(out), str(source / ".doctrees"), "html", options, status=None, parallel=1)
         app.connect("html-page-context", add_open_graph)
@@ -102,7 +110,7 @@ def theme_options() -> dict[str, Any]:
 def sources() -> list[Path]:
     """Return the notebooks that learners read, and the Markdown files that become pages."""
     notebooks = [path for path in find_notebooks() if "solutions" not in path.parts]
-    return [*notebooks, FRONT / "index.md", *sorted(path for pattern in PAGES for path in ROOT.glob(pattern))]
+    return [*notebooks, *sorted(FRONT.glob("*.md")), *sorted(path for pattern in PAGES for path in ROOT.glob(pattern))]
 
 
 def page_name(source: Path) -> str:
@@ -116,12 +124,17 @@ def page_name(source: Path) -> str:
 
 def place_of(source: Path) -> Path:
     """Return where a source lies in the tree that Sphinx reads."""
-    return Path("index.md") if source.parent == FRONT else source.relative_to(ROOT)
+    return Path(source.name) if source.parent == FRONT else source.relative_to(ROOT)
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, live: bool) -> None:
     """Write the sources as Sphinx is to read them."""
     words = glossary()
+    shutil.copytree(FRONT, folder / "_static", ignore=shutil.ignore_patterns("*.md"))
+    nano, tokenizer = load_with_tokenizer("nano")
+    if live:
+        write_model(nano, tokenizer, folder / "_static" / "live" / "model", prompt=PROMPT)
+    stored = next_tokens(nano, tokenizer, PROMPT)
     for source in sources():
         target = folder / place_of(source)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,10 +143,10 @@ def prepare(folder: Path) -> None:
         else:
             text = with_page_links(source.read_text(encoding="utf-8"), source)
             text = text.replace(LIVING, living_picture())
+            text = LIVE.sub(lambda match: live_view(match[1], match[2], stored, live), text)
             if source.name == "glossary.md":
                 text = WORD.sub(lambda match: f"({label(match[1])})=\n{match[0]}", text)
         target.write_text(text, encoding="utf-8", newline="\n")
-    shutil.copytree(FRONT, folder / "_static", ignore=shutil.ignore_patterns("*.md"))
     for picture in (ROOT / "docs").glob("*.svg"):
         shutil.copy(picture, folder / "docs" / picture.name)
 
@@ -146,6 +159,12 @@ def living_picture() -> str:
                 if 'class="heads"' in (page := output.get("data", {}).get("text/html", "")):
                     return f"```{{raw}} html\n{page}\n```"
     raise CourseError("No lesson has stored a head browser, which the front page shows.")
+
+
+def live_view(name: str, settings: str, stored: str, live: bool) -> str:
+    """Return a living view as a part of a page, with its picture until it works; `settings` is JSON."""
+    page = place_for(name, "_static/live", stored if name == "sampling" else "", **json.loads(settings or "{}"))
+    return "```{raw} html\n" + (page if live else page.partition("\n")[0]) + "\n```"
 
 
 def for_readers(notebook: NotebookNode, source: Path, words: dict[str, str]) -> NotebookNode:

@@ -1,0 +1,42 @@
+"""Places for living views in a page: what stands there until a script brings it to life, or where none runs."""
+
+from __future__ import annotations
+
+from html import escape
+
+import torch
+
+from utils.model import GPT2
+from utils.sampling import check_prompt
+from utils.tokenizer import CharTokenizer, Tokenizer, visible
+
+PROMPT = "Once upon a time, there lived a"
+INSTEAD = "Here a GPT-2 works in the page, once its script runs: with JavaScript, from any web server."
+BAR = """<li><span class="bar"><code>{token}</code><span class="meter" aria-hidden="true">\
+<i class="after" style="width:{percent:.1f}%"></i></span><span class="share">{percent:.1f} %</span></span></li>"""
+
+
+def place_for(view: str, scripts: str, instead: str = "", **settings: object) -> str:
+    """Return the HTML of a living view, whose modules lie in the folder `scripts`.
+
+    >>> place_for("lens", "live", prompt="Hi").partition(">")[0]
+    '<div class="live" data-live="lens" data-prompt="Hi"'
+    """
+    data = "".join(f' data-{name}="{escape(str(value))}"' for name, value in settings.items())
+    return (
+        f'<div class="live" data-live="{view}"{data}>{instead or f"<p>{INSTEAD}</p>"}</div>\n'
+        f'<script type="module" src="{scripts}/live.js"></script>'
+    )
+
+
+@torch.inference_mode()
+def next_tokens(model: GPT2, tokenizer: Tokenizer | CharTokenizer, prompt: str, count: int = 8) -> str:
+    """Return the HTML of what the model expects after a prompt: a picture of the sampling view, made of its numbers."""
+    ids = check_prompt(tokenizer.encode(prompt), model)
+    shares = model(torch.tensor([ids], device=model.device))[0, -1, : tokenizer.vocab_size].softmax(-1).cpu()
+    best = shares.topk(min(count, len(shares)))
+    bars = [
+        BAR.format(token=escape(visible(tokenizer.decode_bytes([token]))), percent=100 * share)
+        for token, share in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+    return f'<p class="paper">{escape(prompt)} …</p><ol class="bars">{"".join(bars)}</ol>'
