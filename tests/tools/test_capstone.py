@@ -63,6 +63,7 @@ SABOTAGED = [
     (11, "first / (1 - BETAS[0] ** step), second / (1 - BETAS[1] ** step)", "first, second", "Both means begin at 0."),
     (11, "parameter.mul_(1 - rate * decay)", "pass", "Is there a weight decay?"),
     (11, "first.lerp_(gradient, 1", "first.lerp_(gradient + decay * parameter, 1", "expected"),
+    (11, "(square.sqrt() + EPSILON)", "(square + EPSILON).sqrt()", "Where is epsilon added?"),
     (11, 'state["step"] = state.get("step", 0) + 1', 'state["step"] = 1', "expected"),
     (12, "if length > limit:", "if length > 0:", "below the limit stay as they are"),
     (12, "each.mul_(limit / length)", "each.mul_(1 / length)", "What is `limit` for?"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ DONE, NOT_YET, NOT_STARTED = "done", "not yet", "not started"
 LEFT_OUT = ("terminal", "faulthandler", "logging", "cacheprovider", "doctest", "unittest")  # plugins of pytest's own
 PAGE = 110  # characters of a line
 SECONDS = 120  # that one check may take
+Wrapped = Generator[None, Any, Any]  # a hook around pytest's own
 
 
 @dataclass
@@ -63,13 +65,13 @@ class Recorder:
             pytest.skip("an earlier check says what to look at")
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_call(self, item: pytest.Item) -> Wrapped:
         """Stop a check that never ends."""
         with time_limit(SECONDS):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Wrapped:
         """Enter a check that passed, or the message of the first one that did not."""
         report = yield
         standing = self.standings[number_of(item)]

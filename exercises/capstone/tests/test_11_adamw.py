@@ -80,6 +80,13 @@ def test_several_steps(mine):
     compare(answer(mine), reference, *cases, question=question, tolerance=2e-5)
 
 
+def test_gradients_as_small_as_epsilon(mine):
+    """Where it matters that epsilon is added to the root, not under it."""
+    parameters, gradients = drawn((4, 3), steps=2)
+    tiny = [[1e-8 * each for each in step] for step in gradients]
+    compare(answer(mine), reference, (parameters, tiny, 0.1, 0.0), question="Where is epsilon added?", tolerance=1e-4)
+
+
 def test_two_models_at_a_time(mine):
     """What is kept between steps belongs to the state, not to the function."""
     one, other = drawn((4, 3), steps=3), drawn((4, 3), steps=3)
