@@ -154,6 +154,16 @@ def test_a_target_loss_stops_once_and_saves(tmp_path):
     assert_close(weights(load_gpt2(tmp_path / "run" / "last.safetensors")), weights(model))
 
 
+def test_a_target_for_an_epoch_stops_at_its_end(tmp_path):
+    config = replace(QUICK, max_steps=500, target_epoch_loss=2.0, out=str(tmp_path / "run"))
+    log = quiet_log(tmp_path)
+    result = train(tiny_model(), tiny_data(), config, log)
+    with (tmp_path / "training_log.csv").open(encoding="utf-8", newline="") as file:
+        means = [float(row["Avg Training Loss"]) for row in csv.DictReader(file)]
+    assert means[-1] < 2.0 <= min(means[:-1])
+    assert result.steps < 500 and f"{means[-1]:.6f} over epoch {len(means)} is below the target 2" in result.reason
+
+
 @pytest.mark.parametrize("in_folder", [False, True])
 def test_early_stopping_brings_the_best_weights_back(tmp_path, in_folder):
     data = TrainingData(Batches(tiny_tokens(), 4, 16), noise())  # what is learned can't help on noise

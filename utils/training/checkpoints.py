@@ -58,6 +58,7 @@ class Progress:
     epoch_tokens: int = 0
     epoch_seconds: float = 0.0
     epoch_steps: int = 0
+    mean_loss: float = float("inf")  # of the last whole epoch
 
     def judge(self, loss: float, due: bool = True) -> bool:
         """Take in a held-out loss and say whether it is the best so far; only one that was due counts for anything."""
@@ -72,6 +73,7 @@ class Progress:
         return better
 
     def start_epoch(self, epoch: int) -> None:
+        self.mean_loss = self.epoch_loss / self.epoch_tokens if self.epoch_tokens else self.mean_loss
         self.epoch, self.epoch_steps = epoch, 0
         self.epoch_loss, self.epoch_tokens, self.epoch_seconds = 0.0, 0, 0.0
 

@@ -278,6 +278,9 @@ class Trainer:
             return f"reached max_steps {config.max_steps}"
         if config.target_loss and progress.loss < config.target_loss:
             return f"training loss {progress.loss:.6f} is below the target {config.target_loss:g}"
+        if config.target_epoch_loss and progress.mean_loss < config.target_epoch_loss:
+            target = f"the target {config.target_epoch_loss:g}"
+            return f"training loss {progress.mean_loss:.6f} over epoch {progress.epoch} is below {target}"
         if config.patience and progress.waited >= config.patience:
             return f"no better held-out loss in {config.patience} evaluations; best {progress.best_loss:.4f}"
         asked = self.world.agrees(stop.requested, self.model.device)

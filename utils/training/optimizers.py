@@ -69,7 +69,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     matrices = {p for name, p in model.named_parameters() if ".blocks." in f".{name}" and p.dim() == 2}
     hidden = [p for p in groups[0]["params"] if p in matrices]
     groups[0]["params"] = [p for p in groups[0]["params"] if p not in matrices]
-    return Muon([*groups, {"params": hidden, "weight_decay": config.weight_decay, "orthogonal": True}], **settings)
+    return Muon([*groups, {"params": hidden, "weight_decay": config.weight_decay, "orthogonal": True}], config.muon_rounds, **settings)
 
 
 class Muon(torch.optim.AdamW):
@@ -83,8 +83,9 @@ class Muon(torch.optim.AdamW):
 
     momentum = 0.95
 
-    def __init__(self, groups: list[dict], **settings) -> None:
+    def __init__(self, groups: list[dict], rounds: int = 5, **settings) -> None:
         super().__init__(groups, **settings)
+        self.rounds = rounds
         for group in self.param_groups:
             group.setdefault("orthogonal", False)
         self._step_supports_amp_scaling = False  # GradScaler itself skips a step with infinities, for all groups
@@ -111,7 +112,7 @@ class Muon(torch.optim.AdamW):
         ahead = full_tensor(gradient.lerp(average, self.momentum))  # Nesterov: look where the momentum leads
         rows, columns = weight.shape
         parts = ahead.view(3, -1, columns) if rows == 3 * columns else ahead  # q, k and v are three matrices
-        step = shard_like(orthogonalize(parts).view(rows, columns), weight)
+        step = shard_like(orthogonalize(parts, self.rounds).view(rows, columns), weight)
         size = 0.2 * math.sqrt(max(parts.shape[-2:]))  # AdamW's updates have a root mean square of about 0.2
         weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=-group["lr"] * size)
 
