@@ -71,10 +71,10 @@ def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) ->
             raise CourseError(f"{name} is {getattr(settings, name)}, expected {least} or more{most}.")
 
 
-COUNTS = "context batch_size accumulate max_steps evaluate_every evaluate_tokens save_every log_every plateau_patience muon_rounds"
-RATES = "learning_rate min_learning_rate warmup_steps weight_decay clip patience target_loss target_epoch_loss save_minutes"
+COUNTS = "context batch_size accumulate max_steps evaluate_every evaluate_tokens save_every log_every plateau_patience"
+RATES = "learning_rate min_learning_rate warmup_steps weight_decay clip patience save_minutes"
 RANGES = {
-    **dict.fromkeys(COUNTS.split(), (1, math.inf)),
-    **dict.fromkeys([*RATES.split(), "train_layers", "seed"], (0, math.inf)),
+    **dict.fromkeys([*COUNTS.split(), "muon_rounds"], (1, math.inf)),
+    **dict.fromkeys([*RATES.split(), "target_loss", "target_epoch_loss", "train_layers", "seed"], (0, math.inf)),
     **dict.fromkeys(["plateau_factor", "beta1", "beta2"], (0, 1)),
 }

@@ -69,7 +69,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     matrices = {p for name, p in model.named_parameters() if ".blocks." in f".{name}" and p.dim() == 2}
     hidden = [p for p in groups[0]["params"] if p in matrices]
     groups[0]["params"] = [p for p in groups[0]["params"] if p not in matrices]
-    return Muon([*groups, {"params": hidden, "weight_decay": config.weight_decay, "orthogonal": True}], config.muon_rounds, **settings)
+    groups.append({"params": hidden, "weight_decay": config.weight_decay, "orthogonal": True})
+    return Muon(groups, config.muon_rounds, **settings)
 
 
 class Muon(torch.optim.AdamW):
