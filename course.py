@@ -1,6 +1,6 @@
 """Hands-On GPT-2: set up this folder, then start the course. Needs Python 3.11–3.13, nothing else.
 
-  python course.py lab [--no-browser] [--port N]   open JupyterLab at lesson 00
+  python course.py lab [--no-browser] [--port N]   open JupyterLab at your own copy of lesson 00
   python course.py test [paths, pytest options]    run every test and every notebook, or those you name
   python course.py test quick                      run in a minute what a change to the core needs most
   python course.py run NOTEBOOK                    run one notebook from top to bottom

@@ -1,4 +1,4 @@
-"""Open JupyterLab at lesson 00: `python course.py lab [--no-browser] [--port N]`."""
+"""Open JupyterLab at your own copy of lesson 00: `python course.py lab [--no-browser] [--port N]`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,28 @@ import socket
 import sys
 from pathlib import Path
 
+from tools.learner.copies import WORK, refresh_copies, set_aside
+from utils.errors import CourseError
 from utils.files.places import ROOT
 
-# JupyterLab would otherwise ask on its first start whether it may fetch news, and look for updates. It notes in a
-# notebook when each cell was run, so that `progress` can tell what its learner has run from what came with it.
+# JupyterLab would otherwise ask on its first start whether it may fetch news, look for updates, and cut long lines. It
+# notes when a cell was run, so that `progress` can tell what a learner has run from what came with it.
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-    "@jupyterlab/notebook-extension:tracker": {"recordTiming": True},
+    "@jupyterlab/notebook-extension:tracker": {
+        "recordTiming": True,
+        "codeCellConfig": {"lineNumbers": False, "lineWrap": True},
+    },
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the address, then become JupyterLab."""
-    parser = argparse.ArgumentParser(prog="course.py lab", description="Open JupyterLab at lesson 00.")
+    parser = argparse.ArgumentParser(prog="course.py lab", description="Open JupyterLab at your own copy of lesson 00.")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument("--port", type=int, help="default: the first free one from 8888 on")
+    parser.add_argument("--fresh", action="store_true", help="put your copies of the notebooks aside, and begin anew")
+    parser.add_argument("--originals", action="store_true", help="open the course's own notebooks, to change them")
     options, rest = parser.parse_known_args(arguments)
     if options.port is not None and not 1 <= options.port <= 65535:
         parser.error(f"--port is {options.port}, expected 1 to 65535")
@@ -32,7 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     if port is None:
         sys.exit(f"Port {options.port or 8888} is taken: stop what uses it, or choose another with --port.")
     token = os.environ.setdefault("JUPYTER_TOKEN", secrets.token_urlsafe(24))
-    page = first_lesson()
+    if not options.originals:
+        make_copies(options.fresh)
+    page = first_lesson("" if options.originals else WORK)
     print(f"JupyterLab opens lesson 00 at\n\n    http://localhost:{port}{page}?token={token}\n")
     print("Open that address in a browser on this machine. Stop the server with Ctrl-C.", flush=True)
     write_settings(Path(sys.prefix))
@@ -59,10 +68,21 @@ def jupyter_command(port: int, page: str, browser: bool) -> list[str]:
     return command
 
 
-def first_lesson() -> str:
-    """Return the path part of the address that shows lesson 00."""
-    lessons = sorted((ROOT / "lessons").glob("00_*.ipynb"))
-    return f"/lab/tree/lessons/{lessons[0].name}" if lessons else "/lab"
+def make_copies(fresh: bool) -> None:
+    """Give the learner copies of all notebooks to write in, and say what has become of them."""
+    try:
+        if fresh and (aside := set_aside()):
+            print(f"Your copies so far are in {aside.name}/.")
+        for line in refresh_copies().lines():
+            print(line)
+    except (CourseError, OSError) as error:
+        sys.exit(f"The copies of the notebooks can't be made: {error} `--originals` opens the course's own.")
+
+
+def first_lesson(place: str = WORK) -> str:
+    """Return the path part of the address that shows lesson 00, in a folder of the course."""
+    lessons = sorted((ROOT / place / "lessons").glob("00_*.ipynb"))
+    return f"/lab/tree/{lessons[0].relative_to(ROOT).as_posix()}" if lessons else "/lab"
 
 
 def free_port(first: int, tries: int) -> int | None:

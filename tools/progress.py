@@ -11,6 +11,7 @@ from tools.capstone.adapter import HOME
 from tools.capstone.parts import PARTS
 from tools.capstone.record import RECORD, sources_hash
 from tools.commands import PROGRAM
+from tools.learner.copies import own_copy
 from tools.repo.course_map import opening_in
 from utils.errors import CourseError
 from utils.files.passed import read_record
@@ -48,15 +49,17 @@ class Notebook:
         return len(self.passed) == len(self.tasks) if self.tasks else self.read
 
 
-def look_at(path: Path) -> Notebook:
-    """Read a notebook as its learner last saved it."""
+def look_at(original: Path) -> Notebook:
+    """Read a notebook as its learner last saved it: their own copy, where they have one."""
+    copy = own_copy(original)
+    path = copy if copy.is_file() else original
     content = read_json(path)
     cells = [each for each in content.get("cells", []) if isinstance(each, dict)]
     code = [each for each in cells if each.get("cell_type") == "code"]
     first = next((each for each in cells if each.get("cell_type") == "markdown"), {})
     said = opening_in("".join(first.get("source", "")), path.stem)
     tests = content.get("metadata", {}).get("otter", {}).get("tests", {})
-    recorded = read_record(path.parent, path.stem).get("passed", [])
+    recorded = read_record(original.parent, path.stem).get("passed", [])
     return Notebook(
         path.name[:2],
         said["title"],

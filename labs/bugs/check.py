@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from labs.bugs.mended import difference
 from labs.bugs.sabotage import BUGS, Bug, find_bug, sabotaged, with_method
 from labs.bugs.trainer import Trainer
 
 Test = Callable[[type[Trainer]], None]
 SEEDS = (0, 1, 2)
+DEPTHS = (1, 2, 3)
 GOOD = "caught"
 
 
@@ -30,7 +32,7 @@ def judge(name: str, test: Test) -> str:
     find_bug(name)
     if is_empty(test):
         return "not attempted yet."
-    right, wrong = [outcome(test, Trainer, seed) for seed in SEEDS], []
+    right = [outcome(test, disguised(Trainer, depth), seed) for seed, depth in zip(SEEDS, DEPTHS, strict=True)]
     if strange := [error for error in right if error is not None and not isinstance(error, AssertionError)]:
         if isinstance(strange[0], NotImplementedError):
             return "not attempted yet."
@@ -44,7 +46,7 @@ def judge(name: str, test: Test) -> str:
         )
     if any(right):
         return "your test passes on the right trainer with some seeds only. What in it is left to chance?"
-    wrong = [outcome(test, sabotaged(name), seed) for seed in SEEDS]
+    wrong = [outcome(test, disguised(sabotaged(name)), seed) for seed in SEEDS]
     if not any(wrong):
         return (
             "your test passes on the sabotaged trainer as well, so it can't see the bug. Read the symptom again: "
@@ -55,6 +57,26 @@ def judge(name: str, test: Test) -> str:
     if not isinstance(wrong[0], AssertionError):
         return f"your test crashes on the sabotaged trainer, with {describe(wrong[0])}. Assert what you expect."
     return GOOD
+
+
+def disguised(trainer: type[Trainer], depth: int = 1) -> type[Trainer]:
+    """Return a class that does the same and shows nothing of its making: a test can only ask what it does.
+
+    All methods, right and wrong ones, are calls that pass everything on, so name, bases and code tell nothing apart.
+    """
+    members = {name: getattr(trainer, name) for name in vars(Trainer) if inspect.isfunction(vars(Trainer)[name])}
+    for _ in range(depth):
+        members = {name: passed_on(function) for name, function in members.items()}
+    return type("Trainer", (), members)
+
+
+def passed_on(function: Callable) -> Callable:
+    """Return a function that only calls another one."""
+
+    def call(self, *args, **settings):
+        return function(self, *args, **settings)
+
+    return call
 
 
 def is_empty(test: Test) -> bool:
@@ -86,20 +108,35 @@ def source_of(bug: Bug) -> str:
 
 
 def check_mend(name: str, function: Callable, test: Test) -> bool:
-    """Say whether a learner's function mends the trainer: by the learner's own test, then by ours."""
-    from labs.solutions.find_the_bugs import TESTS
-
+    """Say whether a learner's function mends the trainer: by the learner's own test, then beside the right trainer."""
     if (verdict := judge(name, test)) != GOOD:
         print(f"{name}: first a test that catches it. So far: {verdict}")
         return False
-    mended = with_method(find_bug(name).method, function)
-    for whose, each in (("your own test", test), ("our test", TESTS[name])):
-        if error := next(filter(None, (outcome(each, mended, seed) for seed in SEEDS)), None):
-            empty = is_empty(function) or isinstance(error, NotImplementedError)
-            print(f"{name}: " + ("not mended yet." if empty else f"{whose} still fails, with {describe(error)}."))
-            return False
-    print(f"{name}: mended.")
-    return True
+    method = find_bug(name).method
+    mended = with_method(method, function)
+    error = next(filter(None, (outcome(test, disguised(mended), seed) for seed in SEEDS)), None)
+    if error is None:
+        problem = unlike_the_right_one(method, mended)
+    elif is_empty(function) or isinstance(error, NotImplementedError):
+        problem = "not mended yet."
+    else:
+        problem = f"your own test still fails, with {describe(error)}."
+    print(f"{name}: {problem or 'mended.'}")
+    return not problem
+
+
+def unlike_the_right_one(method: str, mended: type[Trainer]) -> str:
+    """Return in a sentence what a mended trainer does otherwise than the right one, or nothing."""
+    for seed in SEEDS:
+        try:
+            problem = difference(method, mended, seed)
+        except Exception as error:  # whatever a learner's method raises is what we report
+            return f"your own test passes, but in another case {method} stops with {describe(error)}."
+        if problem:
+            return (
+                f"your own test passes, but the right trainer does otherwise in another case. {problem.capitalize()}."
+            )
+    return ""
 
 
 def scoreboard(tests: Mapping[str, Test]) -> int:

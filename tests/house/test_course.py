@@ -366,7 +366,7 @@ def test_lab_opens_lesson_00_on_this_machine_only():
     assert "--no-browser" in command and f"--ServerApp.root_dir={ROOT}" in command
     assert "--LabApp.extension_manager=readonly" in command
     assert not any("ip=" in word or "token=" in word for word in command)  # the token stays out of `ps`
-    assert first_lesson().startswith("/lab")
+    assert first_lesson("").startswith("/lab/tree/lessons/00_")
 
 
 def test_lab_says_when_its_port_is_taken():

@@ -7,11 +7,14 @@ import inspect
 import pytest
 import torch
 
-from labs.bugs.check import GOOD, check_mend, check_test, judge, outcome, scoreboard, source_of
+from labs.bugs.check import GOOD, check_mend, check_test, disguised, judge, outcome, scoreboard, source_of
+from labs.bugs.mended import difference
 from labs.bugs.sabotage import BUGS, sabotaged
 from labs.bugs.trainer import Trainer
 from labs.solutions.find_the_bugs import DOCUMENTS, TESTS
 from utils.errors import CourseError
+
+RightTrainer, METHODS = Trainer, [name for name, value in vars(Trainer).items() if inspect.isfunction(value)]
 
 
 def test_there_is_one_solution_for_each_of_thirteen_bugs():
@@ -110,7 +113,45 @@ def test_the_guilty_function_is_shown_only_once_it_is_caught(capsys):
     assert "@bug" not in out
 
 
-def test_a_mend_is_judged_by_both_tests(capsys):
+def has_other_bases(Trainer):
+    assert Trainer.__bases__ == (object,)
+
+
+def counts_members(Trainer):
+    assert len(vars(Trainer)) == len(vars(disguised(RightTrainer)))
+
+
+def compares_code(Trainer):
+    assert all(getattr(Trainer, name).__code__ == getattr(RightTrainer, name).__code__ for name in METHODS)
+
+
+def reads_source(Trainer):
+    assert all(inspect.getsource(getattr(Trainer, name)) in inspect.getsource(RightTrainer) for name in METHODS)
+
+
+def looks_behind(Trainer):
+    assert all(getattr(Trainer, name).__closure__[0].cell_contents is vars(RightTrainer)[name] for name in METHODS)
+
+
+def is_the_right_one(Trainer):
+    assert Trainer is RightTrainer or not issubclass(Trainer, RightTrainer)
+
+
+@pytest.mark.parametrize(
+    "cheat", [has_other_bases, counts_members, compares_code, reads_source, looks_behind, is_the_right_one]
+)
+def test_looking_at_the_class_instead_of_what_it_does_catches_nothing(cheat):
+    assert [name for name in BUGS if judge(name, cheat) == GOOD] == []
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_every_method_that_can_be_wrong_is_watched_at_work(name):
+    method = BUGS[name].method
+    assert [difference(method, RightTrainer, seed) for seed in (0, 1, 2)] == ["", "", ""]
+    assert ", expected " in difference(method, sabotaged(name), 1)
+
+
+def test_a_mend_is_judged_by_ones_own_test_and_beside_the_right_trainer(capsys):
     test = TESTS["slow_clock"]
     assert check_mend("slow_clock", Trainer.tokens_per_second, test)
     assert not check_mend("slow_clock", BUGS["slow_clock"].function, test)
@@ -123,7 +164,14 @@ def test_a_mend_is_judged_by_both_tests(capsys):
         trainer = Trainer(DOCUMENTS, batch_size=3)
         assert trainer.tokens_per_second([trainer.batches.next_batch()], 1.0) == 24
 
-    assert check_mend("slow_clock", only_three, weak)  # both look at batches of 3
+    assert not check_mend("slow_clock", only_three, weak)
+    assert "the right trainer does otherwise in another case. Tokens per second: " in capsys.readouterr().out
+
+    def only_here(self, parts, seconds):
+        return 24 if len(parts) == 1 else parts.nonsense
+
+    assert not check_mend("slow_clock", only_here, weak)
+    assert "in another case tokens_per_second stops with AttributeError" in capsys.readouterr().out
     assert not check_mend("slow_clock", nothing, test)
     assert not check_mend("slow_clock", not_yet, test)
     assert capsys.readouterr().out.count("not mended yet.") == 2

@@ -344,3 +344,11 @@ def progress() -> None:
     from tools.progress import report
 
     print("\n".join(report()))
+
+
+def update() -> None:
+    """Bring the newest version of the course, and keep every notebook that you have written in."""
+    from tools.learner.update import update_course
+
+    for line in update_course():
+        print(line)
