@@ -100,7 +100,7 @@ WRONG = {
         (rounds(add="counts[name] = changes"), "over all rounds"),
         (rounds(counts="{}", add="if changes: counts[name] = counts.get(name, 0) + changes"), "also those"),
         (rounds(given="before"), "the one before gave"),
-        (rounds(back="text"), "What do you return"),
+        (rounds(back="text"), "Two things are wanted"),
         (rounds(add="counts[name] = max(counts[name], changes)"), "add up the rounds"),
     ],
     "q3": [
@@ -117,50 +117,53 @@ WRONG = {
         (
             "def contained(text, other):\n    mine = set(text.split())\n"
             "    return len(mine & set(other.split())) / len(mine)",
-            "phrases or words",
+            "share of words",
         ),
         (
             "def contained(text, other):\n    mine = phrases(text)\n    return len(mine & phrases(other)) / len(mine)",
-            "no phrase of four",
+            "ZeroDivisionError",
         ),
-        ("def contained(text, other):\n    return len(phrases(text) & phrases(other))", "a float"),
+        ("def contained(text, other):\n    return len(phrases(text) & phrases(other))", "how many there are"),
     ],
     "q4": [
-        (HELD.format(same="text", side=SIDE), "gone before you hash"),
+        (HELD.format(same="text", side=SIDE), "hashed as it is"),
         (HELD.format(same=SAME, side=SIDE.replace("<", ">")), "Which way"),
-        (HELD.format(same=SAME, side="digest[0] % 10 == 0"), "and the fraction"),
-        (HELD.format(same=SAME, side='int.from_bytes(digest[:8], "big") % 100 < 100 * fraction'), "by the first eight"),
-        (HELD.format(same=SAME, side='int.from_bytes(digest[:8], "big") % round(1 / fraction) == 0'), "still be"),
-        (HELD.format(same=SAME, side='int.from_bytes(digest[:8], "big") / 2**64'), "True or False"),
+        (HELD.format(same=SAME, side="digest[0] % 10 == 0"), "What is compared"),
+        (HELD.format(same=SAME, side='int.from_bytes(digest[:8], "big") % 100 < 100 * fraction'), "remainder by 100"),
+        (
+            HELD.format(same=SAME, side='int.from_bytes(digest[:8], "big") % round(1 / fraction) == 0'),
+            "A remainder decides",
+        ),
+        (HELD.format(same=SAME, side='int.from_bytes(digest[:8], "big") / 2**64'), "Those are the numbers"),
     ],
     "q5": [
         (row(targets="[IGNORE] * len(prompt) + answer"), "comes next"),
         (row(targets="row[1:]"), "The prompt is learned"),
-        (row(targets="[IGNORE] * len(prompt) + answer[1:] + [END]"), "How many places"),
+        (row(targets="[IGNORE] * len(prompt) + answer[1:] + [END]"), "first token is not learned"),
         (row(last="targets = [IGNORE if t == END else t for t in targets]"), "learns to stop"),
         (row(fill="END"), "again and again"),
         (row(cut=""), "longer than asked"),
-        (row(inputs="row"), "Targets should be as many"),
+        (row(inputs="row"), "The length is 7, expected 8"),
     ],
     "q6": [
         (MASK + "        counts[name] = len(re.findall(pattern, text))\n    return text, counts", "put back into text"),
         (
             MASK + "        text, counts[name] = re.sub(pattern, mark or '', text), 0\n    return text, counts",
-            "counted before they go",
+            "'e-mail': 0",
         ),
         (
             MASK + "        text, counts[name] = re.subn(pattern, mark or '', text)\n    return text, counts",
-            "What became of the names",
+            "What became of the text",
         ),
         (
             MASK + "        if mark is not None:\n            text, counts[name] = re.subn(pattern, mark, text)\n"
             "    return text, counts",
-            "how many names stay",
+            "how many stay",
         ),
         (
             MASK + "        hits = re.findall(pattern, text)\n        if hits:\n            counts[name] = len(hits)\n"
             "        if mark is not None:\n            text = re.sub(pattern, mark, text)\n    return text, counts",
-            "is there a 0",
+            "Is there a 0",
         ),
     ],
 }
