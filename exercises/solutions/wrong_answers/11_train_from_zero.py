@@ -58,14 +58,14 @@ ZERO, ADD, CLIP, STEP = (
 WRONG = {
     "q1": [
         (rate("high * step / warmup", DOWN), "so it does nothing"),
-        (rate("high", DOWN), "a quarter, a half"),
+        (rate("high", DOWN), "warm-up is missing"),
         (rate(UP, DOWN, "step / steps"), "counted from the end"),
-        (rate(UP, "high * (1 + math.cos(math.pi * done)) / 2"), "ends at low"),
+        (rate(UP, "high * (1 + math.cos(math.pi * done)) / 2"), "ends at 0"),
         (rate(UP, "high - (high - low) * done"), "straight line"),
         (rate(UP, DOWN, "(step - warmup) / max(1, steps - warmup)"), "rise again"),
     ],
     "q2": [
-        (loss("return torch.nn.functional.cross_entropy(logits, targets, reduction='none')"), "One number"),
+        (loss("return torch.nn.functional.cross_entropy(logits, targets, reduction='none')"), "is the mean taken"),
         (loss("return -torch.nn.functional.cross_entropy(logits, targets)"), "minus log p"),
         (
             loss(
@@ -80,7 +80,7 @@ WRONG = {
                 "targets = targets.clamp(min=0)\n"
                 "    return (logits.logsumexp(-1) - logits.gather(-1, targets[:, None])[:, 0]).mean()"
             ),
-            "left out of the sum",
+            "asked for token 0",
         ),
         (
             loss(
@@ -94,39 +94,42 @@ WRONG = {
     "q3": [
         (clip("sum(gradient.square().sum() for gradient in gradients)", SHRINK), "sum of squares"),
         (clip("sum(gradient.norm() for gradient in gradients)", SHRINK), "one root"),
-        (clip(ROOT, "[gradient.mul_(limit / norm) for gradient in gradients]"), "Who made it longer"),
+        (clip(ROOT, "[gradient.mul_(limit / norm) for gradient in gradients]"), "is made longer"),
         (clip(ROOT, "gradients = [gradient * limit / norm for gradient in gradients if norm > limit]"), "in place"),
         (
             clip(ROOT, "[gradient.mul_(limit / gradient.norm()) for gradient in gradients if gradient.norm() > limit]"),
             "one and the same factor",
         ),
-        (clip(ROOT, "[gradient.mul_(1 / norm) for gradient in gradients if norm > limit]"), "or 1 / norm"),
+        (clip(ROOT, "[gradient.mul_(1 / norm) for gradient in gradients if norm > limit]"), "a length of 1 now"),
     ],
     "q4": [
         (add("* count / sum(counted)", "total += part.item()"), "Who calls backward"),
-        (add("* count / sum(counted)", "part.backward(); total = total + part", "total"), "plain float"),
-        (add(""), "a sum of means"),
+        (add("* count / sum(counted)", "part.backward(); total = total + part", "total"), "you have a tensor"),
+        (add(""), "A sum of means"),
         (add("/ len(parts)"), "weigh the same"),
-        (add("* count / sum(counted)", "total += part.item()", "(part.backward(), total)[1]"), "once for every part"),
+        (
+            add("* count / sum(counted)", "total += part.item()", "(part.backward(), total)[1]"),
+            "a backward for every part",
+        ),
         (
             add("* count / sum(counted)").replace("    total = 0.0\n", "    total = 0.0\n    model.zero_grad()\n"),
-            "it adds",
+            "Does it add",
         ),
     ],
     "q5": [
         (step(SET, ZERO, ADD, CLIP), "Who steps"),
         (step(ZERO, ADD, CLIP, STEP), "old rate"),
-        (step(SET, ADD, CLIP, STEP), "step before are in it"),
+        (step(SET, ADD, CLIP, STEP), "before are in it"),
         (step(SET, ADD, ZERO, CLIP, STEP), "or after"),
         (step(SET, ZERO, ADD, STEP, CLIP), "clipped before the step"),
     ],
     "q6": [
-        (count("epochs * 1.0 * (tokens - 1) // context / batch_size / accumulate"), "Is it an int"),
+        (count("epochs * 1.0 * (tokens - 1) // context / batch_size / accumulate"), "17.5"),
         (count("epochs"), "no iteration"),
-        (count("epochs * tokens // batch_size"), "not tokens"),
-        (count("(tokens - 1) // context // batch_size // accumulate"), "three times"),
+        (count("epochs * tokens // batch_size"), "What does a batch hold"),
+        (count("(tokens - 1) // context // batch_size // accumulate"), "one epoch, and without"),
         (count("epochs * ((tokens - 1) // context) // batch_size"), "added up before one step"),
-        (count("math.ceil(epochs * (tokens // context) / (batch_size * accumulate))"), "nine whole windows"),
+        (count("math.ceil(epochs * (tokens // context) / (batch_size * accumulate))"), "is no window"),
         (count("epochs * ((tokens - 1) // context) // (batch_size * accumulate)"), "isn't full"),
         (count("epochs * math.ceil((tokens - 1) // context / (batch_size * accumulate))"), "When is it rounded"),
     ],
