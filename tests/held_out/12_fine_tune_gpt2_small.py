@@ -71,7 +71,7 @@ def stop_now(losses, patience):
         return False
     return min(losses[-patience:]) >= min(losses)
 """,
-            "stops with as many measurements as patience asks for",
+            "the last losses are beside themselves: never better than the best of all",
         ),
         Answer(
             """
