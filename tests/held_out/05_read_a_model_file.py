@@ -83,7 +83,7 @@ def read_tensor(raw, name):
         numbers = (np.frombuffer(part, "<u2").astype("<u4") << 16).view("<f4")
     else:
         numbers = np.frombuffer(part, KINDS[kind]).astype("<f4")
-    return numbers.reshape(header[name]["shape"])
+    return torch.from_numpy(numbers.copy()).reshape(header[name]["shape"])
 """,
             "offsets counted from the start of the file",
         ),
@@ -94,8 +94,8 @@ def read_tensor(raw, name):
     first, last = header[name]["data_offsets"]
     part, kind = raw[begin + first : begin + last], header[name]["dtype"]
     if kind == "BF16":
-        return (np.frombuffer(part, "<u2").astype("<u4") << 16).view("<f4")
-    return np.frombuffer(part, KINDS[kind]).astype("<f4")
+        return torch.from_numpy((np.frombuffer(part, "<u2").astype("<u4") << 16).view("<f4"))
+    return torch.from_numpy(np.frombuffer(part, KINDS[kind]).astype("<f4"))
 """,
             "forgotten step: all numbers in one row",
         ),
@@ -106,7 +106,7 @@ def read_tensor(raw, name):
     first, last = header[name]["data_offsets"]
     part, kind = raw[begin + first : begin + last], header[name]["dtype"]
     numbers = np.frombuffer(part, KINDS.get(kind, np.dtype("<f2"))).astype("<f4")
-    return numbers.reshape(header[name]["shape"])
+    return torch.from_numpy(numbers.copy()).reshape(header[name]["shape"])
 """,
             "reads bfloat16 as float16",
         ),
@@ -120,7 +120,7 @@ def read_tensor(raw, name):
         numbers = (np.frombuffer(part, "<u2").astype("<u4") << 16).astype("<f4")
     else:
         numbers = np.frombuffer(part, KINDS[kind]).astype("<f4")
-    return numbers.reshape(header[name]["shape"])
+    return torch.from_numpy(numbers.copy()).reshape(header[name]["shape"])
 """,
             "converts the whole numbers instead of viewing them",
         ),
@@ -134,7 +134,7 @@ def read_tensor(raw, name):
         numbers = (np.frombuffer(part, "<u2").astype("<u4") << 16).view("<f4")
     else:
         numbers = np.frombuffer(part, KINDS[kind])
-    return numbers.reshape(header[name]["shape"])
+    return torch.from_numpy(numbers.copy()).reshape(header[name]["shape"])
 """,
             "wrong type: float16 stays float16",
         ),
@@ -148,7 +148,7 @@ def read_tensor(raw, name):
         numbers = (np.frombuffer(part, "<u2").astype("<u4") << 16).view("<f4")
     else:
         numbers = np.frombuffer(part, KINDS[kind]).astype("<f4")
-    return numbers.reshape(header[name]["shape"][::-1])
+    return torch.from_numpy(numbers.copy()).reshape(header[name]["shape"][::-1])
 """,
             "swapped axes",
         ),
@@ -163,7 +163,7 @@ def read_tensor(raw, name):
         numbers = (np.frombuffer(part, "<u2").astype("<u4") << 16).view("<f4")
     else:
         numbers = np.frombuffer(part, KINDS[entry["dtype"]]).astype("<f4")
-    return numbers.reshape(entry["shape"])
+    return torch.from_numpy(numbers.copy()).reshape(entry["shape"])
 """,
             "ignores an argument: always the first tensor",
         ),
@@ -177,7 +177,7 @@ def read_tensor(raw, name):
         numbers = (np.frombuffer(part, "<u2").astype("<u4") << 8).view("<f4")
     else:
         numbers = np.frombuffer(part, KINDS[kind]).astype("<f4")
-    return numbers.reshape(header[name]["shape"])
+    return torch.from_numpy(numbers.copy()).reshape(header[name]["shape"])
 """,
             "pushes up by 8 bits, not by 16",
         ),
@@ -504,7 +504,7 @@ def read_tensor(raw, name):
         part = b"".join(b"\0\0" + part[i : i + 2] for i in range(0, len(part), 2))
     letter = "e" if entry["dtype"] == "F16" else "f"
     numbers = struct.unpack(f"<{math.prod(entry['shape'])}{letter}", part)
-    return np.array(numbers, dtype=np.float32).reshape(entry["shape"])
+    return torch.tensor(numbers, dtype=torch.float32).reshape(entry["shape"])
 """,
             "two zero bytes below each bfloat16, float by float",
         ),
@@ -516,7 +516,7 @@ def read_tensor(raw, name):
     kinds = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
     first, last = entry["data_offsets"]
     part = torch.frombuffer(bytearray(raw[begin + first : begin + last]), dtype=kinds[entry["dtype"]])
-    return part.float().reshape(entry["shape"]).numpy()
+    return part.float().reshape(entry["shape"])
 """,
             "PyTorch knows all three formats",
         ),

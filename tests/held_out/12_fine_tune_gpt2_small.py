@@ -165,6 +165,15 @@ def keep_best(best, model, loss):
 """,
             "keeps the whole model, which is no weights by name",
         ),
+        Answer(
+            """
+def keep_best(best, model, loss):
+    if not loss >= best["loss"]:
+        best["loss"], best["weights"] = loss, copy.deepcopy(model.state_dict())
+    return best
+""",
+            "takes a loss that is no number for a lower one",
+        ),
     ],
     "q3": [
         Answer(
@@ -509,7 +518,7 @@ def stop_now(losses, patience):
         Answer(
             """
 def keep_best(best, model, loss):
-    if not loss >= best["loss"]:
+    if best["loss"] > loss:
         weights = {name: weight.clone() for name, weight in model.state_dict().items()}
         best.update(loss=loss, weights=weights)
     return best
