@@ -233,7 +233,7 @@ def line_of(error: BaseException, given: str = "") -> str:
     if not lines:
         return ""
     frame, number = lines[-1]
-    source = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
+    source = linecache.getline(frame.f_code.co_filename, number).strip()
     told = [f"{name}={show(value, longest=60)}" for name, value in values_in(source, frame) if f"{name}=" not in given]
     where = f", where {', '.join(told[:4])}," if told else "," if source else ""
     return f" in line {number} of its cell" + (f", `{shorten(source, 120)}`" if source else "") + where

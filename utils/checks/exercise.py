@@ -110,7 +110,7 @@ class Exercise:
     @staticmethod
     def random(*shape: int, seed: int = 0) -> Tensor:
         """Return a tensor of normal random numbers, the same ones for the same seed, for checks to try an answer on."""
-        return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @dataclass

@@ -54,7 +54,7 @@ def show(value: Any, digits: int = 4, longest: int = LONGEST) -> str:
     if isinstance(value, Tensor):
         return _show_tensor(value, digits)
     if isinstance(value, np.ndarray):
-        return show(value.tolist(), digits, longest) if value.size <= MOST_SHOWN else f"(an array of {value.shape})"
+        return show(value.tolist(), digits, longest) if value.size <= MOST_SHOWN else f"({_size(value.shape)} numbers)"
     if isinstance(value, float | np.floating):
         return _show_float(float(value), digits)
     if isinstance(value, str | bytes | bytearray):
@@ -63,6 +63,8 @@ def show(value: Any, digits: int = 4, longest: int = LONGEST) -> str:
         items = (f"{show(key, digits)}: {show(item, digits, longest)}" for key, item in value.items())
         return _join(items, "{}", len(value), longest)
     if isinstance(value, list | tuple | Set):
+        if isinstance(value, Set) and not value:
+            return "set()"
         ends = {list: "[]", tuple: "()"}.get(type(value), "[]" if isinstance(value, Sequence) else "{}")
         tail = "," if ends == "()" and len(value) == 1 else ""
         return _join((show(item, digits, longest) + tail for item in value), ends, len(value), longest)
@@ -84,7 +86,11 @@ def _show_float(number: float, digits: int) -> str:
 
 def _show_text(text: str | bytes | bytearray, longest: int) -> str:
     unit = "characters" if isinstance(text, str) else "bytes"
-    return repr(text) if len(text) <= longest else f"{text[: longest // 2]!r}… ({len(text):,} {unit})"
+    return repr(text) if len(text) <= longest else f"{text[:longest]!r}… ({len(text):,} {unit})"
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " × ".join(f"{length:,}" for length in shape)
 
 
 def _join(items: Iterator[str], ends: str, count: int, longest: int) -> str:

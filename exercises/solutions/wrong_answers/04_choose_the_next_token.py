@@ -62,7 +62,7 @@ WRONG = {
             "before the softmax",
         ),
         (f"def tempered(logits, temperature):\n    return {DIVIDED}", "a case of its own"),
-        (TEMPERED.format(zero=ONE_HOT, above=DIVIDED), "floating-point"),
+        (TEMPERED.format(zero=ONE_HOT, above=DIVIDED), "The dtype is int64, expected float32"),
         (
             TEMPERED.format(
                 zero="torch.nn.functional.one_hot(logits.flatten().argmax(), logits.shape[-1] * len(logits))"
@@ -81,7 +81,7 @@ WRONG = {
         (MIN_P.format(f"probabilities.masked_fill({RARE}, -torch.inf)"), "logits or probabilities"),
         (MIN_P.format("logits.masked_fill(probabilities < p, -torch.inf)"), "not with 1"),
         (MIN_P.format("logits.masked_fill(probabilities < p * probabilities.max(), -torch.inf)"), "Along which axis"),
-        (MIN_P.format(f"logits.masked_fill({RARE.replace('<', '<=')}, -torch.inf)"), "Is it masked"),
+        (MIN_P.format(f"logits.masked_fill({RARE.replace('<', '<=')}, -torch.inf)"), "likeliest itself masked"),
         (MIN_P.format(f"logits[~({RARE})]"), "masked and not cut"),
     ],
     "q3": [
@@ -107,25 +107,28 @@ WRONG = {
             ),
             "one more",
         ),
-        (TOP_P.format("return logits.masked_fill(logits.softmax(-1) < p, -torch.inf)"), "gets there"),
+        (TOP_P.format("return logits.masked_fill(logits.softmax(-1) < p, -torch.inf)"), "Is it the sum"),
     ],
     "q4": [
-        ("def would_repeat(tokens, n):\n    return set(tokens)", "no run of three"),
+        ("def would_repeat(tokens, n):\n    return set(tokens)", "Which of them complete"),
         (
             "def would_repeat(tokens, n):\n    last = tokens[len(tokens) - n :]\n"
             "    return {tokens[i + n] for i in range(len(tokens) - n) if tokens[i : i + n] == last}",
-            "how many tokens",
+            "How many do you compare",
         ),
         (REPEATS.format(last="tokens[len(tokens) - n + 1 :]", first=0, after="break"), "every place"),
         (REPEATS.format(last="tokens[-(n - 1) :]", first=0, after=""), "tokens[-0:]"),
-        ("def would_repeat(tokens, n):\n    return [t for t in tokens if tokens.count(t) > n]", "return a set"),
+        ("def would_repeat(tokens, n):\n    return [t for t in tokens if tokens.count(t) > n]", "expected a set"),
     ],
     "q5": [
-        (loop(back="tokens"), "new ones only"),
+        (loop(back="tokens"), "new tokens only"),
         (loop(read="list(given)"), "written so far"),
-        (loop(read="tokens[-1:]", end="tokens.append(token) if token in stop else None"), "It does not belong"),
+        (
+            loop(read="tokens[-1:]", end="tokens.append(token) if token in stop else None"),
+            "expected [2, 3]. The length is 7",
+        ),
         (loop(end="if token in stop: continue"), "Does the loop end there"),
         (loop(mask=""), "before you choose"),
-        (loop(tokens="given\n    start = len(given)", back="tokens[start:]"), "into a copy"),
+        (loop(tokens="given\n    start = len(given)", back="tokens[start:]"), "work on a copy"),
     ],
 }
