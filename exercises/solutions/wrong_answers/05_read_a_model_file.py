@@ -95,14 +95,14 @@ WRONG = {
     "q1": [
         (HEADER.format(drop="", back=BACK), "left out"),
         (HEADER.format(drop=DROP, back="header, length"), "What stands before"),
-        (HEADER.format(drop='del header["__metadata__"]', back=BACK), "safe when"),
+        (HEADER.format(drop='del header["__metadata__"]', back=BACK), "with KeyError"),
         (HEADER.format(drop=DROP, back="header"), "return header, begin"),
     ],
     "q2": [
         (tensor(begin="0"), "the file, or its numbers"),
-        (tensor(convert=""), "Where do you convert"),
+        (tensor(convert=""), "The dtype is float16"),
         (tensor(kind='"<i2" if entry["dtype"] == "F16" else "<f4"'), "read as a float"),
-        (tensor(view=""), "in one row"),
+        (tensor(view=""), "Which shape does"),
         (tensor(bfloat='np.frombuffer(part, "<u2").astype("<u4").view("<f4")'), "upper or the lower"),
         (tensor(bfloat='np.frombuffer(part, "<f4")', view=""), "How many did you get"),
     ],
@@ -121,8 +121,8 @@ WRONG = {
         (whole(last="end == len(raw)"), "begin to count"),
     ],
     "q4": [
-        (file(place="[8 + len(numbers), 8 + len(numbers) + len(part)]"), "From where do you count"),
-        (file(place="[len(numbers), len(part)]"), "Begin and end, or size"),
+        (file(place="[8 + len(numbers), 8 + len(numbers) + len(part)]"), "From where do data_offsets count"),
+        (file(place="[len(numbers), len(part)]"), "begin and size"),
         (file(join="numbers = part"), "numbers of all tensors"),
         (file(join="numbers = part + numbers"), "In which order"),
         (file(convert=""), "made float32 first"),
