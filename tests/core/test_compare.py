@@ -76,7 +76,7 @@ def test_strictly_asks_for_the_same_types():
     assert "The dtype is int64, expected uint8." in said(
         lambda x: x.long(), lambda x: x, torch.ones(2).byte(), strictly=True
     )
-    assert "you give a tuple, (1, 2), expected a list, [1, 2]." in said(
+    assert "you give (1, 2) (tuple), expected [1, 2] (list)." in said(
         lambda x: (1, 2), lambda x: [1, 2], 0, strictly=True
     )
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from utils.checks.limit import TooLong
-from utils.checks.values import Difference, Rules, difference, show, with_kind
+from utils.checks.values import Difference, Rules, difference, kind_of, show, with_kind
 
 CHECKS = "<checks>"  # the file name under which the checks of a task are compiled
 Question = str | Mapping[str, Callable] | Callable[[Any, Any, Any], str]
@@ -156,16 +156,23 @@ def describe(got: Any, expected: Any, found: Difference) -> str:
     if got is None:
         return f"you give nothing (None), expected {show(expected)}. Does your function return its result?"
     if found.kind and not found.place:
-        return f"you give {with_kind(got)}, expected {with_kind(expected)}."
+        mine, theirs = kinds_apart(got, expected)
+        return f"you give {mine}, expected {theirs}."
     mine, theirs = told_apart(got, expected)
     large = mine == theirs  # too large to be shown
     text = f"you give {mine}." if large and (found.said or found.place) else f"you give {mine}, expected {theirs}."
     if found.place and (large or "…" in mine + theirs or found.kind):
-        at, wanted = (with_kind(found.got), with_kind(found.expected)) if found.kind else told_apart(
-            found.got, found.expected
-        )  # fmt: skip
-        text += f" At {found.place} you have {at}, expected {wanted}."
+        at, wanted = (kinds_apart if found.kind else told_apart)(found.got, found.expected)
+        text += f" At {found.place} you have {at}, expected {wanted}." if at != wanted else f" At {found.place}:"
     return f"{text} {found.said}".strip()
+
+
+def kinds_apart(got: Any, expected: Any) -> tuple[str, str]:
+    """Return texts of two values of different kinds that say of which kind each is."""
+    mine, theirs = with_kind(got), with_kind(expected)
+    if kind_of(got) != kind_of(expected) or type(got) is type(expected):
+        return mine, theirs
+    return f"{show(got)} ({type(got).__name__})", f"{show(expected)} ({type(expected).__name__})"
 
 
 def told_apart(got: Any, expected: Any) -> tuple[str, str]:
@@ -184,11 +191,16 @@ def ask_question(question: Question, case: Any, got: Any, expected: Any, found: 
     if isinstance(question, str):
         return "" if got is None or (found.kind and not found.place) else question
     if isinstance(question, Mapping):
-        fitting = [text for text, mistake in question.items() if gives(mistake, case, got)]
-        return fitting[0] if len(fitting) == 1 else ""
+        return question_of(question, case, got)
     with contextlib.suppress(Exception):  # it looks into what an answer gave, which may be anything
         return question(case, got, expected) or ""
     return ""
+
+
+def question_of(mistakes: Mapping[str, Callable], case: Any, got: Any) -> str:
+    """Return the question of the only mistake that gives what an answer gives; where several do, nobody can tell."""
+    fitting = [text for text, mistake in mistakes.items() if gives(mistake, case, got)]
+    return fitting[0] if len(fitting) == 1 else ""
 
 
 def gives(mistake: Callable, case: Any, got: Any) -> bool:
