@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from utils.checks.comparing import call, copied
-from utils.checks.values import difference
+from utils.checks.comparing import question_of
 
 
 def recognise(mistakes: Mapping[str, Callable]) -> Callable[[Any, Any, Any], str]:
@@ -19,13 +18,8 @@ def recognise(mistakes: Mapping[str, Callable]) -> Callable[[Any, Any, Any], str
     >>> ask((2, 3), 6, 5), ask((2, 3), 7, 5), ask((2, 1), 2, 3)
     ('Is it a product?', '', '')
     """
+    return partial(_question, mistakes)
 
-    def question(case: Any, got: Any, expected: Any) -> str:
-        found = []
-        for text, wrong in mistakes.items():
-            with contextlib.suppress(Exception):  # a mistake that can't be made with these arguments
-                if difference(got, call(wrong, copied(case() if callable(case) else case))) is None:
-                    found.append(text)
-        return found[0] if len(found) == 1 else ""
 
-    return question
+def _question(mistakes: Mapping[str, Callable], case: Any, got: Any, expected: Any) -> str:
+    return question_of(mistakes, case, got)
