@@ -62,19 +62,19 @@ WRONG = {
             "def join(ids, pair, new):\n    joined, i = [], 0\n    while i < len(ids) - 1:\n"
             "        found = (ids[i], ids[i + 1]) == pair\n        joined.append(new if found else ids[i])\n"
             "        i += 2 if found else 1\n    return joined",
-            "at the end",
+            "Is it kept",
         ),
         (
             "def join(ids, pair, new):\n    joined = []\n    for token in reversed(ids):\n"
             "        if joined and (token, joined[0]) == pair:\n            joined[0] = new\n"
             "        else:\n            joined.insert(0, token)\n    return joined",
-            "left over",
+            "joined first",
         ),
         (
             "def join(ids, pair, new):\n    i = 0\n    while i < len(ids) - 1:\n"
             "        if (ids[i], ids[i + 1]) == pair:\n            ids[i : i + 2] = [new]\n"
             "        i += 1\n    return ids",
-            "handed in",
+            "work on a copy",
         ),
         (
             "def join(ids, pair, new):\n    joined, i = [], 0\n    while i < len(ids):\n"
@@ -86,9 +86,9 @@ WRONG = {
     "q3": [
         (learn(first="0"), "first that is free"),
         (learn(update=""), "before you count again"),
-        (learn(best="max(pairs, key=pairs.get, default=None)"), "smallest ids win"),
+        (learn(best="max(pairs, key=pairs.get, default=None)"), "smaller ids win"),
         (learn(stop=""), "occurs once"),
-        (learn(best="min(pairs, key=lambda pair: (pairs[pair], pair), default=None)", stop=""), "the one key"),
+        (learn(best="min(pairs, key=lambda pair: (pairs[pair], pair), default=None)", stop=""), "or the rarest"),
     ],
     "q4": [
         (
@@ -102,7 +102,7 @@ WRONG = {
             "def encode(text, merges):\n    ids = []\n    for piece in split_pieces(text):\n"
             "        word = spell(piece)\n        while known := [pair for pair in pairwise(word) if pair in merges]:\n"
             "            word = join(word, known[0], merges[known[0]])\n        ids += word\n    return ids",
-            "Which of the two",
+            "learned first",
         ),
         (
             "def encode(text, merges):\n    word = spell(text)\n"
@@ -112,13 +112,13 @@ WRONG = {
         ),
         (
             "def encode(text, merges):\n    return [merges.get(tuple(spell(piece))) for piece in split_pieces(text)]",
-            "ids of the bytes",
+            "expected",
         ),
     ],
     "q5": [
-        ("def fit(text, room):\n    return tokenizer.encode(text)[:room]", "not ids"),
+        ("def fit(text, room):\n    return tokenizer.encode(text)[:room]", "These are ids"),
         ("def fit(text, room):\n    return text[:room]", "Do you count tokens"),
-        ("def fit(text, room):\n    return tokenizer.decode(tokenizer.encode(text)[:room])", "half a hedgehog"),
+        ("def fit(text, room):\n    return tokenizer.decode(tokenizer.encode(text)[:room])", "Half a character"),
         (
             "def fit(text, room):\n    ids = tokenizer.encode(text)[:room]\n"
             "    while '\\ufffd' in tokenizer.decode(ids):\n        ids.pop()\n    return tokenizer.decode(ids)",
@@ -126,7 +126,7 @@ WRONG = {
         ),
         (
             "def fit(text, room):\n    return tokenizer.decode(tokenizer.encode(text)[:room]).replace('\\ufffd', '')",
-            "How can you tell",
+            "belongs to the text itself",
         ),
     ],
 }
