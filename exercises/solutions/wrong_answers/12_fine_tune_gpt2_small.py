@@ -39,34 +39,34 @@ STOP = "\n            if stop_now(losses, patience):\n                break"
 
 WRONG = {
     "q1": [
-        (stop("len(losses) - 1 - losses.index(min(losses))"), "True or False"),
-        (stop("len(losses) > patience"), "Why stop"),
+        (stop("len(losses) - 1 - losses.index(min(losses))"), "expected a truth value"),
+        (stop("len(losses) > patience"), "as soon as there are more"),
         (stop("len(losses) - losses.index(min(losses)) >= patience"), "begin at 0"),
-        (stop("len(losses) - 1 - losses.index(min(losses)) > patience"), "who stops"),
+        (stop("len(losses) - 1 - losses.index(min(losses)) > patience"), "too late"),
         (stop("sum(loss > min(losses[:i] or [loss]) for i, loss in enumerate(losses)) >= patience"), "begin anew"),
         (
             stop(
                 "len(losses) > patience and "
                 "all(a < b for a, b in zip(losses[-patience - 1 : -1], losses[-patience:], strict=True))"
             ),
-            "With what do you compare",
+            "each with the one before",
         ),
         (
             stop("len(losses) - 1 - max(i for i, loss in enumerate(losses) if loss == min(losses)) >= patience"),
-            "first of equal ones",
+            "the best, the first",
         ),
     ],
     "q2": [
         (keep("loss < best['loss']", COPY), "Is best['loss'] set"),
         (keep("loss < best['loss']", LOSS, "best['weights'] = model.state_dict()"), "Are they copies"),
         (keep("True", LOSS, COPY), "compared with the best one"),
-        (keep("True", "best['loss'] = min(loss, best['loss'])", COPY), "weights are those of a worse"),
-        (keep("best['weights'] is None", LOSS, COPY), "moved when a better one comes"),
+        (keep("True", "best['loss'] = min(loss, best['loss'])", COPY), "those of the last measurement"),
+        (keep("best['weights'] is None", LOSS, COPY), "When does a better one come"),
         (keep("not loss >= best['loss']", LOSS, COPY), "no number"),
         (keep("loss <= best['loss']", LOSS, COPY), "The same loss again"),
     ],
     "q3": [
-        (tune(LOOK + STOP).replace("step % every == 0", "True"), "that makes three"),
+        (tune(LOOK + STOP).replace("step % every == 0", "True"), "measured after each step"),
         (tune(LOOK), "Is stop_now asked"),
         (tune(LOOK + STOP, "pass"), "Who puts the best ones back"),
         (
@@ -75,7 +75,7 @@ WRONG = {
                 "            model(*next_batch()).backward(); optimizer.step()\n"
                 "            keep_best(best, model, losses[-1])" + STOP
             ),
-            "goes on with its steps",
+            "steps are allowed",
         ),
         (
             tune(
@@ -83,14 +83,14 @@ WRONG = {
                 "                model.load_state_dict(best['weights'])\n                break",
                 "pass",
             ),
-            "then, too",
+            "were not measured",
         ),
     ],
     "q4": [
-        (mix("taken >= share * sum(own)"), "share of all tokens, or of the new"),
-        (mix("number >= share * (len(own) + number)"), "half of the documents"),
+        (mix("taken >= share * sum(own)"), "share of all tokens then, or of the new"),
+        (mix("number >= share * (len(own) + number)"), "share of the documents"),
         (mix("taken > share * (sum(own) + taken)"), "exactly enough"),
-        (mix("number * other[0] >= share * (sum(own) + number * other[0])"), "tokens counted, and not"),
-        (mix("number and taken >= share * (sum(own) + taken)"), "needs nothing"),
+        (mix("number * other[0] >= share * (sum(own) + number * other[0])"), "own length counted"),
+        (mix("number and taken >= share * (sum(own) + taken)"), "needs no document"),
     ],
 }
