@@ -21,6 +21,7 @@ from utils.bpe import (
     END_OF_TEXT,
     GPT2_SHA256,
     Merge,
+    build_vocab,
     check_text,
     parse_merges,
     read_gpt2_vocabulary,
@@ -296,3 +297,16 @@ def visible(raw: bytes) -> str:
     text = raw.decode("utf-8", errors="backslashreplace")
     signs = {" ": "·", "\t": "⇥", "\n": "↵"}
     return "".join(signs.get(c, c if c.isprintable() else c.encode("unicode_escape").decode("ascii")) for c in text)
+
+
+def tokenizer_for_page(tokenizer: Tokenizer | CharTokenizer, known: list[int] | None = None) -> dict[str, Any]:
+    """Return all that docs/site/live/tokenizer.js needs to encode and decode as `tokenizer` does.
+
+    `known` lists the ids that have a row of their own in the page's model; None stands for all.
+    """
+    about: dict[str, Any] = {"end_of_text": tokenizer.end_of_text, "known": known}
+    if isinstance(tokenizer, CharTokenizer):
+        return about | {"kind": "characters", "characters": tokenizer.characters}
+    usual = tokenizer.vocab == build_vocab(tokenizer.merges)
+    merges = [" ".join(merge) for merge in tokenizer.merges]
+    return about | {"kind": "bpe", "merges": merges, "vocab": None if usual else tokenizer.vocab}

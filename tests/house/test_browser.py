@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import nbformat
 import pytest
 
 from tests.browsers import IN_BROWSER, Visit
 from utils.files.places import ROOT
 from utils.files.published import published_prompts
 from utils.plots.head_browser import browser_page
+from utils.plots.living import VIEWS
 from utils.serve.page import start_app
 from utils.serve.server import Limits
 
@@ -129,6 +131,7 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")
     for part in ("utils", "lessons", "data", "docs"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    write_living_views(folder / "living.ipynb")
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     names += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     settings = {name: str(folder / "jupyter" / name) for name in names}
@@ -142,6 +145,15 @@ def lab(tmp_path_factory):
     yield wait_for_lab(server, output)
     server.terminate()
     server.wait(30)
+
+
+def write_living_views(path: Path) -> None:
+    """Write a notebook with a living view of nano in each cell."""
+    start = "from utils import start\nfrom utils.plots.living import LivingView\ncourse = start(seed=0, size='nano')"
+    show = "LivingView({!r}, course.model, course.tokenizer, 'Once upon a time, there lived a')"
+    cells = [nbformat.v4.new_code_cell(start), *(nbformat.v4.new_code_cell(show.format(view)) for view in VIEWS)]
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
 
 
 def wait_for_lab(server: subprocess.Popen, output: Path) -> str:
@@ -262,4 +274,22 @@ def test_a_size_chosen_in_lesson_00_is_that_of_the_next_notebook_until_nano_is_c
     page.get_by_text("nothing is remembered").wait_for()
     page.locator(".lm-TabBar-tab", has_text="03_build").click()
     wait_until(page, lambda: run_second_cell(page) == "nano on cpu, float32")
+    assert visit.outside == set() and visit.errors == []
+
+
+def test_living_views_in_a_notebook_ask_the_model_in_python(visit, lab, tmp_path):
+    page = visit.page
+    page.set_viewport_size({"width": 1280, "height": 5000})  # all cells in sight: those out of it don't exist
+    run_all(page, re.sub(r"/lab/tree/[^?]+", "/lab/tree/living.ipynb", lab))
+    views = page.locator(".live[data-ready=yes]")
+    wait_until(page, lambda: views.count() == len(VIEWS))
+    page.screenshot(path=tmp_path / "views.png")
+    sampling, attention = views.nth(0), views.nth(1)
+    before = sampling.locator(".paper").inner_text()
+    sampling.get_by_role("button", name="One token").click()
+    wait_until(page, lambda: sampling.locator(".paper").inner_text() != before)
+    attention.get_by_role("button", name="Knock head").click()
+    wait_until(page, lambda: attention.get_by_text("it goes on:").count() == 2)
+    page.screenshot(path=tmp_path / "turned.png")
+    assert page.locator(ERRORS).count() == 0
     assert visit.outside == set() and visit.errors == []

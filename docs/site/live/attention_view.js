@@ -1,5 +1,4 @@
 // Attention: which tokens each head of each block looks at, and what the text becomes without some of them.
-import {Reading} from "./gpt2.js";
 import {button, encode, make, percent, promptField, quoted, visible, walk, writeGreedily} from "./parts.js";
 import {likeliest} from "./sampling.js";
 
@@ -50,7 +49,7 @@ export class AttentionView {
   /** Read the text with the heads that are left, draw, and write on with and without those knocked out. */
   async read() {
     const turn = ++this.turn, rows = this.ids.map((id) => this.tokenizer.row(id));
-    const reading = new Reading(this.model.gpt2, {muted: this.muted, keep: true});
+    const reading = this.model.reading({muted: this.muted, keep: true});
     const logits = await reading.read(rows);
     if (!logits || turn !== this.turn) return;
     this.patterns = reading.patterns.slice(); // writing on adds to the reading's own
@@ -130,7 +129,7 @@ export class AttentionView {
   }
 
   async write(reading, rows, turn) {
-    const whole = new Reading(this.model.gpt2), isStale = () => turn !== this.turn;
+    const whole = this.model.reading(), isStale = () => turn !== this.turn;
     const end = this.tokenizer.row(this.tokenizer.endOfText), names = [...this.muted].sort().join(", ");
     const texts = [["With all heads", await writeGreedily(whole, rows, WRITTEN, end, isStale)]];
     if (names) texts.push([`Without ${names}`, await writeGreedily(reading, rows, WRITTEN, end, isStale)]);

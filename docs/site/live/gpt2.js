@@ -147,6 +147,7 @@ export class Reading {
       if (from + PART < tokens.length) await pause();
       if (turn !== this.turn) return null;
     }
+    this.note?.("final_norm", this.model.norm("final_norm", this.stream, 1));
     return this.model.logits(this.stream);
   }
 

@@ -1,5 +1,5 @@
 // The network drawn: the way of one token through GPT-2, part by part, with shapes and the real numbers.
-import {Reading, softmax} from "./gpt2.js";
+import {softmax} from "./gpt2.js";
 import {barList, button, encode, make, percent, promptField, quoted, slider, visible} from "./parts.js";
 import {likeliest} from "./sampling.js";
 
@@ -95,13 +95,12 @@ export class NetworkView {
     const turn = ++this.turn, {ids, rows, strange} = encode(this.model, text);
     this.strange.textContent = strange;
     this.records = {};
-    const reading = new Reading(this.model.gpt2, {keep: true, note: (name, values) => (this.records[name] = values)});
+    const reading = this.model.reading({keep: true, note: (name, values) => (this.records[name] = values)});
     const logits = await reading.read(rows.slice(-this.model.gpt2.config.context));
     if (!logits || turn !== this.turn) return;
     this.ids = ids.slice(-reading.tokens.length);
     this.patterns = reading.patterns.at(-1);
     this.records.logits = logits;
-    this.records.final_norm = this.model.gpt2.norm("final_norm", reading.stream, 1);
     this.ready = true;
     this.go({});
   }

@@ -1,5 +1,5 @@
 // Next tokens and sampling: what may come next, how sliders bend it, and the text that the draw writes.
-import {Reading, pause} from "./gpt2.js";
+import {pause} from "./gpt2.js";
 import {button, encode, fitting, make, percent, promptField, quoted, slider, visible, walk} from "./parts.js";
 import {ALL, draw, likeliest, probabilities, random} from "./sampling.js";
 
@@ -16,7 +16,7 @@ const EXPLAIN =
 
 export class SamplingView {
   constructor(place, model, {prompt}) {
-    Object.assign(this, {model, tokenizer: model.tokenizer, reading: new Reading(model.gpt2), running: false});
+    Object.assign(this, {model, tokenizer: model.tokenizer, reading: model.reading(), running: false});
     this.settings = Object.fromEntries(Object.entries(SETTINGS).map(([name, [, {value}]]) => [name, value]));
     this.number = random(1);
     this.field = promptField(prompt, (text) => this.begin(text), "Your text: change it");
