@@ -177,10 +177,15 @@ def normalised(message: str) -> str:
 
 
 def proposed(message: str) -> str:
-    """Return the verdict that a message's form decides; none where it asks or tells something that may be untrue."""
+    """Return the verdict that a message's form decides; none where it asks or tells something that may be untrue.
+
+    >>> proposed("Given 1 you give 2, expected 3."), proposed("Given 1 you give 2, expected 3. Twice too many?")
+    ('shows the values', '')
+    """
+    last = re.split(r"(?<=[.!?]) (?=[A-Z])", message)[-1]
     if "our code stopped" in message:
-        return "python error"
-    return "shows the values" if "expected" in message and "?" not in message else ""
+        return "python error" if "?" not in last else ""
+    return "shows the values" if re.search("expected|^The (key|length|shape|dtype) ", last) and "?" not in last else ""
 
 
 def write_judged(outcomes: Iterable[Outcome]) -> int:
