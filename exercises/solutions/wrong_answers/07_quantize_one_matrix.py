@@ -23,7 +23,7 @@ WRONG = {
         (BYTES + CODES + "    return codes + rows * -(-columns // group) * 4", "How many bytes are 16 bits"),
         (BYTES + "    return rows * columns + rows * -(-columns // group) * 2", "How many codes"),
         (BYTES + CODES + "    return codes + rows * (columns // group) * 2", "Has it a scale, too"),
-        (BYTES + "    return rows * columns * bits // 8 + rows * -(-columns // group) * 2", "rounded up by row"),
+        (BYTES + "    return rows * columns * bits // 8 + rows * -(-columns // group) * 2", "a full eight"),
     ],
     "q2": [
         (
@@ -69,13 +69,13 @@ WRONG = {
         ),
         (
             UNPACK + "    return (torch.cat([packed & 15, packed >> 4], dim=1).float() - 8) * scales.abs()",
-            "scale of its own block",
+            "its own scale",
         ),
     ],
     "q5": [
-        (SHRINK + "    errors = [change.square().sum() for change in changes]\n" + PICK, "6 rows with 4 groups"),
+        (SHRINK + "    errors = [change.square().sum() for change in changes]\n" + PICK, "Over which axis"),
         (SHRINK + "    errors = [change.abs().sum(-1) for change in changes]\n" + PICK, "sum of absolute"),
-        (SHRINK + "    errors = [change.abs().amax(-1) for change in changes]\n" + PICK, "lowest largest"),
+        (SHRINK + "    errors = [change.abs().amax(-1) for change in changes]\n" + PICK, "largest error of a group"),
         (
             SHRINK
             + "    errors = [change.square().sum(-1) for change in changes]\n"
@@ -93,7 +93,7 @@ WRONG = {
         (
             "def choose(weight, grids, budget):\n    fitting = [grid for grid in grids if grid.bits <= budget]\n"
             "    return min(fitting, key=lambda grid: relative_error(weight, quantize(weight, grid)), default=None)",
-            "Are scales counted",
+            "Are scales counted, too",
         ),
         (
             "def choose(weight, grids, budget):\n"
@@ -111,13 +111,13 @@ WRONG = {
             "def choose(weight, grids, budget):\n"
             "    fitting = [grid for grid in grids if 8 * grid.nbytes(*weight.shape) / weight.numel() <= budget]\n"
             "    return max(fitting, key=lambda grid: grid.nbytes(*weight.shape), default=None)",
-            "What do you compare",
+            "errs least",
         ),
         (
             "def choose(weight, grids, budget):\n"
             "    fitting = [grid for grid in grids if 8 * grid.nbytes(*weight.shape) / weight.numel() <= budget]\n"
             "    return min(fitting, key=lambda grid: relative_error(weight, quantize(weight, grid)))",
-            "stopped with ValueError",
+            "with ValueError",
         ),
     ],
 }
