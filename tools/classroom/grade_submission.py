@@ -126,21 +126,27 @@ def run_cells(cells: list, limits: Limits | None = None) -> tuple[dict[str, Any]
         shell.history_manager.enabled = False
     first: list[str] | None = None
     for cell in cells:
-        if cell["cell_type"] != "code":
-            continue
-        error: BaseException | None = None
-        with contextlib.suppress(OSError):  # its output has become too long: what it computed counts all the same
-            try:
-                with part_of(limits, 2):
-                    done = shell.run_cell("".join(cell["source"]), store_history=False)
-                error = done.error_before_exec or done.error_in_exec
-            except TooLong as end:
-                error = end
-        if error is not None and first is None:
-            kind = "TooLong" if isinstance(error, TooLong) else builtin_error(type(error))
-            first = [kind, describe_error(error)]
+        if cell["cell_type"] == "code":
+            error = run_cell(shell, "".join(cell["source"]), limits)
+            if error is not None and first is None:
+                kind = "TooLong" if isinstance(error, TooLong) else builtin_error(type(error))
+                first = [kind, describe_error(error)]
     linecache.checkcache = lambda filename=None: None  # sources of cells stay known
     return shell.user_ns, first
+
+
+def run_cell(shell: Any, source: str, limits: Limits | None) -> BaseException | None:
+    """Run one cell for a part of the time that is left, and return the error with which it stopped, if it did."""
+    from utils.checks import TooLong
+
+    with contextlib.suppress(OSError):  # its output has become too long: what it computed counts all the same
+        try:
+            with part_of(limits, 2):
+                done = shell.run_cell(source, store_history=False)
+            return done.error_before_exec or done.error_in_exec
+        except TooLong as end:
+            return end
+    return None
 
 
 def describe_error(error: BaseException) -> str:

@@ -52,25 +52,33 @@ def compare(
         arguments = case() if callable(case) else case
         mine, theirs, untouched = copied(arguments), copied(arguments), copied(arguments)
         given = describe_given(with_names(untouched, answer, reference))
-        expected, refusal = outcome(reference, theirs)
-        try:
-            got = call(answer, mine)
-        except TooLong as end:
-            end.given = given
-            raise
-        except Exception as error:
-            if refusal is not None and is_like(error, refusal):
-                continue
-            raise Stopped(given, error) from error
-        if refusal is not None:
-            raise AssertionError(f"{given} you give {show(got)}, expected {type(refusal).__name__}.".strip())
-        if found := difference(got, expected, rules):
-            asked = ask_question(question, untouched, got, expected, found)
-            raise AssertionError(f"{given} {describe(got, expected, found)} {asked}".strip())
+        compare_results(answer, reference, (mine, theirs, untouched), given, question, rules)
         if in_place != "allowed":
             wanted = with_names(theirs if in_place == "compared" else untouched, answer, reference)
             left = with_names(mine, answer, reference)
             check_arguments(given, left, wanted, rules if in_place == "compared" else None)
+
+
+def compare_results(
+    answer: Callable, reference: Callable, copies: tuple, given: str, question: Question, rules: Rules
+) -> None:
+    """Compare what an answer and a reference give or raise, each for its own copy of the arguments."""
+    mine, theirs, untouched = copies
+    expected, refusal = outcome(reference, theirs)
+    try:
+        got = call(answer, mine)
+    except TooLong as end:
+        end.given = given
+        raise
+    except Exception as error:
+        if refusal is not None and is_like(error, refusal):
+            return
+        raise Stopped(given, error) from error
+    if refusal is not None:
+        raise AssertionError(f"{given} you give {show(got)}, expected {type(refusal).__name__}.".strip())
+    if found := difference(got, expected, rules):
+        asked = ask_question(question, untouched, got, expected, found)
+        raise AssertionError(f"{given} {describe(got, expected, found)} {asked}".strip())
 
 
 # Calls
