@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.browsers import IN_BROWSER, serious, served
+from tools.__main__ import main
 from tools.web.model_file import GRID, known_tokens, page_weights
 from tools.web.page import VIEWS, write_page
 from utils.config import GPT2Config
@@ -22,7 +23,9 @@ from utils.model import GPT2
 from utils.quantize.grids import Grid, quantize
 from utils.quantize.quantized_linear import quantize_model
 from utils.sampling import Sampling, generate, shape_logits
-from utils.tokenizer import CharTokenizer
+from utils.texts.bins import tokenize_to_bin
+from utils.texts.records import Document
+from utils.tokenizer import CharTokenizer, Tokenizer
 
 PROMPT = "Once upon a time, there lived a hedgehog named"
 LOGITS = "return [...await new gpt2.Reading(model.gpt2).read(parts.encode(model, value).rows)]"
@@ -60,6 +63,8 @@ def test_a_page_holds_the_tokens_that_nano_knows_and_one_row_for_all_others(fold
     about = json.loads((folder / "live" / "model" / "model.json").read_text(encoding="utf-8"))
     table = next(tensor for tensor in about["tensors"] if tensor["name"] == "token_embedding.weight")
     assert about["config"]["vocab"] == 2925 and table["shape"] == [2926, 256]
+    matrices = [tensor["shape"] for tensor in about["tensors"] if tensor["group"]]
+    assert (folder / "live" / "model" / "finer.bin").stat().st_size == sum(a * b for a, b in matrices) // 2
     assert (folder / "live" / "model" / "model.bin").stat().st_size == about["bytes"] < 6_100_000
 
 
@@ -85,6 +90,32 @@ def test_a_large_model_is_refused_with_its_megabytes(tmp_path):
     with pytest.raises(CourseError, match=r"would load 20 MB.*--large"):
         write_page(tmp_path / "wide", tmp_path / "page")
     assert not (tmp_path / "page").exists()
+    written = write_page(tmp_path / "wide", tmp_path / "page", large=True)
+    assert written.tokens == 50_257, "rows beyond the tokenizer's tokens may never be written"
+
+
+def test_the_command_writes_a_page_and_says_how_to_look_at_it(tmp_path, capsys):
+    save_gpt2(GPT2(GPT2Config(1, 2, 16, vocab_size=50_257, context=8)), tmp_path / "run")
+    assert main(["page", str(tmp_path / "run"), "--out", str(tmp_path / "page"), "--title", "Mine"]) == 0
+    assert "python -m http.server -d" in capsys.readouterr().out
+    assert "<h1>Mine</h1>" in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert main(["page", str(tmp_path / "run"), "--out", str(tmp_path / "page"), "--views", "telescope"]) == 1
+    assert "'telescope' is no view" in capsys.readouterr().err
+
+
+def test_of_a_model_from_zero_only_the_tokens_of_its_texts_travel(tmp_path):
+    tokenizer = Tokenizer.gpt2()
+    texts = [Document("one", "the owl sat on the gate"), Document("two", "an owl on a gate")]
+    tokenize_to_bin(texts, tmp_path / "bins", tokenizer)
+    save_gpt2(GPT2(GPT2Config(1, 2, 16, vocab_size=50_257, context=16)), tmp_path / "run")
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(f"out: {tmp_path / 'run'}\ndata: {tmp_path / 'bins'}\n", encoding="utf-8")
+    written = write_page(recipe, tmp_path / "page")
+    about = json.loads((tmp_path / "page/live/model/model.json").read_text(encoding="utf-8"))
+    used = {token for text in texts for token in tokenizer.encode(text.text)} | {tokenizer.end_of_text}
+    assert about["tokenizer"]["known"] == sorted(used) and written.tokens == len(used)
+    with pytest.raises(CourseError, match=r"train.bin was not found"):
+        write_page(tmp_path / "run", tmp_path / "page", data=tmp_path / "nowhere")
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
@@ -156,6 +187,16 @@ class TestTheEngine:
             ids = torch.tensor([tokenizer.encode(text)])
             with torch.inference_mode():
                 assert float((whole(ids).softmax(-1) - nano[0](ids).softmax(-1)).abs().max()) < 0.02
+
+    def test_four_finer_bits_are_near_enough_to_16(self, page):
+        whole, tokenizer = load_with_tokenizer("nano")
+        body = """const {rows} = parts.encode(model, value), finer = await load.loadFiner(model.folder, model);
+            return [...gpt2.softmax(await new gpt2.Reading(finer).read(rows))]"""
+        known = in_page(page, "return model.tokenizer.known")
+        for text in (PROMPT, STORY):
+            with torch.inference_mode():
+                ours = whole(torch.tensor([tokenizer.encode(text)]))[0, -1].softmax(-1)[known]
+            torch.testing.assert_close(torch.tensor(in_page(page, body, text)), ours, atol=0.002, rtol=0)
 
     def test_greedy_text_is_ours(self, page, nano):
         model, tokenizer = nano

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,8 @@ from bs4 import BeautifulSoup
 
 from tests.browsers import IN_BROWSER, serious, served
 from tools.repo.notebooks import ROOT, read_notebook
-from tools.repo.site import FRONT, build_site, glossary, page_link, page_name, sources, with_glossary
+from tools.repo.site import FRONT, LIVE_IN, build_site, glossary, page_link, page_name, sources, with_glossary
+from tools.web.page import VIEWS
 from utils.errors import CourseError
 
 OWN = {"search.html"}  # a page that Sphinx adds
@@ -101,6 +103,19 @@ def test_every_picture_of_a_page_says_in_words_what_it_shows(site):
     assert any('From "it" a thick arc leads back to "kite"' in alt for alt in alts), "words in quotes stay"
 
 
+def test_living_views_stand_on_their_pages_with_the_model_that_they_load(site):
+    views = {place["data-live"] for place in page_of(site, "live.html").select("[data-live]")}
+    assert views == set(VIEWS)
+    for name in LIVING_LESSONS:
+        places = page_of(site, name).select("[data-live]")
+        assert [place["data-live"] for place in places] == LIVE_IN[Path(name).name[:2]]
+    shares = [tag.text for tag in page_of(site, "index.html").select(".live .share")]
+    assert shares == sorted(shares, key=lambda share: -float(share.split()[0])), "the picture has no bars in order"
+    assert (site / "_static/live/model/model.bin").stat().st_size > 5_000_000
+    loaded = [file for file in (site / "_static/live").rglob("*") if file.is_file()]
+    assert sum(len(zlib.compress(file.read_bytes(), 6)) for file in loaded) < 10_000_000
+
+
 def test_links_between_sources_become_links_between_pages():
     readme, lesson = ROOT / "README.md", ROOT / "lessons" / "03_build_the_whole_network.ipynb"
     assert page_link("lessons/03_build_the_whole_network.ipynb", readme) == "lessons/03_build_the_whole_network.ipynb"
@@ -130,6 +145,7 @@ def test_every_word_of_the_glossary_leads_to_a_lesson_and_stands_in_order():
 
 # In a browser
 
+LIVING_LESSONS = [page_name(path) for path in sources() if path.parent.name == "lessons" and path.name[:2] in LIVE_IN]
 KINDS = [  # pages of every kind; `-m all_pages` takes the others too
     "index.html", "live.html", "search.html", "docs/glossary.html", "docs/benchmarks.html",
     "exercises/03_build_attention.html", "lessons/00_set_up_and_choose_a_size.html",
@@ -147,6 +163,17 @@ class TestInBrowser:
         pages = KINDS if which == "kinds" else every
         assert [line for page in pages for line in serious(visit, address + page, width, scheme)] == []
 
+    def test_living_views_work_in_the_theme_of_the_site(self, visit, site, address, width, scheme, which):
+        for name in ["live.html", "index.html", *([] if which == "kinds" else LIVING_LESSONS)]:
+            visit.page.emulate_media(color_scheme=scheme)
+            visit.page.goto(address + name)
+            views = visit.page.locator("[data-live]")
+            for view in views.all():
+                view.scroll_into_view_if_needed()
+                view.and_(visit.page.locator("[data-ready]")).wait_for()
+            assert views.count() >= 1
+            assert serious(visit, address + name, width, scheme, reload=False) == []
+
 
 class TestFromAFile:
     pytestmark = IN_BROWSER
@@ -157,4 +184,5 @@ class TestFromAFile:
         page.locator(".heads .text button").nth(3).hover()
         assert "looks at" in page.locator(".heads .said").inner_text()
         assert page.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") != "32px", "no style came"
+        assert page.locator(".live .bars li").count() == 8, "the view that can't work here left no picture"
         page.close()

@@ -104,10 +104,11 @@ def serve(
 
 
 def page(
-    model: str,  # a size, a folder or a file, such as runs/mine
+    model: str,  # a size, a folder, a file or a recipe, such as runs/mine
     /,
     *,
     out: str,  # folder for the page
+    data: str = "",  # prepared texts of a model from zero: only their tokens travel; a recipe names its own
     title: str = "",  # without, the model's name
     prompt: str = "",  # the text that stands there at first
     views: str = "sampling,attention",  # and lens, bits, network
@@ -116,7 +117,8 @@ def page(
     """Write a folder that any web server can hand out, with a model alive in its page."""
     from tools.web.page import write_page
 
-    written = write_page(model, Path(out), title, prompt, [view.strip() for view in views.split(",")], large)
+    chosen = [view.strip() for view in views.split(",")]
+    written = write_page(model, Path(out), title, prompt, chosen, data, large)
     print(f"{out} is ready: {written.nbytes / 1e6:.1f} MB to load, {written.tokens:,} tokens that it may write.")
     print(f"Look at it: python -m http.server -d {out}, then http://localhost:8000. Any static host takes the folder.")
 

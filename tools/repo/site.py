@@ -17,11 +17,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 
 from tools.repo.course_map import read_home
 from tools.repo.notebook_rules import captions, pictures, said_by_itself
 from tools.repo.notebooks import as_text, find_notebooks, read_notebook
 from tools.web.model_file import write_model
+from tools.web.page import VIEWS
 from tools.web.views import PROMPT, next_tokens, place_for
 from utils.errors import CourseError
 from utils.files.places import ROOT
@@ -41,6 +43,13 @@ TITLE, ABOUT = "Hands-On GPT-2", "A course in notebooks: look inside GPT-2, load
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
 WORD = re.compile(r"(?m)^\*\*([^*]+)\*\* · (.+)$")  # an entry of the glossary
 LIVING = "<!-- living picture -->"
+LIVE_IN = {
+    "02": ["attention"],
+    "03": ["lens", "network"],
+    "04": ["sampling"],
+    "07": ["bits"],
+    "08": ["bits"],
+}  # lessons
 LIVE = re.compile(r"<!-- live: (\w+) ?(\{.*\})? -->")  # a view of docs/site/live that works in the page
 SETTINGS: dict[str, Any] = {
     "project": TITLE,
@@ -133,13 +142,15 @@ def prepare(folder: Path, live: bool) -> None:
     shutil.copytree(FRONT, folder / "_static", ignore=shutil.ignore_patterns("*.md"))
     nano, tokenizer = load_with_tokenizer("nano")
     if live:
-        write_model(nano, tokenizer, folder / "_static" / "live" / "model", prompt=PROMPT)
+        write_model(nano, tokenizer, folder / "_static" / "live" / "model", finer=True, prompt=PROMPT)
     stored = next_tokens(nano, tokenizer, PROMPT)
     for source in sources():
         target = folder / place_of(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.suffix == ".ipynb":
-            text = as_text(for_readers(read_notebook(source), source, words))
+            notebook = for_readers(read_notebook(source), source, words)
+            notebook.cells += living_cells(source, stored) if live else []
+            text = as_text(notebook)
         else:
             text = with_page_links(source.read_text(encoding="utf-8"), source)
             text = text.replace(LIVING, living_picture())
@@ -159,6 +170,16 @@ def living_picture() -> str:
                 if 'class="heads"' in (page := output.get("data", {}).get("text/html", "")):
                     return f"```{{raw}} html\n{page}\n```"
     raise CourseError("No lesson has stored a head browser, which the front page shows.")
+
+
+def living_cells(source: Path, stored: str) -> list[NotebookNode]:
+    """Return what the page of a lesson ends with: the living views of what it teaches."""
+    views = LIVE_IN.get(source.name[:2], []) if source.parent.name == "lessons" else []
+    told = [
+        f"{VIEWS[view][1]}\n\n{place_for(view, '../_static/live', stored if view == 'sampling' else '')}"
+        for view in views
+    ]
+    return [new_markdown_cell("\n\n".join(["## Alive in this page", *told]))] if told else []
 
 
 def live_view(name: str, settings: str, stored: str, live: bool) -> str:

@@ -1,6 +1,7 @@
 """A model for the browser: 8 bits a weight, the rows of tokens that it knows, and a list of what lies where.
 
-`docs/site/live/load.js` reads what this writes: model.bin holds numbers alone, model.json says which they are.
+`docs/site/live/load.js` reads what this writes: model.bin holds numbers alone, model.json says which they are. With
+`finer`, finer.bin holds four more bits of each weight, for the view that sets few bits against 16.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.bpe import build_vocab
 from utils.config import total_parameters
 from utils.files.whole_files import write_whole
 from utils.model import GPT2
-from utils.quantize.grids import Grid, quantize
-from utils.tokenizer import CharTokenizer, Tokenizer, tokenizer_for_page
+from utils.quantize.grids import Grid, Quantized, from_groups, quantize, to_groups
+from utils.tokenizer import CharTokenizer, Tokenizer
 
 GRID = Grid(8, group=64)  # 8.25 bits a weight; none of nano's probabilities moves by 0.02 on the texts of the tests
 NEAR = 0.05  # of the largest distance between a row of the token table and the median row
@@ -69,16 +71,41 @@ def page_weights(model: GPT2, known: np.ndarray | None, size: int) -> Iterator[t
         yield name, weight[:size] if name == TABLE and known is None else weight
 
 
-def write_model(model: GPT2, tokenizer: Tokenizer | CharTokenizer, folder: Path, **more: Any) -> Written:
-    """Write model.bin and model.json into a folder; `more` stands in model.json as it is."""
+def tokenizer_for_page(tokenizer: Tokenizer | CharTokenizer, known: np.ndarray | None) -> dict[str, Any]:
+    """Return all that docs/site/live/tokenizer.js needs to encode and decode as `tokenizer` does."""
+    about: dict[str, Any] = {
+        "end_of_text": tokenizer.end_of_text,
+        "known": None if known is None else known.tolist(),
+    }
+    if isinstance(tokenizer, CharTokenizer):
+        return about | {"kind": "characters", "characters": tokenizer.characters}
+    usual = tokenizer.vocab == build_vocab(tokenizer.merges)
+    merges = [" ".join(merge) for merge in tokenizer.merges]
+    return about | {"kind": "bpe", "merges": merges, "vocab": None if usual else tokenizer.vocab}
+
+
+def write_model(
+    model: GPT2,
+    tokenizer: Tokenizer | CharTokenizer,
+    folder: Path,
+    finer: bool = False,
+    used: np.ndarray | None = None,
+    **more: Any,
+) -> Written:
+    """Write model.bin, model.json and maybe finer.bin into a folder; `more` stands in model.json as it is.
+
+    `used` are the ids that the model knows, where the caller knows it better than its token table.
+    """
     size = min(model.config.vocab_size, tokenizer.vocab_size)
-    known = known_tokens(model.token_embedding.weight.detach().float().cpu(), size)
-    parts, tensors, at = [], [], 0
+    known = known_tokens(model.token_embedding.weight.detach().float().cpu(), size) if used is None else used
+    parts: list[bytes] = []
+    rests: list[bytes] = []
+    tensors: list[dict[str, Any]] = []
     for name, weight in page_weights(model, known, size):
-        pieces, entry = packed(weight, at)
-        tensors.append({"name": name, "shape": list(weight.shape), **entry})
+        pieces, rest, entry = packed(weight, sum(map(len, parts)))
+        tensors.append({"name": name, "shape": list(weight.shape), **entry, "finer": sum(map(len, rests))})
         parts += pieces
-        at += sum(map(len, pieces))
+        rests.append(rest)
     config = {
         "layers": model.config.n_layer,
         "heads": model.config.n_head,
@@ -86,24 +113,36 @@ def write_model(model: GPT2, tokenizer: Tokenizer | CharTokenizer, folder: Path,
         "context": model.config.context,
         "vocab": size if known is None else len(known),
     }
-    about = {"config": config, "bytes": at, "bits": GRID.bits, "tensors": tensors, **more}
-    about["tokenizer"] = tokenizer_for_page(tokenizer, None if known is None else known.tolist())
-    files = (folder / "model.bin", folder / "model.json")
-    folder.mkdir(parents=True, exist_ok=True)
+    about = {"config": config, "bytes": sum(map(len, parts)), "bits": GRID.bits, "tensors": tensors, **more}
+    about["tokenizer"] = tokenizer_for_page(tokenizer, known)
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":")).encode()
-    write_whole(files[0], lambda file: [file.write(part) for part in parts])
-    write_whole(files[1], lambda file: file.write(text))
+    contents = {"model.bin": parts, "model.json": [text]} | ({"finer.bin": rests} if finer else {})
+    for name, content in contents.items():
+        write_whole(folder / name, lambda file, content=content: [file.write(part) for part in content])
+    files = tuple(folder / name for name in contents)
     return Written(folder, files, config["vocab"], total_parameters(model.config))
 
 
-def packed(weight: Tensor, at: int) -> tuple[list[bytes], dict[str, int]]:
-    """Return the bytes of a tensor, each part filled up to four, and where they lie when they begin at `at`."""
+def packed(weight: Tensor, at: int) -> tuple[list[bytes], bytes, dict[str, int]]:
+    """Return a tensor's bytes, each part filled up to four, its finer bits, and where it lies if it begins at `at`."""
     if weight.dim() < 2:
-        return [filled(weight.numpy().astype("<f4").tobytes())], {"at": at, "group": 0}
+        return [filled(weight.numpy().astype("<f4").tobytes())], b"", {"at": at, "group": 0}
     codes = quantize(weight, GRID)
     numbers = filled(codes.codes.numpy().tobytes())
     scales = filled(codes.scales.numpy().astype("<f2").tobytes())
-    return [numbers, scales], {"at": at, "group": int(GRID.group), "scales": at + len(numbers)}
+    return (
+        [numbers, scales],
+        finer_bits(weight, codes),
+        {"at": at, "group": int(GRID.group), "scales": at + len(numbers)},
+    )
+
+
+def finer_bits(weight: Tensor, codes: Quantized) -> bytes:
+    """Return what rounding to codes left, in sixteenths of a step: four bits for each weight, two weights a byte."""
+    steps = to_groups(weight - codes.dequantize(), codes.grid) / codes.scales.float()[..., None]  # from −1/2 to 1/2
+    rest = from_groups((16 * steps).round() + 8, weight.shape).clamp(0, 15).to(torch.uint8).flatten().numpy()
+    even = np.append(rest, np.uint8(0))[: len(rest) + len(rest) % 2]
+    return filled((even[::2] + 16 * even[1::2]).tobytes())
 
 
 def filled(raw: bytes) -> bytes:

@@ -7,13 +7,21 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+import numpy as np
+
 from tools.web.model_file import GRID, Written, write_model
 from tools.web.views import next_tokens, place_for
 from utils.config import SIZES, total_parameters
 from utils.errors import CourseError
 from utils.files.places import ROOT
+from utils.files.settings import read_settings
 from utils.formats.open_file import open_model_file
 from utils.loaders import load_with_tokenizer
+from utils.serve.chat import model_of
+from utils.texts.bins import SIDES, load_bin
+from utils.tokenizer import CharTokenizer, Tokenizer
+from utils.training.compact_vocabulary import used_tokens
+from utils.training.recipes import TrainingRecipe
 
 SCRIPTS = ROOT / "docs" / "site" / "live"  # the same that the site uses
 VIEWS = {
@@ -26,7 +34,7 @@ VIEWS = {
         "In each block every token looks back at those before it. Knock a head out: the text goes on without it.",
     ),
     "lens": ("Logit lens", "What the model would answer if it ended after an earlier block."),
-    "bits": ("Few bits against 16", "The same weights twice: as the page holds them, and rounded to few bits."),
+    "bits": ("Few bits against 16", "The same weights twice: as they were, and rounded to few bits while you look."),
     "network": ("The network, drawn", "The way of the last token through the network, part by part."),
 }
 STYLE = """
@@ -66,18 +74,24 @@ def write_page(
     title: str = "",
     prompt: str = "",
     views: Sequence[str] = ("sampling", "attention"),
+    data: str | Path = "",
     large: bool = False,
 ) -> Written:
-    """Write index.html, the scripts and the model into a folder that any static web server can hand out."""
+    """Write index.html, the scripts and the model into a folder that any static web server can hand out.
+
+    Of a model that was trained from zero on `data`, only the tokens of these texts travel.
+    """
     if unknown := [view for view in views if view not in VIEWS]:
         raise CourseError(f"{unknown[0]!r} is no view, expected some of {', '.join(VIEWS)}.")
     if out.exists() and any(out.iterdir()) and not (out / "live" / "live.js").is_file():
         raise CourseError(f"{out} holds something else than such a page. Choose an empty folder.")
+    name, data = of_recipe(str(name), str(data))
     check_size(name, large)
     model, tokenizer = load_with_tokenizer(name)
+    used = tokens_of(Path(data), tokenizer) if data else None
     title = title or f"{Path(name).name}: a GPT-2 in this page"
     shutil.copytree(SCRIPTS, out / "live", dirs_exist_ok=True)
-    written = write_model(model, tokenizer, out / "live" / "model", prompt=prompt)
+    written = write_model(model, tokenizer, out / "live" / "model", finer="bits" in views, used=used, prompt=prompt)
     about = (
         f"A GPT-2 with {written.parameters:,} parameters works in this page, on your own machine: "
         f"{written.nbytes / 1e6:.1f} MB to load, and nothing that you type leaves it."
@@ -87,6 +101,22 @@ def write_page(
     page = PAGE.format(title=escape(title), about=escape(about), style=STYLE, views="\n".join(parts))
     (out / "index.html").write_text(page, encoding="utf-8", newline="\n")
     return written
+
+
+def of_recipe(name: str, data: str) -> tuple[str, str]:
+    """Return model and data; a recipe stands for what it has trained, and if that was from zero, for its data."""
+    folder = model_of(name)
+    if folder != name and not data:
+        recipe = read_settings(TrainingRecipe, recipe=name)
+        data = "" if recipe.weights else recipe.data
+    return folder, data
+
+
+def tokens_of(data: Path, tokenizer: Tokenizer | CharTokenizer) -> np.ndarray:
+    """Return the ids that prepared texts use, and the end of a text."""
+    files = [file for side in SIDES if (file := data / f"{side}.bin").is_file()]
+    texts = [load_bin(file) for file in files or [data / f"{SIDES[0]}.bin"]]
+    return used_tokens(*texts, np.array([tokenizer.end_of_text]))
 
 
 def view_html(view: str, stored: str) -> str:

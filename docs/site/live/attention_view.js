@@ -1,10 +1,12 @@
 // Attention: which tokens each head of each block looks at, and what the text becomes without some of them.
+import {Reading} from "./gpt2.js";
 import {button, encode, make, percent, promptField, quoted, visible, walk, writeGreedily} from "./parts.js";
 import {likeliest} from "./sampling.js";
 
 const MOST = 48; // tokens whose maps are drawn
 const WRITTEN = 24; // tokens of the texts below
-const BLUE = "30 144 230", ORANGE = "rgb(230 159 0 / 0.4)";
+const BLUE = "30 144 230",
+  ORANGE = "rgb(230 159 0 / 0.4)";
 const EXPLAIN =
   "Each small map is one head: a row for each token of the text, from top to bottom, and in it, in blue, the tokens " +
   "before it that this token looks at. Choose a map; then point at a token, or press it to hold it.";
@@ -25,8 +27,16 @@ export class AttentionView {
     this.maps.style.setProperty("--heads", heads);
     this.maps.onkeydown = walk(() => [...this.maps.children], heads);
     this.maps.append(...Array.from({length: layers * heads}, (_, head) => this.map(head, heads)));
-    place.append(this.field.element, this.strange, make("p.explain", {}, EXPLAIN), this.tokens, this.said, this.maps,
-      make("p.buttons", {}, this.knock, this.restore), this.texts);
+    place.append(
+      this.field.element,
+      this.strange,
+      make("p.explain", {}, EXPLAIN),
+      this.tokens,
+      this.said,
+      this.maps,
+      make("p.buttons", {}, this.knock, this.restore),
+      this.texts,
+    );
   }
 
   map(head, heads) {
@@ -48,8 +58,9 @@ export class AttentionView {
 
   /** Read the text with the heads that are left, draw, and write on with and without those knocked out. */
   async read() {
-    const turn = ++this.turn, rows = this.ids.map((id) => this.tokenizer.row(id));
-    const reading = this.model.reading({muted: this.muted, keep: true});
+    const turn = ++this.turn,
+      rows = this.ids.map((id) => this.tokenizer.row(id));
+    const reading = new Reading(this.model.gpt2, {muted: this.muted, keep: true});
     const logits = await reading.read(rows);
     if (!logits || turn !== this.turn) return;
     this.patterns = reading.patterns.slice(); // writing on adds to the reading's own
@@ -66,14 +77,16 @@ export class AttentionView {
   }
 
   showTokens() {
-    this.tokens.replaceChildren(...this.ids.map((id, place) => {
-      const token = make("span.token", {role: "button"}, visible(this.tokenizer, id).replace(/^·/, " "));
-      const hold = () => this.point((this.held = place));
-      token.tabIndex = place === this.held ? 0 : -1;
-      Object.assign(token, {onmouseenter: () => this.point(place), onfocus: hold, onclick: hold});
-      token.addEventListener("keydown", (event) => event.key === "Enter" && hold());
-      return token;
-    }));
+    this.tokens.replaceChildren(
+      ...this.ids.map((id, place) => {
+        const token = make("span.token", {role: "button"}, visible(this.tokenizer, id).replace(/^·/, " "));
+        const hold = () => this.point((this.held = place));
+        token.tabIndex = place === this.held ? 0 : -1;
+        Object.assign(token, {onmouseenter: () => this.point(place), onfocus: hold, onclick: hold});
+        token.addEventListener("keydown", (event) => event.key === "Enter" && hold());
+        return token;
+      }),
+    );
   }
 
   point(place) {
@@ -87,7 +100,8 @@ export class AttentionView {
   }
 
   toggle() {
-    const muted = new Set(this.muted), name = this.maps.children[this.head].dataset.name;
+    const muted = new Set(this.muted),
+      name = this.maps.children[this.head].dataset.name;
     if (!muted.delete(name)) muted.add(name);
     return this.mute(muted);
   }
@@ -98,7 +112,8 @@ export class AttentionView {
   }
 
   show() {
-    const row = this.patterns[this.at][this.head], name = this.maps.children[this.head].dataset.name;
+    const row = this.patterns[this.at][this.head],
+      name = this.maps.children[this.head].dataset.name;
     [...this.tokens.children].forEach((token, place) => {
       token.style.setProperty("--share", place <= this.at ? row[place].toFixed(3) : 0);
       token.classList.toggle("later", place > this.at);
@@ -110,36 +125,47 @@ export class AttentionView {
       this.paint(map.firstChild, head);
     });
     const best = likeliest(row, 4).filter(([, share]) => share >= 0.05);
-    const looks = best.map(([place, share]) => `${quoted(this.tokenizer, this.ids[place])} ${percent(share)}`).join(", ");
-    this.said.textContent =
-      `Head ${name}: ${quoted(this.tokenizer, this.ids[this.at])} looks at ${looks || "all a little, none with 5 %"}.`;
+    const looks = best
+      .map(([place, share]) => `${quoted(this.tokenizer, this.ids[place])} ${percent(share)}`)
+      .join(", ");
+    const token = quoted(this.tokenizer, this.ids[this.at]);
+    this.said.textContent = `Head ${name}: ${token} looks at ${looks || "all a little, none with 5 %"}.`;
     this.knock.textContent = this.muted.has(name) ? `Bring head ${name} back` : `Knock head ${name} out`;
     this.restore.disabled = this.muted.size === 0;
   }
 
   paint(canvas, head) {
-    const time = this.patterns.length, pen = canvas.getContext("2d");
+    const time = this.patterns.length,
+      pen = canvas.getContext("2d");
     canvas.width = canvas.height = time; // which also wipes it
     pen.fillStyle = ORANGE;
     pen.fillRect(0, this.at, time, 1);
-    this.patterns.forEach((heads, row) => heads[head].forEach((share, column) => {
-      pen.fillStyle = `rgb(${BLUE} / ${share})`;
-      pen.fillRect(column, row, 1, 1);
-    }));
+    this.patterns.forEach((heads, row) =>
+      heads[head].forEach((share, column) => {
+        pen.fillStyle = `rgb(${BLUE} / ${share})`;
+        pen.fillRect(column, row, 1, 1);
+      }),
+    );
   }
 
   async write(reading, rows, turn) {
-    const whole = this.model.reading(), isStale = () => turn !== this.turn;
-    const end = this.tokenizer.row(this.tokenizer.endOfText), names = [...this.muted].sort().join(", ");
+    const whole = new Reading(this.model.gpt2),
+      isStale = () => turn !== this.turn;
+    const end = this.tokenizer.row(this.tokenizer.endOfText),
+      names = [...this.muted].sort().join(", ");
     const texts = [["With all heads", await writeGreedily(whole, rows, WRITTEN, end, isStale)]];
     if (names) texts.push([`Without ${names}`, await writeGreedily(reading, rows, WRITTEN, end, isStale)]);
     if (isStale()) return;
-    this.texts.replaceChildren(...texts.map(([title, written]) => {
-      const text = this.tokenizer.decode(written.map((row) => this.tokenizer.id(row)));
-      return make("p", {}, make("strong", {}, `${title}, it goes on: `), make("span.written", {}, `…${text} …`));
-    }));
+    this.texts.replaceChildren(
+      ...texts.map(([title, written]) => {
+        const text = this.tokenizer.decode(written.map((row) => this.tokenizer.id(row)));
+        return make("p", {}, make("strong", {}, `${title}, it goes on: `), make("span.written", {}, `…${text} …`));
+      }),
+    );
     if (names && texts[0][1].join() === texts[1][1].join())
-      this.texts.append(make("p.said", {}, "No difference here: other heads do the same work. Knock out more of them."));
+      this.texts.append(
+        make("p.said", {}, "No difference here: other heads do the same work. Knock out more of them."),
+      );
   }
 }
 

@@ -8,7 +8,8 @@ export const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((resum
 
 /** y = x · Wᵀ + bias for `count` tokens; sums are kept in float64, as JavaScript adds. */
 export function linear(x, count, weight, bias, rows) {
-  const columns = weight.length / rows, y = new Float32Array(count * rows);
+  const columns = weight.length / rows,
+    y = new Float32Array(count * rows);
   let token = 0;
   for (; token + 4 <= count; token += 4) fourTokens(x, token, weight, y, rows, columns);
   for (; token < count; token++) oneToken(x, token, weight, y, rows, columns);
@@ -18,11 +19,18 @@ export function linear(x, count, weight, bias, rows) {
 
 // Four outputs at a time for one token: each number of x is fetched once for four products. 2.3 times one at a time.
 function oneToken(x, token, weight, y, rows, columns) {
-  const own = x.subarray(token * columns, (token + 1) * columns), at = token * rows;
+  const own = x.subarray(token * columns, (token + 1) * columns),
+    at = token * rows;
   let row = 0;
   for (; row + 4 <= rows; row += 4) {
-    const p = row * columns, q = p + columns, r = q + columns, s = r + columns;
-    let a = 0, b = 0, c = 0, d = 0;
+    const p = row * columns,
+      q = p + columns,
+      r = q + columns,
+      s = r + columns;
+    let a = 0,
+      b = 0,
+      c = 0,
+      d = 0;
     for (let i = 0; i < columns; i++) {
       const value = own[i];
       a += weight[p + i] * value;
@@ -30,7 +38,10 @@ function oneToken(x, token, weight, y, rows, columns) {
       c += weight[r + i] * value;
       d += weight[s + i] * value;
     }
-    y[at + row] = a; y[at + row + 1] = b; y[at + row + 2] = c; y[at + row + 3] = d;
+    y[at + row] = a;
+    y[at + row + 1] = b;
+    y[at + row + 2] = c;
+    y[at + row + 3] = d;
   }
   for (; row < rows; row++) y[at + row] = dot(weight, row * columns, own, 0, columns);
 }
@@ -40,7 +51,10 @@ function fourTokens(x, token, weight, y, rows, columns) {
   const [x0, x1, x2, x3] = [0, 1, 2, 3].map((i) => x.subarray((token + i) * columns, (token + i + 1) * columns));
   for (let row = 0, at = token * rows; row < rows; row++, at++) {
     const p = row * columns;
-    let a = 0, b = 0, c = 0, d = 0;
+    let a = 0,
+      b = 0,
+      c = 0,
+      d = 0;
     for (let i = 0; i < columns; i++) {
       const value = weight[p + i];
       a += value * x0[i];
@@ -48,7 +62,10 @@ function fourTokens(x, token, weight, y, rows, columns) {
       c += value * x2[i];
       d += value * x3[i];
     }
-    y[at] = a; y[at + rows] = b; y[at + 2 * rows] = c; y[at + 3 * rows] = d;
+    y[at] = a;
+    y[at + rows] = b;
+    y[at + 2 * rows] = c;
+    y[at + 3 * rows] = d;
   }
 }
 
@@ -59,9 +76,11 @@ function dot(a, from, b, start, length) {
 }
 
 export function layerNorm(x, count, weight, bias) {
-  const width = weight.length, y = new Float32Array(count * width);
+  const width = weight.length,
+    y = new Float32Array(count * width);
   for (let start = 0; start < y.length; start += width) {
-    let mean = 0, variance = 0;
+    let mean = 0,
+      variance = 0;
     for (let i = 0; i < width; i++) mean += x[start + i] / width;
     for (let i = 0; i < width; i++) variance += (x[start + i] - mean) ** 2 / width;
     const scale = 1 / Math.sqrt(variance + EPSILON);
@@ -78,7 +97,8 @@ export function gelu(x) {
 
 /** Turn numbers into probabilities, in place. */
 export function softmax(x) {
-  let most = -Infinity, sum = 0;
+  let most = -Infinity,
+    sum = 0;
   for (const value of x) if (value > most) most = value;
   for (let i = 0; i < x.length; i++) sum += x[i] = Math.exp(x[i] - most);
   for (let i = 0; i < x.length; i++) x[i] /= sum;
@@ -153,7 +173,9 @@ export class Reading {
 
   /** One pass over new tokens, all of them at once. */
   advance(tokens) {
-    const {model} = this, count = tokens.length, past = this.tokens.length;
+    const {model} = this,
+      count = tokens.length,
+      past = this.tokens.length;
     const {layers, width} = model.config;
     let x = this.embed(tokens, past);
     const streams = [x];
@@ -163,7 +185,8 @@ export class Reading {
       add(x, this.attend(layer, model.norm(`blocks.${layer}.norm1`, x, count), count, patterns));
       this.tell(`blocks.${layer}.middle`, x, count);
       const normed = model.norm(`blocks.${layer}.norm2`, x, count);
-      const up = model.apply(layer, "mlp.up", normed, count), bent = gelu(up);
+      const up = model.apply(layer, "mlp.up", normed, count),
+        bent = gelu(up);
       const down = model.apply(layer, "mlp.down", bent, count);
       add(x, down);
       for (const [name, values] of Object.entries({norm2: normed, up, gelu: bent, down, out: x}))
@@ -179,8 +202,13 @@ export class Reading {
   }
 
   embed(tokens, past) {
-    const {tensors, config: {width}} = this.model, x = new Float32Array(tokens.length * width);
-    const table = tensors["token_embedding.weight"], places = tensors["position_embedding.weight"];
+    const {
+        tensors,
+        config: {width},
+      } = this.model,
+      x = new Float32Array(tokens.length * width);
+    const table = tensors["token_embedding.weight"],
+      places = tensors["position_embedding.weight"];
     tokens.forEach((token, i) => {
       for (let j = 0; j < width; j++) x[i * width + j] = table[token * width + j] + places[(past + i) * width + j];
     });
@@ -193,21 +221,28 @@ export class Reading {
 
   /** Multi-head causal attention: softmax(q·kᵀ/√width)·v, each head on its own part of the numbers. */
   attend(layer, normed, count, patterns) {
-    const {model} = this, {heads, width} = model.config, size = width / heads;
+    const {model} = this,
+      {heads, width} = model.config,
+      size = width / heads;
     const qkv = model.apply(layer, "attention.qkv", normed, count); // queries, keys, values of each token
-    const keys = this.keys[layer], values = this.values[layer], mixed = new Float32Array(count * width);
+    const keys = this.keys[layer],
+      values = this.values[layer],
+      mixed = new Float32Array(count * width);
     for (let i = 0; i < count; i++) {
-      const start = 3 * i * width, q = qkv.subarray(start, start + width);
+      const start = 3 * i * width,
+        q = qkv.subarray(start, start + width);
       keys.push(qkv.slice(start + width, start + 2 * width));
       values.push(qkv.slice(start + 2 * width, start + 3 * width));
       for (let head = 0; head < heads; head++) {
-        const from = head * size, pattern = new Float32Array(keys.length);
+        const from = head * size,
+          pattern = new Float32Array(keys.length);
         for (let j = 0; j < keys.length; j++) pattern[j] = dot(q, from, keys[j], from, size) / Math.sqrt(size);
         softmax(pattern);
         if (this.keep) patterns[i].push(pattern);
         if (this.muted.has(`${layer}.${head}`)) continue;
         for (let seen = 0; seen < keys.length; seen++) {
-          const share = pattern[seen], value = values[seen];
+          const share = pattern[seen],
+            value = values[seen];
           for (let j = from; j < from + size; j++) mixed[i * width + j] += share * value[j];
         }
       }

@@ -19,6 +19,7 @@ function load() {
 }
 
 async function bring(place) {
+  const stored = [...place.childNodes];
   const state = make("p.live-state", {role: "status"}, "The model is coming …");
   place.prepend(state);
   const listen = (share, total) =>
@@ -32,7 +33,7 @@ async function bring(place) {
     place.dataset.ready = "yes";
   } catch (error) {
     state.textContent = `This view stays a picture: ${error.message}`;
-    place.prepend(state);
+    place.replaceChildren(state, ...stored);
     throw error;
   } finally {
     listeners.delete(listen);
@@ -41,14 +42,17 @@ async function bring(place) {
 
 /** Load when the reader comes near; those who save data are asked first. */
 function wait(place) {
-  const near = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    near.disconnect();
-    if (!navigator.connection?.saveData) return void bring(place);
-    const ask = make("button", {type: "button"}, "Load the model, 6 MB, and let it work here");
-    ask.onclick = () => (ask.remove(), bring(place));
-    place.prepend(ask);
-  }, {rootMargin: "300px"});
+  const near = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      near.disconnect();
+      if (!navigator.connection?.saveData) return void bring(place);
+      const ask = make("button", {type: "button"}, "Load the model, and let it work here");
+      ask.onclick = () => (ask.remove(), bring(place));
+      place.prepend(ask);
+    },
+    {rootMargin: "300px"},
+  );
   near.observe(place);
 }
 

@@ -3,9 +3,11 @@ import {pause} from "./gpt2.js";
 
 /** Make an element: `make("button.token", {type: "button", onclick}, "text", other)`. */
 export function make(kind, properties = {}, ...children) {
-  const [tag, ...classes] = kind.split("."), element = document.createElement(tag);
+  const [tag, ...classes] = kind.split("."),
+    element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name in element) element[name] = value;
+    if (name.startsWith("aria")) element.setAttribute(`aria-${name.slice(4).toLowerCase()}`, value);
+    else if (name in element) element[name] = value;
     else element.setAttribute(name, value);
   }
   element.classList.add(...classes);
@@ -43,7 +45,8 @@ export function visible(tokenizer, id) {
   return tokenizer.decode([id]).replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/ /g, "·");
 }
 
-export const quoted = (tokenizer, id) => `“${tokenizer.decode([id]).replace(/\n/g, "↵").trim() || visible(tokenizer, id)}”`;
+export const quoted = (tokenizer, id) =>
+  `“${tokenizer.decode([id]).replace(/\n/g, "↵").trim() || visible(tokenizer, id)}”`;
 
 export function percent(share) {
   if (share > 0.9995) return "100 %";
@@ -55,7 +58,10 @@ export function encode({tokenizer}, text) {
   const {ids: found, lost} = tokenizer.encode(text);
   const ids = found.length ? found : [tokenizer.endOfText]; // an empty prompt starts a new text
   const strange = [...new Set(ids.filter((id) => !tokenizer.knows(id)))];
-  const names = strange.slice(0, 5).map((id) => `“${visible(tokenizer, id)}”`).join(", ");
+  const names = strange
+    .slice(0, 5)
+    .map((id) => `“${visible(tokenizer, id)}”`)
+    .join(", ");
   const told = [];
   if (strange.length)
     told.push(`This model never saw ${names}${strange.length > 5 ? " and others" : ""} in training: unknown to it.`);
@@ -85,7 +91,11 @@ export function barList(tokenizer, best) {
   const bar = ([row, share]) => {
     const meter = make("span.meter", {ariaHidden: "true"}, make("i.after"));
     meter.firstChild.style.width = `${(100 * share) / best[0][1]}%`;
-    const parts = [make("code", {}, visible(tokenizer, tokenizer.id(row))), meter, make("span.share", {}, percent(share))];
+    const parts = [
+      make("code", {}, visible(tokenizer, tokenizer.id(row))),
+      meter,
+      make("span.share", {}, percent(share)),
+    ];
     return make("li", {}, make("span.bar", {}, ...parts));
   };
   return make("ol.bars", {}, ...best.map(bar));
@@ -93,7 +103,8 @@ export function barList(tokenizer, best) {
 
 /** Let a model write on at temperature 0; `isStale()` ends it early, and then null is returned. */
 export async function writeGreedily(reading, rows, count, end, isStale) {
-  const text = [...rows], {context} = reading.model.config;
+  const text = [...rows],
+    {context} = reading.model.config;
   while (text.length < rows.length + count && text.length < context) {
     const logits = await reading.read(text);
     if (!logits || isStale()) return null;

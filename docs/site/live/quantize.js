@@ -12,13 +12,17 @@ function roundHalfToEven(value) {
   return rounded - value === 0.5 && rounded % 2 ? rounded - 1 : rounded;
 }
 
-/** Codes and scales of a matrix with rows of `columns` numbers. Divisions are rounded to float32, as PyTorch has them. */
+/** Codes and scales of a matrix with rows of `columns` numbers. Divisions are rounded to float32, as in PyTorch. */
 export function quantize(weight, columns, bits, group) {
-  const top = 2 ** bits - 1, middle = 2 ** (bits - 1), across = Math.ceil(columns / group);
-  const codes = new Uint8Array(weight.length), scales = new Float32Array((weight.length / columns) * across);
+  const top = 2 ** bits - 1,
+    middle = 2 ** (bits - 1),
+    across = Math.ceil(columns / group);
+  const codes = new Uint8Array(weight.length),
+    scales = new Float32Array((weight.length / columns) * across);
   for (let start = 0, g = 0; start < weight.length; start += columns)
     for (let from = 0; from < columns; from += group, g++) {
-      const begin = start + from, end = start + Math.min(columns, from + group);
+      const begin = start + from,
+        end = start + Math.min(columns, from + group);
       let reach = 0;
       for (let i = begin; i < end; i++) reach = Math.max(reach, Math.abs(weight[i]));
       const scale = (scales[g] = halfUpwards(Math.fround((2 * reach) / top)));
@@ -29,9 +33,12 @@ export function quantize(weight, columns, bits, group) {
 }
 
 export function dequantize({codes, scales}, columns, bits, group) {
-  const weight = new Float32Array(codes.length), middle = 2 ** (bits - 1), across = Math.ceil(columns / group);
+  const weight = new Float32Array(codes.length),
+    middle = 2 ** (bits - 1),
+    across = Math.ceil(columns / group);
   for (let i = 0; i < codes.length; i++) {
-    const row = Math.floor(i / columns), column = i - row * columns;
+    const row = Math.floor(i / columns),
+      column = i - row * columns;
     weight[i] = (codes[i] - middle) * scales[row * across + Math.floor(column / group)];
   }
   return weight;
@@ -60,4 +67,5 @@ function columnsOf({config: {width}}, name) {
   return name.endsWith("mlp.down.weight") ? 4 * width : width;
 }
 
-export const bytesIn16Bits = (model) => Object.values(model.tensors).reduce((sum, weight) => sum + 2 * weight.length, 0);
+export const bytesIn16Bits = (model) =>
+  Object.values(model.tensors).reduce((sum, weight) => sum + 2 * weight.length, 0);

@@ -5,7 +5,8 @@ export const ALL = {temperature: 1, topK: 0, topP: 1, minP: 0}; // nothing is le
 
 /** Probabilities of all tokens under these settings; 0 for those that are left out. */
 export function probabilities(logits, {temperature, topK, topP, minP}) {
-  const most = largest(logits), x = Float64Array.from(logits);
+  const most = largest(logits),
+    x = Float64Array.from(logits);
   if (temperature > 0) for (let i = 0; i < x.length; i++) x[i] = (x[i] - most) / temperature;
   if (topK > 0) keepTopK(x, topK);
   if (topP < 1) keepTopP(x, topP);
@@ -29,7 +30,8 @@ function keepTopK(x, k) {
 
 /** Nucleus sampling: the fewest likeliest tokens that reach p together. */
 function keepTopP(x, p) {
-  const shares = softmax(x.slice()), order = Array.from(x.keys()).sort((a, b) => shares[b] - shares[a]);
+  const shares = softmax(x.slice()),
+    order = Array.from(x.keys()).sort((a, b) => shares[b] - shares[a]);
   let before = 0; // what the likelier ones hold together
   for (const token of order) {
     if (before >= p) x[token] = -Infinity;
@@ -39,7 +41,8 @@ function keepTopP(x, p) {
 
 /** Inverse transform sampling: `place` from 0 to 1 points at a token on a line of all probabilities, end to end. */
 export function draw(shares, place) {
-  let end = 0, last = 0;
+  let end = 0,
+    last = 0;
   for (let token = 0; token < shares.length; token++) {
     if (shares[token] > 0) last = token;
     if ((end += shares[token]) > place) return token;
@@ -60,7 +63,7 @@ export function likeliest(shares, count) {
   return best;
 }
 
-/** Random numbers from 0 to 1 that a seed repeats (a linear congruential generator, its bits mixed; 32 bits of state). */
+/** Random numbers from 0 to 1 that a seed repeats (a linear congruential generator, its 32 bits mixed). */
 export function random(seed) {
   let state = seed >>> 0;
   return () => {

@@ -5,14 +5,17 @@ import {ALL, draw, likeliest, probabilities, random} from "./sampling.js";
 
 const SHOWN = 10; // tokens in the list
 const SETTINGS = {
-  temperature: ["Temperature", {min: 0, max: 2, step: 0.05, value: 0.8, say: (t) => (t ? t.toFixed(2) : "0, the likeliest")}],
+  temperature: [
+    "Temperature",
+    {min: 0, max: 2, step: 0.05, value: 0.8, say: (t) => (t ? t.toFixed(2) : "0, the likeliest")},
+  ],
   topK: ["Top-k", {min: 0, max: 40, step: 1, value: 0, say: (k) => (k ? `${k}` : "all")}],
   topP: ["Top-p", {min: 0.05, max: 1, step: 0.01, value: 1, say: (p) => (p < 1 ? p.toFixed(2) : "all")}],
   minP: ["Min-p", {min: 0, max: 0.5, step: 0.01, value: 0, say: (p) => (p ? p.toFixed(2) : "all")}],
 };
 const EXPLAIN =
-  "What may come next: the outline is the model's own probability, the bar what the sliders make of it. Press a token " +
-  "to take it. In the text, the darker a token's ground, the less likely it was; press one to go back to it.";
+  "What may come next: the outline is the model's own probability, the bar what the sliders make of it. Press a " +
+  "token to take it. In the text, the darker a token's ground, the less likely it was; press one to go back to it.";
 
 export class SamplingView {
   constructor(place, model, {prompt}) {
@@ -28,14 +31,24 @@ export class SamplingView {
     this.said = make("p.said", {role: "status"});
     this.strange = make("p.strange", {role: "status"});
     const sliders = Object.entries(SETTINGS).map(([name, [label, range]]) =>
-      slider(label, range, (value) => ((this.settings[name] = value), this.show())));
+      slider(label, range, (value) => ((this.settings[name] = value), this.show())),
+    );
     place.append(
       this.field.element,
-      make("p.buttons", {}, this.go, button("One token", () => this.step()), button("Back to your text", () => this.cut(this.own))),
-      this.strange, this.paper,
+      make(
+        "p.buttons",
+        {},
+        this.go,
+        button("One token", () => this.step()),
+        button("Back to your text", () => this.cut(this.own)),
+      ),
+      this.strange,
+      this.paper,
       make("div.sliders", {}, ...sliders),
       make("p.explain", {}, EXPLAIN),
-      this.list, this.said);
+      this.list,
+      this.said,
+    );
   }
 
   /** Read a text anew: all of it is the reader's own. */
@@ -51,7 +64,10 @@ export class SamplingView {
 
   /** Ask the model about the text as it is; false if another text came meanwhile. */
   async read() {
-    const rows = fitting(this.ids.map((id) => this.tokenizer.row(id)), this.model.gpt2.config);
+    const rows = fitting(
+      this.ids.map((id) => this.tokenizer.row(id)),
+      this.model.gpt2.config,
+    );
     const logits = await this.reading.read(rows);
     if (!logits) return false;
     this.logits = logits;
@@ -71,7 +87,7 @@ export class SamplingView {
   showBars() {
     const best = likeliest(this.plain, SHOWN);
     const held = [...this.list.children].findIndex((item) => item.contains(document.activeElement));
-    const most = Math.max(...best.map(([row, share]) => Math.max(share, this.bent[row]))); // the longest bar fills its line
+    const most = Math.max(...best.map(([row, share]) => Math.max(share, this.bent[row]))); // its bar fills the line
     this.list.replaceChildren(...best.map(([row, share]) => this.bar(row, share, this.bent[row], most)));
     this.list.children[held]?.firstChild.focus({preventScroll: true}); // the keyboard stays where it was
   }
@@ -89,17 +105,24 @@ export class SamplingView {
 
   showText() {
     const {tokenizer} = this;
-    this.paper.replaceChildren(...this.ids.map((id, place) => {
-      if (place < this.own) return make("span.own", {}, id === tokenizer.endOfText ? "" : tokenizer.decode([id]));
-      return this.token(id, place);
-    }));
+    this.paper.replaceChildren(
+      ...this.ids.map((id, place) => {
+        if (place < this.own) return make("span.own", {}, id === tokenizer.endOfText ? "" : tokenizer.decode([id]));
+        return this.token(id, place);
+      }),
+    );
     this.paper.scrollTop = this.paper.scrollHeight;
   }
 
   /** A token that the model wrote: no <button>, since that would not wrap as text does. */
   token(id, place) {
-    const back = () => this.cut(place), share = this.shares[place];
-    const token = make("span.token", {role: "button", title: `${percent(share)}; press to go back to it`}, this.tokenizer.decode([id]));
+    const back = () => this.cut(place),
+      share = this.shares[place];
+    const token = make(
+      "span.token",
+      {role: "button", title: `${percent(share)}; press to go back to it`},
+      this.tokenizer.decode([id]),
+    );
     token.tabIndex = place === this.ids.length - 1 ? 0 : -1; // one stop for the tab key, arrows walk from there
     token.style.setProperty("--share", share.toFixed(3));
     token.onclick = back;
@@ -109,8 +132,10 @@ export class SamplingView {
 
   inWords() {
     const left = this.bent.reduce((count, share) => count + (share > 0), 0);
-    const [[row, share]] = likeliest(this.bent, 1), best = quoted(this.tokenizer, this.tokenizer.id(row));
-    const many = left === 1 ? "One token is left in the draw" : `${left.toLocaleString("en")} tokens are left in the draw`;
+    const [[row, share]] = likeliest(this.bent, 1),
+      best = quoted(this.tokenizer, this.tokenizer.id(row));
+    const many =
+      left === 1 ? "One token is left in the draw" : `${left.toLocaleString("en")} tokens are left in the draw`;
     if (this.ids.length >= this.model.gpt2.config.context) return "All positions of the model are taken.";
     return this.ended() ? "The text ends here." : `${many}; the likeliest is ${best} with ${percent(share)}.`;
   }
@@ -145,12 +170,15 @@ export class SamplingView {
     if (this.ended()) await this.cut(this.own); // a finished text is followed by another one
     this.running = true;
     this.go.textContent = "Stop";
-    const start = performance.now(), first = this.ids.length, end = Math.min(first + most, this.model.gpt2.config.context);
+    const start = performance.now(),
+      first = this.ids.length,
+      end = Math.min(first + most, this.model.gpt2.config.context);
     while (this.running && this.ids.length < end && (await this.step())) {
       if (this.ended()) break;
       await pause();
     }
-    const count = this.ids.length - first, rate = count / ((performance.now() - start) / 1000);
+    const count = this.ids.length - first,
+      rate = count / ((performance.now() - start) / 1000);
     this.stop();
     this.said.textContent = `${count} tokens, ${rate.toFixed(0)} a second. ${this.inWords()}`;
   }

@@ -3,22 +3,27 @@
 // GPT-2's pieces, across which nothing is merged. JavaScript's \s is not Unicode's white space, so it is spelled out.
 const SPACE = "\\p{White_Space}";
 const PIECES = new RegExp(
-  `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${SPACE}\\p{L}\\p{N}]+|${SPACE}+(?!\\P{White_Space})|${SPACE}+`, "gu");
+  `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${SPACE}\\p{L}\\p{N}]+|${SPACE}+(?!\\P{White_Space})|${SPACE}+`,
+  "gu",
+);
 const END = "<|endoftext|>";
-const reader = new TextDecoder(), writer = new TextEncoder();
+const reader = new TextDecoder(),
+  writer = new TextEncoder();
 
 /** A visible character for each byte: printable ones keep theirs, the others start at U+0100. */
 function byteSymbols() {
   const printable = (byte) => (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte < 0xad) || byte > 0xad;
-  const order = [...Array(256).keys()].filter(printable), symbols = new Map(order.map((b) => [b, String.fromCodePoint(b)]));
-  for (let byte = 0, other = 256; byte < 256; byte++) if (!symbols.has(byte)) symbols.set(byte, String.fromCodePoint(other++));
+  const order = [...Array(256).keys()].filter(printable),
+    symbols = new Map(order.map((b) => [b, String.fromCodePoint(b)]));
+  for (let byte = 0, other = 256; byte < 256; byte++)
+    if (!symbols.has(byte)) symbols.set(byte, String.fromCodePoint(other++));
   return symbols; // in the order of GPT-2's ids 0 to 255
 }
 
 const SYMBOLS = byteSymbols();
 const BYTES = new Map([...SYMBOLS].map(([byte, symbol]) => [symbol, byte]));
 
-/** What both tokenizers share: `known` lists the ids that have a row of their own in the model, all where it is null. */
+/** What both tokenizers share. `known` lists the ids that have a row of their own in the model; null: all of them. */
 class Codec {
   constructor(symbols, endOfText, known) {
     this.symbols = symbols; // by id
@@ -33,7 +38,7 @@ class Codec {
 
   /** The model's row of a token; those that it never saw in training share one, behind all others. */
   row(id) {
-    return this.places ? this.places.get(id) ?? this.known.length : id;
+    return this.places ? (this.places.get(id) ?? this.known.length) : id;
   }
 
   id(row) {
@@ -64,15 +69,19 @@ export class BytePairs extends Codec {
   encodePiece(piece) {
     if (!this.cache.has(piece)) {
       const word = Array.from(writer.encode(piece), (byte) => SYMBOLS.get(byte));
-      for (let place; (place = this.firstMerge(word)) >= 0; ) word.splice(place, 2, word[place] + word[place + 1]);
-      this.cache.set(piece, word.map((symbol) => this.ids.get(symbol)));
+      for (let place; (place = this.firstMerge(word)) >= 0;) word.splice(place, 2, word[place] + word[place + 1]);
+      this.cache.set(
+        piece,
+        word.map((symbol) => this.ids.get(symbol)),
+      );
     }
     return this.cache.get(piece);
   }
 
   /** Where the pair stands that was merged first in training; -1 where none can be merged. */
   firstMerge(word) {
-    let best = Infinity, place = -1;
+    let best = Infinity,
+      place = -1;
     for (let i = 0; i + 1 < word.length; i++) {
       const rank = this.ranks.get(`${word[i]} ${word[i + 1]}`);
       if (rank < best) [best, place] = [rank, i];
@@ -94,7 +103,8 @@ export class Characters extends Codec {
   }
 
   encode(text) {
-    const parts = [...text], lost = parts.filter((character) => !this.ids.has(character));
+    const parts = [...text],
+      lost = parts.filter((character) => !this.ids.has(character));
     return {ids: parts.filter((each) => this.ids.has(each)).map((each) => this.ids.get(each)), lost};
   }
 
