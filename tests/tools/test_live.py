@@ -181,6 +181,17 @@ class TestTheEngine:
             )
             torch.testing.assert_close(torch.tensor(own), ours[known], atol=1e-4, rtol=1e-4)
 
+    def test_without_webassembly_the_same_is_computed(self, page):
+        body = """const {rows} = parts.encode(model, value), {kernel} = model.gpt2;
+            const fast = [...await new gpt2.Reading(model.gpt2).read(rows)];
+            model.gpt2.kernel = null;
+            const plain = [...await new gpt2.Reading(model.gpt2).read(rows)];
+            model.gpt2.kernel = kernel;
+            return [kernel !== null, fast, plain]"""
+        is_fast, fast, plain = in_page(page, body, STORY)
+        assert is_fast
+        torch.testing.assert_close(torch.tensor(fast), torch.tensor(plain), atol=1e-4, rtol=1e-4)
+
     def test_eight_bits_move_no_probability_by_two_hundredths(self, nano):
         whole, tokenizer = load_with_tokenizer("nano")
         for text in (PROMPT, STORY):

@@ -38,6 +38,7 @@ PAGES = (
     "data/**/README.md",
     "exercises/capstone/README.md",
 )
+PICTURES = (".svg", ".png")
 FRONT = ROOT / "docs" / "site"  # the front page, the style, the favicon
 TITLE, ABOUT = "Hands-On GPT-2", "A course in notebooks: look inside GPT-2, load it, quantize it, train it, serve it."
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
@@ -158,7 +159,7 @@ def prepare(folder: Path, live: bool) -> None:
             if source.name == "glossary.md":
                 text = WORD.sub(lambda match: f"({label(match[1])})=\n{match[0]}", text)
         target.write_text(text, encoding="utf-8", newline="\n")
-    for picture in (ROOT / "docs").glob("*.svg"):
+    for picture in (path for path in (ROOT / "docs").iterdir() if path.suffix in PICTURES):
         shutil.copy(picture, folder / "docs" / picture.name)
 
 
@@ -239,7 +240,7 @@ def page_link(link: str, source: Path) -> str:
     file = (source.parent / unquote(link)).resolve()
     if urlsplit(link).scheme or link.startswith("/") or not file.exists():
         return link
-    if file in sources() or file.suffix == ".svg":
+    if file in sources() or file.suffix in PICTURES:
         return "../" * (len(place_of(source).parts) - 1) + place_of(file).as_posix()
     home, kind = read_home(), "tree" if file.is_dir() else "blob"
     return f"https://github.com/{home.repository}/{kind}/{home.branch}/{file.relative_to(ROOT).as_posix()}"

@@ -5,8 +5,7 @@ import {likeliest} from "./sampling.js";
 
 const MOST = 48; // tokens whose maps are drawn
 const WRITTEN = 24; // tokens of the texts below
-const BLUE = "30 144 230",
-  ORANGE = "rgb(230 159 0 / 0.4)";
+const ORANGE = "rgb(230 159 0 / 0.4)";
 const EXPLAIN =
   "Each small map is one head: a row for each token of the text, from top to bottom, and in it, in blue, the tokens " +
   "before it that this token looks at. Choose a map; then point at a token, or press it to hold it.";
@@ -119,6 +118,7 @@ export class AttentionView {
       token.classList.toggle("later", place > this.at);
       token.setAttribute("aria-pressed", place === this.at);
     });
+    this.blue = getComputedStyle(this.maps).getPropertyValue("--tint"); // the theme's
     [...this.maps.children].forEach((map, head) => {
       map.setAttribute("aria-pressed", head === this.head);
       map.classList.toggle("muted", this.muted.has(map.dataset.name));
@@ -142,7 +142,7 @@ export class AttentionView {
     pen.fillRect(0, this.at, time, 1);
     this.patterns.forEach((heads, row) =>
       heads[head].forEach((share, column) => {
-        pen.fillStyle = `rgb(${BLUE} / ${share})`;
+        pen.fillStyle = `rgb(${this.blue} / ${share})`;
         pen.fillRect(column, row, 1, 1);
       }),
     );

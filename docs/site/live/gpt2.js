@@ -1,72 +1,33 @@
-// GPT-2 in plain JavaScript, in the order of utils/model.py and with its names. No library, no server, one thread.
+// GPT-2 in plain JavaScript, in the order of utils/model.py and with its names. No library, no server, one thread;
+// where the browser can, matrices are multiplied by kernel.js.
 // Matrices are (out, in) as in PyTorch: a row makes one output. Numbers of several tokens lie one token after another.
+import {makeKernel} from "./kernel.js";
 
 const EPSILON = 1e-5; // of the layer norm
 const PART = 16; // tokens that are read at once, before the page may answer its reader again
 
 export const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((resume) => setTimeout(resume));
 
-/** y = x · Wᵀ + bias for `count` tokens; sums are kept in float64, as JavaScript adds. */
-export function linear(x, count, weight, bias, rows) {
-  const columns = weight.length / rows,
-    y = new Float32Array(count * rows);
-  let token = 0;
-  for (; token + 4 <= count; token += 4) fourTokens(x, token, weight, y, rows, columns);
-  for (; token < count; token++) oneToken(x, token, weight, y, rows, columns);
-  if (bias) for (let i = 0; i < y.length; i++) y[i] += bias[i % rows];
-  return y;
-}
-
-// Four outputs at a time for one token: each number of x is fetched once for four products. 2.3 times one at a time.
-function oneToken(x, token, weight, y, rows, columns) {
-  const own = x.subarray(token * columns, (token + 1) * columns),
-    at = token * rows;
-  let row = 0;
-  for (; row + 4 <= rows; row += 4) {
-    const p = row * columns,
-      q = p + columns,
-      r = q + columns,
-      s = r + columns;
-    let a = 0,
-      b = 0,
-      c = 0,
-      d = 0;
+/**
+ * y = W · x for the rows from `first` on, four at a time: each number of x is fetched once for four products.
+ * Sums are kept in float64, as JavaScript adds.
+ */
+function multiplyRows(weight, x, y, first) {
+  const columns = x.length;
+  let row = first;
+  for (; row + 4 <= y.length; row += 4) {
+    const [p, q, r, s] = [0, 1, 2, 3].map((i) => (row + i) * columns);
+    let [a, b, c, d] = [0, 0, 0, 0];
     for (let i = 0; i < columns; i++) {
-      const value = own[i];
+      const value = x[i];
       a += weight[p + i] * value;
       b += weight[q + i] * value;
       c += weight[r + i] * value;
       d += weight[s + i] * value;
     }
-    y[at + row] = a;
-    y[at + row + 1] = b;
-    y[at + row + 2] = c;
-    y[at + row + 3] = d;
+    y.set([a, b, c, d], row);
   }
-  for (; row < rows; row++) y[at + row] = dot(weight, row * columns, own, 0, columns);
-}
-
-// One output at a time for four tokens: each weight, the larger load, is fetched once for four products.
-function fourTokens(x, token, weight, y, rows, columns) {
-  const [x0, x1, x2, x3] = [0, 1, 2, 3].map((i) => x.subarray((token + i) * columns, (token + i + 1) * columns));
-  for (let row = 0, at = token * rows; row < rows; row++, at++) {
-    const p = row * columns;
-    let a = 0,
-      b = 0,
-      c = 0,
-      d = 0;
-    for (let i = 0; i < columns; i++) {
-      const value = weight[p + i];
-      a += value * x0[i];
-      b += value * x1[i];
-      c += value * x2[i];
-      d += value * x3[i];
-    }
-    y[at] = a;
-    y[at + rows] = b;
-    y[at + 2 * rows] = c;
-    y[at + 3 * rows] = d;
-  }
+  for (; row < y.length; row++) y[row] = dot(weight, row * columns, x, 0, columns);
 }
 
 function dot(a, from, b, start, length) {
@@ -82,7 +43,7 @@ export function layerNorm(x, count, weight, bias) {
     let mean = 0,
       variance = 0;
     for (let i = 0; i < width; i++) mean += x[start + i] / width;
-    for (let i = 0; i < width; i++) variance += (x[start + i] - mean) ** 2 / width;
+    for (let i = 0; i < width; i++) variance += ((x[start + i] - mean) * (x[start + i] - mean)) / width;
     const scale = 1 / Math.sqrt(variance + EPSILON);
     for (let i = 0; i < width; i++) y[start + i] = (x[start + i] - mean) * scale * weight[i] + bias[i];
   }
@@ -92,7 +53,7 @@ export function layerNorm(x, count, weight, bias) {
 /** GELU, of which GPT-2 takes the tanh form. */
 export function gelu(x) {
   const bend = Math.sqrt(2 / Math.PI);
-  return x.map((value) => 0.5 * value * (1 + Math.tanh(bend * (value + 0.044715 * value ** 3))));
+  return x.map((value) => 0.5 * value * (1 + Math.tanh(bend * (value + 0.044715 * value * value * value))));
 }
 
 /** Turn numbers into probabilities, in place. */
@@ -109,8 +70,25 @@ export function softmax(x) {
 export class GPT2 {
   constructor(config, tensors) {
     this.config = config; // layers, heads, width, context, vocab: rows that may be chosen as the next token
-    this.tensors = tensors;
-    this.rows = tensors["token_embedding.weight"].length / config.width; // one more than vocab where some are unknown
+    const wide = 4 * config.width,
+      rows = tensors["token_embedding.weight"].length / config.width;
+    this.kernel = makeKernel(tensors, wide, Math.max(wide, rows));
+    this.tensors = this.kernel?.tensors ?? tensors;
+  }
+
+  /** y = x · Wᵀ + bias for `count` tokens. */
+  linear(x, count, weight, bias, rows) {
+    const columns = weight.length / rows,
+      y = new Float32Array(count * rows);
+    const done = this.kernel && columns % 4 === 0 ? rows - (rows % 4) : 0; // rows that the kernel multiplies
+    for (let token = 0; token < count; token++) {
+      const from = x.subarray(token * columns, (token + 1) * columns),
+        to = y.subarray(token * rows, (token + 1) * rows);
+      if (done) to.set(this.kernel.multiply(weight, from, done));
+      multiplyRows(weight, from, to, done);
+      if (bias) for (let row = 0; row < rows; row++) to[row] += bias[row];
+    }
+    return y;
   }
 
   block(layer, name) {
@@ -119,7 +97,7 @@ export class GPT2 {
 
   apply(layer, name, x, count) {
     const bias = this.block(layer, `${name}.bias`);
-    return linear(x, count, this.block(layer, `${name}.weight`), bias, bias.length);
+    return this.linear(x, count, this.block(layer, `${name}.weight`), bias, bias.length);
   }
 
   norm(name, x, count) {
@@ -130,7 +108,7 @@ export class GPT2 {
   logits(streams, count = 1) {
     const normed = this.norm("final_norm", streams, count);
     const table = this.tensors["token_embedding.weight"].subarray(0, this.config.vocab * this.config.width);
-    return linear(normed, count, table, null, this.config.vocab);
+    return this.linear(normed, count, table, null, this.config.vocab);
   }
 }
 

@@ -72,8 +72,8 @@ const PARTS = [
 const IN_BLOCK = (which) => which >= 3 && which <= 13;
 const BOXES = {
   // where each part is drawn: x, y, width; the stream is the line at x = 34
-  token_embedding: [10, 8, 158],
-  position_embedding: [174, 8, 166],
+  token_embedding: [10, 8, 144],
+  position_embedding: [160, 8, 180],
   embedding: [10, 52, 330],
   norm1: [90, 104, 250],
   qkv: [90, 140, 250],

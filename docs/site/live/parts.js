@@ -50,7 +50,7 @@ export const quoted = (tokenizer, id) =>
 
 export function percent(share) {
   if (share > 0.9995) return "100 %";
-  return share < 0.0005 ? "under 0.1 %" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+  return share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 }
 
 /** Encode a text for a model: ids, rows of its table, and what must be said about unknown parts of the text. */
