@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.bpe import build_vocab
 from utils.config import total_parameters
 from utils.files.whole_files import write_whole
 from utils.model import GPT2
 from utils.quantize.grids import Grid, Quantized, from_groups, quantize, to_groups
-from utils.tokenizer import CharTokenizer, Tokenizer
+from utils.tokenizer import CharTokenizer, Tokenizer, tokenizer_for_page
 
 GRID = Grid(8, group=64)  # 8.25 bits a weight; none of nano's probabilities moves by 0.02 on the texts of the tests
 NEAR = 0.05  # of the largest distance between a row of the token table and the median row
@@ -71,19 +70,6 @@ def page_weights(model: GPT2, known: np.ndarray | None, size: int) -> Iterator[t
         yield name, weight[:size] if name == TABLE and known is None else weight
 
 
-def tokenizer_for_page(tokenizer: Tokenizer | CharTokenizer, known: np.ndarray | None) -> dict[str, Any]:
-    """Return all that docs/site/live/tokenizer.js needs to encode and decode as `tokenizer` does."""
-    about: dict[str, Any] = {
-        "end_of_text": tokenizer.end_of_text,
-        "known": None if known is None else known.tolist(),
-    }
-    if isinstance(tokenizer, CharTokenizer):
-        return about | {"kind": "characters", "characters": tokenizer.characters}
-    usual = tokenizer.vocab == build_vocab(tokenizer.merges)
-    merges = [" ".join(merge) for merge in tokenizer.merges]
-    return about | {"kind": "bpe", "merges": merges, "vocab": None if usual else tokenizer.vocab}
-
-
 def write_model(
     model: GPT2,
     tokenizer: Tokenizer | CharTokenizer,
@@ -114,7 +100,7 @@ def write_model(
         "vocab": size if known is None else len(known),
     }
     about = {"config": config, "bytes": sum(map(len, parts)), "bits": GRID.bits, "tensors": tensors, **more}
-    about["tokenizer"] = tokenizer_for_page(tokenizer, known)
+    about["tokenizer"] = tokenizer_for_page(tokenizer, None if known is None else known.tolist())
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":")).encode()
     contents = {"model.bin": parts, "model.json": [text]} | ({"finer.bin": rests} if finer else {})
     for name, content in contents.items():

@@ -1,5 +1,4 @@
 // Attention: which tokens each head of each block looks at, and what the text becomes without some of them.
-import {Reading} from "./gpt2.js";
 import {button, encode, make, percent, promptField, quoted, visible, walk, writeGreedily} from "./parts.js";
 import {likeliest} from "./sampling.js";
 
@@ -59,7 +58,7 @@ export class AttentionView {
   async read() {
     const turn = ++this.turn,
       rows = this.ids.map((id) => this.tokenizer.row(id));
-    const reading = new Reading(this.model.gpt2, {muted: this.muted, keep: true});
+    const reading = this.model.reading({muted: this.muted, keep: true});
     const logits = await reading.read(rows);
     if (!logits || turn !== this.turn) return;
     this.patterns = reading.patterns.slice(); // writing on adds to the reading's own
@@ -149,7 +148,7 @@ export class AttentionView {
   }
 
   async write(reading, rows, turn) {
-    const whole = new Reading(this.model.gpt2),
+    const whole = this.model.reading(),
       isStale = () => turn !== this.turn;
     const end = this.tokenizer.row(this.tokenizer.endOfText),
       names = [...this.muted].sort().join(", ");

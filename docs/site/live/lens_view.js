@@ -1,5 +1,5 @@
 // Logit lens: the head reads the residual stream after each block, and says what it would have answered there.
-import {Reading, pause, softmax} from "./gpt2.js";
+import {pause, softmax} from "./gpt2.js";
 import {barList, encode, make, percent, promptField, quoted, visible, walk} from "./parts.js";
 import {likeliest} from "./sampling.js";
 
@@ -34,11 +34,11 @@ export class LensView {
       {ids, rows, strange} = encode(this.model, text);
     this.strange.textContent = strange + (ids.length > MOST ? ` Only its last ${MOST} tokens are read here.` : "");
     this.ids = ids.slice(-MOST);
-    const reading = new Reading(this.model.gpt2, {keep: true});
+    const reading = this.model.reading({keep: true});
     if (!(await reading.read(rows.slice(-MOST))) || turn !== this.turn) return;
     this.answers = []; // by token: for each stage its likeliest next tokens, [row, share]
     for (const streams of reading.streams) {
-      this.answers.push(this.answersOf(streams));
+      this.answers.push(await this.answersOf(streams));
       await pause();
       if (turn !== this.turn) return;
     }
@@ -46,12 +46,12 @@ export class LensView {
     this.choose(this.ids.length - 1, this.layers);
   }
 
-  answersOf(streams) {
+  async answersOf(streams) {
     const {gpt2} = this.model,
       {vocab, width} = gpt2.config,
       all = new Float32Array(streams.length * width);
     streams.forEach((stream, stage) => all.set(stream, stage * width));
-    const logits = gpt2.logits(all, streams.length);
+    const logits = await gpt2.logits(all, streams.length);
     return streams.map((_, stage) => likeliest(softmax(logits.slice(stage * vocab, (stage + 1) * vocab)), 5));
   }
 

@@ -1,5 +1,5 @@
 // Fetch a model's two files and expand its codes once: model.json says what lies where in model.bin.
-import {GPT2} from "./gpt2.js";
+import {GPT2, Reading} from "./gpt2.js";
 import {openTokenizer} from "./tokenizer.js";
 
 /** Load the model of a folder; `tell(done, total)` hears of the bytes as they come. */
@@ -11,7 +11,9 @@ export async function loadModel(folder, tell = () => {}) {
     tensors[tensor.name] = expand(bytes, tensor);
     await 0; // lets the page breathe between large ones
   }
-  return {folder, about, gpt2: new GPT2(about.config, tensors), tokenizer: openTokenizer(about.tokenizer)};
+  const gpt2 = new GPT2(about.config, tensors);
+  const reading = (wishes) => new Reading(gpt2, wishes);
+  return {folder, about, gpt2, reading, tokenizer: openTokenizer(about.tokenizer)};
 }
 
 /** The same model with four more bits of each weight, from a file of their own: near enough to 16 bits. */
