@@ -33,12 +33,12 @@ MEAN, FOLLOW, MOVE = "sum(own) / count", "beta * old + mean", "part - rate * own
 
 WRONG = {
     "q1": [
-        (line(f"int({RAN})", CREDITED), "two floats"),
+        (line(f"int({RAN})", CREDITED), "you give (1, 0.5)"),
         (line("line['sps'] * line['dt']", CREDITED), "which unit is dt"),
-        (line("line['sps'] / line['dt'] * 1000", CREDITED), "for half a second"),
+        (line("line['sps'] / line['dt'] * 1000", CREDITED), "Is that a product"),
         (line(RAN, CREDITED.replace("/ 100 *", "*")), "which unit is mfu"),
-        (line(RAN, CREDITED.replace(" / context", "")), "Those are tokens"),
-        (line(RAN, CREDITED.replace("peak", "2 * peak")), "two sequences of 10"),
+        (line(RAN, CREDITED.replace(" / context", "")), "are tokens"),
+        (line(RAN, CREDITED.replace("peak", "2 * peak")), "you give (1.5, 1.0)"),
     ],
     "q2": [
         (ring(PART, NEXT, "pass"), "Nothing has changed"),
@@ -48,20 +48,20 @@ WRONG = {
                 NEXT,
                 f"[{'after[neighbour].__setitem__(k, parts[neighbour][k] + parts[device][k])'} for k in range(count)]",
             ),
-            "one part to one neighbour",
+            "All parts are sent",
         ),
         (ring(PART, NEXT, "after[neighbour][part] = parts[device][part]"), "added, and not replaced"),
-        (ring(PART, "(device - 1) % count", ADD), "device 0 sends its part 0"),
-        (ring("device", NEXT, ADD), "Which part is sent in move 1"),
-        (ring(PART, NEXT, "after[neighbour][part] += parts[device][part]"), "a += b"),
+        (ring(PART, "(device - 1) % count", ADD), "Device i sends to device i - 1"),
+        (ring("device", NEXT, ADD), "part i in every move"),
+        (ring(PART, NEXT, "after[neighbour][part] += parts[device][part]"), "leaves parts as"),
     ],
     "q3": [
-        (zero(MEAN, FOLLOW, MOVE, "torch.cat(moved)"), "two things"),
+        (zero(MEAN, FOLLOW, MOVE, "torch.cat(moved)"), "Where are the momenta"),
         (zero(MEAN, FOLLOW, MOVE, "moved[0], momenta"), "put together"),
         (zero(MEAN, FOLLOW, MOVE, "torch.cat(moved), [torch.cat(momenta)] * count"), "own part only"),
         (zero(MEAN, FOLLOW, "part + rate * own"), "Which way"),
         (zero("sum(own)", FOLLOW, MOVE), "or their sum"),
         (zero(MEAN, "mean", MOVE), "old momentum is lost"),
-        (zero(MEAN, FOLLOW, "part - rate * momenta[0]"), "by its own momentum"),
+        (zero(MEAN, FOLLOW, "part - rate * momenta[0]"), "first one's momentum"),
     ],
 }
