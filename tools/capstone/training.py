@@ -42,7 +42,7 @@ class Plan:
     warmup: int = 60
     decay: float = 0.1  # of matrices; vectors have none
     limit: float = 1.0  # of the gradients' norm
-    aim: float = 1.0  # nats a token
+    aim: float = 0.85  # nats a token; the solution, on one thread, reaches 0.790
     every: int = 100  # steps between two lines
 
     def rate_at(self, step: int) -> float:
