@@ -98,6 +98,8 @@ def test_a_mistake_is_recognised_by_what_it_gives_and_only_if_no_other_gives_it(
     assert said(lambda x: x**2, double, (3,), question=known).endswith("expected 6. Squared?")
     assert said(lambda x: x, double, (1,), question=known).endswith("expected 2.")
     assert said(lambda x: 7, double, (3,), question=known).endswith("expected 6.")
+    known = {"Divided?": lambda x: x * 2 / 1, "Rounded?": lambda x: x * 2}
+    assert said(lambda x: 6.0, double, (3,), question=known, strictly=True).endswith("6 (int). Divided?")
 
 
 def test_an_error_comes_with_its_line_and_the_input(tmp_path):

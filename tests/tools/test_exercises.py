@@ -9,6 +9,7 @@ import linecache
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,13 @@ def test_the_limit_of_time_works_without_alarms_and_leaves_interrupts_alone():
     assert signal.getsignal(signal.SIGINT) is before
     with time_limit(60):
         pass
+
+
+def test_with_patience_code_that_waits_has_longer_than_code_that_computes():
+    with time_limit(0.2, patience=10):
+        time.sleep(0.5)
+    with pytest.raises(TooLong), time_limit(0.1, patience=3):
+        time.sleep(60)
 
 
 def test_dots_that_are_left_in_a_right_answer_cost_nothing(tmp_path):

@@ -47,7 +47,7 @@ def compare(
     arguments that the answer changes: "refused", "allowed", or "compared" with what the reference makes of them.
     `strictly` asks for the same types and dtypes.
     """
-    rules = Rules(strictly, tolerance)
+    rules = Rules(strictly, tolerance=tolerance)
     for case in cases:
         arguments = case() if callable(case) else case
         mine, theirs, untouched = copied(arguments), copied(arguments), copied(arguments)
@@ -207,14 +207,16 @@ def ask_question(question: Question, case: Any, got: Any, expected: Any, found: 
 
 def question_of(mistakes: Mapping[str, Callable], case: Any, got: Any) -> str:
     """Return the question of the only mistake that gives what an answer gives; where several do, nobody can tell."""
-    fitting = [text for text, mistake in mistakes.items() if gives(mistake, case, got)]
-    return fitting[0] if len(fitting) == 1 else ""
+    for whole in (True, False):  # 3.0 tells more than 3, where a mistake gives it
+        if fitting := [text for text, mistake in mistakes.items() if gives(mistake, case, got, whole)]:
+            return fitting[0] if len(fitting) == 1 else ""
+    return ""
 
 
-def gives(mistake: Callable, case: Any, got: Any) -> bool:
-    """Tell whether a mistake gives what an answer gives."""
+def gives(mistake: Callable, case: Any, got: Any, whole: bool = False) -> bool:
+    """Tell whether a mistake gives what an answer gives; `whole` tells 3.0 from 3."""
     with contextlib.suppress(Exception):
-        return difference(got, call(mistake, copied(case))) is None
+        return difference(got, call(mistake, copied(case)), Rules(whole=whole)) is None
     return False
 
 

@@ -188,7 +188,7 @@ def ask(check: Callable[..., None], names: Mapping) -> None:
 def run_check(check: Callable[[Mapping], None], names: Mapping, seconds: float = SECONDS) -> str:
     """Run one check and return its message, or nothing where the answer passes."""
     try:
-        with time_limit(seconds):
+        with time_limit(seconds, patience=4):
             check(names)
     except TooLong as end:
         given = f"{end.given} your" if end.given else "Your"

@@ -6,6 +6,7 @@ import _thread
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -24,9 +25,12 @@ class TooLong(BaseException):
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float, computing: bool = False, alarm: bool = hasattr(signal, "setitimer")) -> Iterator[None]:
+def time_limit(
+    seconds: float, computing: bool = False, patience: float = 1, alarm: bool = hasattr(signal, "setitimer")
+) -> Iterator[None]:
     """Raise `TooLong` in the code below if it takes longer, by the clock or in time of `computing` (not on Windows).
 
+    With patience, code that was kept waiting, on a busy machine for instance, gets so many times as long by the clock.
     It works in the main thread, and not within another limit of its kind.
     """
     no_clock = computing and not alarm
@@ -36,10 +40,14 @@ def time_limit(seconds: float, computing: bool = False, alarm: bool = hasattr(si
     over = threading.Event()
     number = (signal.SIGPROF if computing else signal.SIGALRM) if alarm else signal.SIGINT
 
+    begun, used = time.monotonic(), time.thread_time()
+
     def end(which: int, frame: FrameType | None) -> None:
-        if alarm or over.is_set():
+        if not alarm and not over.is_set():
+            raise KeyboardInterrupt  # somebody else's interrupt
+        waiting = time.thread_time() - used < seconds / 2 and time.monotonic() - begun < patience * seconds
+        if computing or patience == 1 or not waiting:
             raise TooLong(seconds)
-        raise KeyboardInterrupt  # somebody else's interrupt
 
     before = signal.signal(number, end)
     _running.add(computing)

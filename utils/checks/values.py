@@ -22,9 +22,10 @@ CLOSE = 1e-5  # relative, for single numbers
 
 @dataclass(frozen=True)
 class Rules:
-    """How alike two values must be: `strictly` asks for the same types and dtypes, too."""
+    """How alike two values must be: `whole` tells 3.0 from 3, `strictly` asks for the same types and dtypes, too."""
 
     strictly: bool = False
+    whole: bool = False
     tolerance: float | None = None
 
 
@@ -144,7 +145,8 @@ def difference(got: Any, expected: Any, rules: Rules = Rules(), place: str = "")
     """Return the first place where two values differ, or nothing where they are the same."""
     if got is expected:
         return None
-    if kind_of(got) != kind_of(expected) or (rules.strictly and type(got) is not type(expected)):
+    strictly = rules.strictly or (rules.whole and isinstance(expected, int | float))
+    if kind_of(got) != kind_of(expected) or (strictly and type(got) is not type(expected)):
         return Difference(place, got, expected, kind=True)
     if isinstance(expected, np.ndarray):
         found = _compare_tensors(_as_tensor(got), _as_tensor(expected), rules, place)
