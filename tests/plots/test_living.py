@@ -95,4 +95,9 @@ def test_a_view_carries_every_module_that_its_scripts_import(nano):
     for source in view.sources.values():
         assert set(re.findall(r'from "\./([\w.]+)"', source)) <= set(view.sources)
     assert {path.name for path in SCRIPTS.glob("*.js")} == set(view.sources)
-    assert "run this cell" in view._repr_mimebundle_()[0]["text/plain"]
+
+
+def test_a_view_leaves_its_place_for_pages_without_a_kernel(nano):
+    shown = LivingView("lens", *nano, 'She said: "Oh <b>"')._repr_mimebundle_()[0]
+    assert "run this cell" in shown["text/plain"]
+    assert 'data-live="lens" data-prompt="She said: &quot;Oh &lt;b&gt;&quot;"' in shown["text/html"]

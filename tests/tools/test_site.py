@@ -73,6 +73,13 @@ def test_a_page_shows_what_its_notebook_says_prints_and_draws(site):
     assert "git clone -q" not in page.text, "the cell for Colab is of no use to who reads"
 
 
+def test_views_that_lessons_have_stored_come_alive_on_their_pages(site):
+    for name, view in (("00_set_up_and_choose_a_size", "sampling"), ("02_one_head_by_hand", "attention")):
+        page = page_of(site, f"lessons/{name}.html")
+        assert page.select_one(f".cell_output .live[data-live={view}][data-prompt]")
+        assert page.select_one("script[type=module]")["src"].endswith("../_static/live/live.js")
+
+
 def test_what_a_predict_asks_for_is_folded(site):
     page = page_of(site, "lessons/02_one_head_by_hand.html")
     asked = [part for part in page.find_all("p") if part.text.startswith("Predict.")]

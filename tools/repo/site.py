@@ -91,6 +91,8 @@ def build_site(out: Path, live: bool = True) -> list[Path]:
         options = SETTINGS | {"html_theme_options": theme_options()}
         app = Sphinx(str(source), None, str(out), str(source / ".doctrees"), "html", options, status=None, parallel=1)
         app.connect("html-page-context", add_open_graph)
+        if live:
+            app.connect("html-page-context", wake_views)
         app.build()
         if app.statuscode:
             raise CourseError("Sphinx could not build the site; what it found stands above.")
@@ -253,3 +255,11 @@ def add_open_graph(app: Any, page: str, template: str, context: dict[str, Any], 
     lines = [f'<meta property="{name}" content="{escape(value)}">' for name, value in values.items()]
     lines.append(f'<meta name="description" content="{escape(ABOUT)}">')
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)
+
+
+def wake_views(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Let the script that brings views to life follow on the pages of lessons that have stored places for them."""
+    body = context.get("body", "")
+    if "data-live=" in body and "live/live.js" not in body:
+        script = context["pathto"]("_static/live/live.js", 1)
+        context["body"] = f'{body}\n<script type="module" src="{script}"></script>'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from html import escape
 from typing import Any
 
 import anywidget
@@ -58,9 +59,11 @@ class LivingView(anywidget.AnyWidget):
         self.on_msg(self.hear)
 
     def _repr_mimebundle_(self, **settings: Any) -> tuple[dict, dict]:
-        """Show the view, and leave a sentence where there is no kernel: GitHub, print."""
+        """Show the view; leave its place for the site, which fills it, and a sentence for GitHub and print."""
         data, metadata = super()._repr_mimebundle_(**settings) or ({}, {})
-        return data | {"text/plain": f"The view {self.view!r}, alive where a kernel runs: run this cell."}, metadata
+        said = f"The view {self.view!r} is alive where a kernel runs: run this cell."
+        place = f'<div class="live" data-live="{self.view}" data-prompt="{escape(self.prompt)}"><p>{said}</p></div>'
+        return data | {"text/plain": said, "text/html": place}, metadata
 
     def hear(self, _: Any, message: dict, buffers: list) -> None:
         """Answer a question of the page; what is wrong is said there, not in a log that nobody reads."""
