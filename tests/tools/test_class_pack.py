@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -73,7 +74,7 @@ def pack(tmp_path_factory) -> Path:
     patch.setattr(class_pack, "ROOT", course)
     patch.setenv("PIP_NO_INDEX", "1")
     patch.setenv("PIP_FIND_LINKS", index.as_uri())
-    make_pack(place / "stick", show=lambda text: None)
+    make_pack(place / "stick", pages=False, show=lambda text: None)
     patch.undo()
     return place / "stick"
 
@@ -265,3 +266,16 @@ def test_what_is_no_pack_and_a_folder_in_use_end_in_a_sentence(pack, tmp_path):
     with pytest.raises(CourseError) as error:
         make_pack(tmp_path / "file" / "stick")
     assert str(tmp_path / "file" / "stick") in str(error.value)
+
+
+def test_the_address_of_a_class_opens_a_page_that_says_what_to_copy(pack):
+    server = serve_pack(pack, 0, "127.0.0.1")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_address[1]}/", timeout=30) as answer:
+            page = answer.read().decode("utf-8")
+    finally:
+        server.shutdown()
+    assert page.count("start.py ADDRESS") == 3 and "location.origin" in page
+    assert fingerprint((pack / "PACK.json").read_bytes()) not in page, "only the teacher's voice tells it"
+    assert "index.html" not in entries((pack / "PACK.json").read_bytes()), "no laptop needs the page"

@@ -14,14 +14,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tools.classroom.pack_start import MANIFEST, entries, fingerprint, is_whole
+from tools.classroom.start_page import PAGES, write_start_page
 from tools.repo.notebooks import ROOT
+from tools.repo.site import build_site
 from utils.errors import CourseError
 from utils.files.whole_files import sha256_of
 
 KEPT_BACK = ("exercises/solutions/", "labs/solutions/")  # for teachers' eyes
 
 
-def make_pack(out: Path, sizes: Iterable[str] = (), show=print) -> Path:
+def make_pack(out: Path, sizes: Iterable[str] = (), pages: bool = True, show=print) -> Path:
     """Fill `out` with everything for laptops of this machine's kind; run again on another kind to add its packages."""
     if out.is_dir() and any(out.iterdir()) and not (out / "start.py").is_file():
         raise CourseError(f"{out} holds something else than a class pack. Choose an empty folder.")
@@ -36,6 +38,10 @@ def make_pack(out: Path, sizes: Iterable[str] = (), show=print) -> Path:
     if sizes := [size for size in sizes if size != "nano"]:
         show(f"Fetching weights of {', '.join(sizes)} …")
         fetch_weights(sizes, out / "cache")
+    if pages:
+        show("Writing the course as pages …")
+        build_site(out / "pages")
+    write_start_page(out, with_course=pages)
     shutil.copy(Path(__file__).with_name("pack_start.py"), out / "start.py")
     write_manifest(out)
     return out
@@ -84,9 +90,11 @@ def fetch_weights(sizes: list[str], target: Path) -> None:
 
 
 def write_manifest(out: Path) -> None:
-    """Write size and SHA-256 of every file of the pack into PACK.json."""
+    """Write size and SHA-256 of every file that laptops get into PACK.json."""
     files = {}
     for path in sorted(path for path in out.rglob("*") if path.is_file() and path.name != MANIFEST):
+        if path.relative_to(out).parts[0] in PAGES:
+            continue
         files[path.relative_to(out).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     (out / MANIFEST).write_text(json.dumps({"files": files}, indent=1) + "\n", encoding="utf-8")
     read_pack(out)
