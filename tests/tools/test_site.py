@@ -115,7 +115,8 @@ def test_living_views_stand_on_their_pages_with_the_model_that_they_load(site):
     assert views == set(VIEWS)
     for name in LIVING_LESSONS:
         places = page_of(site, name).select("[data-live]")
-        assert [place["data-live"] for place in places] == LIVE_IN[Path(name).name[:2]]
+        at_the_end = LIVE_IN[Path(name).name[:2]]
+        assert [place["data-live"] for place in places][-len(at_the_end) :] == at_the_end
     shares = [tag.text for tag in page_of(site, "index.html").select(".live .share")]
     assert shares == sorted(shares, key=lambda share: -float(share.split()[0])), "the picture has no bars in order"
     assert (site / "_static/live/model/model.bin").stat().st_size > 5_000_000

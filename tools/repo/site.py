@@ -44,13 +44,7 @@ TITLE, ABOUT = "Hands-On GPT-2", "A course in notebooks: look inside GPT-2, load
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
 WORD = re.compile(r"(?m)^\*\*([^*]+)\*\* · (.+)$")  # an entry of the glossary
 LIVING = "<!-- living picture -->"
-LIVE_IN = {
-    "02": ["attention"],
-    "03": ["lens", "network"],
-    "04": ["sampling"],
-    "07": ["bits"],
-    "08": ["bits"],
-}  # lessons
+LIVE_IN = {"03": ["lens"], "04": ["sampling"], "07": ["bits"], "08": ["bits"]}  # pages of lessons, at their end
 LIVE = re.compile(r"<!-- live: (\w+) ?(\{.*\})? -->")  # a view of docs/site/live that works in the page
 SETTINGS: dict[str, Any] = {
     "project": TITLE,
