@@ -41,7 +41,7 @@ CHOICE = "{'temperature': temperature} if temperature > 0 else {'temperature': 1
 WRONG = {
     "q1": [
         (run(restore_from="'latest'"), "What begins anew"),
-        (run(restore_from="'models'"), "two words"),
+        (run(restore_from="'models'"), "expected"),
         (run(run_name="'run1'"), "called poems"),
         (run(print_every="10"), "loss of every step"),
         (run(sample_every="steps"), "after how many steps is that"),
@@ -68,22 +68,22 @@ WRONG = {
         (keep(BELOW, AGAIN.replace("run_name='poems', ", "")), "Which run"),
         (keep("losses[-1] >= target and len(losses) < most", AGAIN), "One lucky window"),
         (keep("sum(losses[-2:]) / 2 >= target", AGAIN), "Who stops it"),
-        (keep(BELOW, AGAIN, "losses +="), "has changed"),
+        (keep(BELOW, AGAIN, "losses +="), "work on a copy"),
     ],
     "q4": [
         (ask("min(most, nsamples)", CHOICE), "left over"),
         (ask("nsamples", CHOICE), "Is yours larger"),
-        (ask("1", CHOICE), "largest that fits"),
+        (ask("1", CHOICE), "largest batch that fits"),
         (ask(FITS, "{'temperature': temperature}"), "in the place of 0"),
         (ask(FITS, "{'temperature': temperature, 'top_k': 1}"), "only there at 0"),
-        (ask(FITS, "{'temperature': temperature or 0.01}"), "no other to choose from"),
-        (ask(FITS.replace("most + 1", "5"), CHOICE), "for every `most`"),
+        (ask(FITS, "{'temperature': temperature or 0.01}"), "leaves none"),
+        (ask(FITS.replace("most + 1", "5"), CHOICE), "or is it 4"),
     ],
     "q5": [
         (losses("return load_gpt2(folders[0])(tokens[:, :-1], tokens[:, 1:]).item()"), "a loss for each"),
         (losses("return [load_gpt2(f)(tokens[:, :-1], tokens[:, 1:]) for f in folders]"), "plain float"),
         (losses("return [load_gpt2(f)(tokens, tokens).item() for f in folders]"), "one place on"),
-        (losses("return [load_gpt2(f)(tokens[:, :3], tokens[:, 1:4]).item() for f in folders]"), "every token but"),
+        (losses("return [load_gpt2(f)(tokens[:, :3], tokens[:, 1:4]).item() for f in folders]"), "expected"),
         (
             losses("return [load_gpt2(f)(tokens[:, :-1], tokens[:, 1:]).item() for f in sorted(folders)]"),
             "in the order given",
