@@ -90,6 +90,20 @@ def class_export(
     return int(bool(unknown))
 
 
+def class_key(
+    lessons: tuple[str, ...] = (),  # beginnings of their names, such as 02; without, all
+    /,
+    *,
+    out: str = "key.md",  # the Markdown file to write
+) -> None:
+    """Write what each Predict of the lessons asks and what learners should see then: a key for the teacher."""
+    from tools.classroom.key import key
+
+    text = "\n".join(key(lessons)) + "\n"
+    Path(out).write_text(text, encoding="utf-8", newline="\n")
+    print(f"{out} holds the key.")
+
+
 def class_alike(
     folder: str,  # where the submissions were unpacked
     /,
