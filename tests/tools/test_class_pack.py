@@ -19,7 +19,7 @@ import pytest
 from wheels import BACKEND, COMMANDS, PYPROJECT, make_wheel
 
 from tools.classroom import class_pack
-from tools.classroom.class_pack import banner, make_pack, pack_problems, read_pack, serve_pack
+from tools.classroom.class_pack import banner, copy_course, make_pack, pack_problems, read_pack, serve_pack
 from tools.classroom.pack_start import entries, fingerprint
 from tools.repo.notebooks import ROOT
 from utils.errors import CourseError
@@ -279,3 +279,12 @@ def test_the_address_of_a_class_opens_a_page_that_says_what_to_copy(pack):
     assert page.count("start.py ADDRESS") == 3 and "location.origin" in page
     assert fingerprint((pack / "PACK.json").read_bytes()) not in page, "only the teacher's voice tells it"
     assert "index.html" not in entries((pack / "PACK.json").read_bytes()), "no laptop needs the page"
+
+
+def test_the_lab_with_solutions_runs_from_a_packs_copy_which_has_none(tmp_path):
+    copy_course(course := tmp_path / "course")
+    assert not (course / "labs" / "solutions").exists() and not (course / "exercises" / "solutions").exists()
+    command = [sys.executable, "-m", "tools.repo.notebooks", "--no-store", "labs/06_find_the_bugs.ipynb"]
+    settings = {**os.environ, "PYTHONPATH": str(course)}
+    done = subprocess.run(command, cwd=course, env=settings, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
