@@ -407,6 +407,16 @@ class TestViews:
         view.get_by_role("button", name="logits").click()
         assert view.locator(".panel .bars li").count() == 5
 
+    def test_without_its_model_a_view_stays_a_picture_and_says_why(self, browser, address):
+        page = browser.new_page()
+        page.route("**/model.bin", lambda route: route.fulfill(status=404))
+        page.goto(address)
+        state = page.locator("[data-live=sampling] [role=status]")
+        state.filter(has_text="stays a picture").wait_for()
+        assert "model.bin could not be loaded: the server answers 404" in state.inner_text()
+        assert page.locator("[data-live=sampling] .bars li").count() == 8
+        page.close()
+
     @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
     def test_nothing_hinders_a_reader(self, visit, address, width, scheme):
         visit.page.goto(address)
