@@ -55,65 +55,71 @@ WRONG = {
     "q1": [
         (bits("loss * tokens / len(text.encode('utf-8'))"), "nats are one bit"),
         (bits("loss * tokens * math.log(2) / len(text.encode('utf-8'))"), "or multiply"),
-        (bits("loss / math.log(2)"), "by what is it divided"),
+        (bits("loss / math.log(2)"), "bits per token"),
         (bits("loss * tokens / math.log(2) / len(text)"), "or letters"),
     ],
     "q2": [
         (pool("sum(loss * n for loss, n in scores) / sum(n for _, n in scores)"), "That is a loss"),
         (pool("sum(math.exp(loss) for loss, _ in scores) / len(scores)"), "mean of perplexities"),
         (pool("math.exp(sum(loss for loss, _ in scores) / len(scores))"), "or each token"),
-        (pool("math.exp(sum(loss for loss, _ in scores))"), "what is the mean loss"),
+        (pool("math.exp(sum(loss for loss, _ in scores))"), "Losses are added up"),
     ],
     "q3": [
         (band("mean, 2 * values.std().item()"), "what is it divided by"),
         (band("mean, values.std().item() / len(values) ** 0.5"), "one standard error"),
         (band("mean, 2 * values.var().item() / len(values) ** 0.5"), "a variance"),
-        (band("mean, 2 * values.std(correction=0).item() / len(values) ** 0.5"), "that of a sample"),
-        (band("values.sum().item(), 2 * values.std().item() / len(values) ** 0.5"), "The first is the mean"),
-        (band("mean, 4 * values.std().item() / len(values)"), "the root of their number"),
+        (band("mean, 2 * values.std(correction=0).item() / len(values) ** 0.5"), "In a sample"),
+        (band("values.sum().item(), 2 * values.std().item() / len(values) ** 0.5"), "the first is a sum"),
+        (band("mean, 2 * values.std().item() / len(values)"), "the root of their number"),
     ],
     "q4": [
         (verdict("abs(mean) <= reach", "'better' if mean > 0 else 'worse'"), "lower loss better"),
-        (verdict("False"), "Is 0 inside"),
+        (verdict("False"), "You can always tell"),
         (
             "def verdict(ours, theirs):\n    (a, x), (b, y) = band(ours), band(theirs)\n"
             "    if abs(a - b) <= x + y:\n        return \"can't tell\"\n    return 'better' if a < b else 'worse'",
-            "band of the differences",
+            "that of the differences",
         ),
-        (verdict("abs(mean) <= 0.001"), "made the whole difference"),
-        (verdict("abs(mean) <= reach / 2"), "both standard errors"),
-        (verdict("mean < 0 and -mean <= reach or mean == 0"), "the other way round"),
+        (verdict("abs(mean) <= 0.001"), "Only equal models"),
+        (verdict("abs(mean) <= reach / 2"), "half as far"),
+        (verdict("mean < 0 and -mean <= reach or mean == 0"), "from the other side"),
     ],
     "q5": [
         (copied(f"{RUN} in known"), "or letters"),
         (
             "def longest_copy(written, source):\n    return len(set(written.split()) & set(source.split()))",
-            "Six words stand in both",
+            "side by side",
         ),
-        (copied(WHOLE, "first + longest < len(words) - 1"), "last word looked at"),
-        (copied(WHOLE, starts="range(len(words))[:3]"), "go on after the first"),
+        (copied(WHOLE, "first + longest < len(words) - 1"), "Is the last word of what was written"),
+        (copied(WHOLE, starts="range(len(words))[:3]"), "you give 2, expected 4"),
         (
             "def longest_copy(written, source):\n    words, known = written.split(), source.split()\n"
             "    runs = [n for i in range(len(words)) for n in range(1, 4)\n"
             "            if any(known[j : j + n] == words[i : i + n] for j in range(len(known)))]\n"
             "    return max(runs, default=0)",
-            "Where does your run end",
+            "you give 3, expected 4",
         ),
         (
             copied(WHOLE)
             .replace("' '.join(source.split())", "source")
             .replace("written.split()", "written.split(' ')"),
-            "Line ends",
+            "Do line ends count",
         ),
     ],
     "q6": [
         (mark(pick="min"), "or the lowest"),
         (mark(score="sum(a)"), "or their sum"),
-        (mark(share="float(sum(right))", band="0.0"), "how many were right"),
-        (mark(chosen=">= 0"), "compared with the number"),
+        (
+            mark(
+                share="float(sum(right))",
+                band="2 * math.sqrt(sum(right) / len(right) * (1 - sum(right) / len(right)) / len(right))",
+            ),
+            "how many were right",
+        ),
+        (mark(chosen=">= 0"), "is a choice compared"),
         (mark(band="math.sqrt(share * (1 - share) / len(right))"), "one standard error"),
-        (mark(band="2 * math.sqrt(share * (1 - share))"), "divided by"),
+        (mark(band="2 * math.sqrt(share * (1 - share))"), "not divided by the number"),
         (mark(band="2 * share * (1 - share) / len(right)"), "root is missing"),
-        (mark(score="sum(a[:2]) / len(a[:2])"), "looked at"),
+        (mark(score="sum(a[:2]) / len(a[:2])"), "first two tokens"),
     ],
 }
