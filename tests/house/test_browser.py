@@ -99,9 +99,16 @@ def test_an_emptied_top_n_is_no_limit_and_stop_stops(form):
 
 def test_what_is_too_long_is_refused_on_the_page(form):
     page = form.page
+    page.get_by_label("Max tokens").fill("3")
+    page.fill("#seed-text textarea", "One day")
+    page.press("#seed-text textarea", "Shift+Enter")
+    wait_until(page, lambda: "3 tokens" in how_it_went(page))
     page.fill("#seed-text textarea", "x" * 501)
     page.click("#continue")
     page.get_by_text("The text has 501 characters, this server reads 500. Shorten it.").wait_for()
+    wait_until(
+        page, lambda: page.input_value("#continuation textarea") == how_it_went(page) == ""
+    )  # no old answer stays
     assert form.outside == set() and form.errors == []
 
 

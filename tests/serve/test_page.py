@@ -205,7 +205,7 @@ def test_what_can_be_served_is_found_by_its_weights(shelf, tmp_path, monkeypatch
     (tmp_path / "runs" / "begun").mkdir()
     assert list(find_choices(tmp_path)) == ["nano", "packed", "runs/mine", "runs/second"]
     assert list(find_choices(tmp_path / "runs" / "begun")) == ["nano"]
-    assert name_choices(["nano", str(shelf["q4"])]) == {"nano": "nano", shelf["q4"].as_posix(): str(shelf["q4"])}
+    assert name_choices(["nano", str(shelf["q4"])]) == {"nano": "nano", shelf["q4"].name: str(shelf["q4"])}
     with pytest.raises(CourseError, match="nowhere"):
         name_choices(["nano", "nowhere"])
 
@@ -517,7 +517,7 @@ def wait_for_address(process: subprocess.Popen, lines: list[str]) -> str:
 def test_the_command_serves_until_ctrl_c_and_connects_to_nobody_else(in_a_process, shelf, tmp_path):
     command = ["serve", str(shelf["tiny"]), "--log", str(tmp_path / "log.csv")]
     server = in_a_process(sys.executable, "-c", WATCHED, *command, cwd=ROOT)
-    event, (text, _) = ask(server.url, "A fox", 10, 0, None, shelf["tiny"].as_posix())
+    event, (text, _) = ask(server.url, "A fox", 10, 0, None, shelf["tiny"].name)
     assert (event, text) == ("complete", greedy(shelf["tiny"], "A fox", 10))
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(30) == 130

@@ -174,20 +174,22 @@ def add_form(site: Site, settings: list) -> None:
     async def generate(
         text: str, max_tokens: float, temperature: float, top_n: float | None, model: str, visit: gr.Request
     ) -> AsyncIterator[tuple[str, str]]:
-        """Yield the continuation so far, and a line that says how it went."""
+        """Yield the continuation so far, and a line that says how it went; what stood there before goes at once."""
+        yield "", ""
         async for response in responses(site, Request(text or "", max_tokens, temperature, top_n, model), visit):
             yield response.text, response.line()
 
-    text = gr.Textbox(label="Seed text", lines=3, placeholder="Once upon a time", elem_id="seed-text")
+    keys = "Shift and Enter continue it"
+    text = gr.Textbox(label="Seed text", info=keys, lines=3, placeholder="Once upon a time", elem_id="seed-text")
     with gr.Row():
         go = gr.Button("Continue", variant="primary", elem_id="continue")
         stop = gr.Button("Stop", elem_id="stop")
     output = gr.Textbox(label="Continuation", lines=8, buttons=["copy"], interactive=False, elem_id="continuation")
     line = gr.Textbox(label="How it went", show_label=False, container=False, interactive=False, elem_id="how-it-went")
     gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False)
-    how: dict[str, Any] = dict(api_name="generate", show_progress="minimal")
-    running = go.click(generate, [text, *settings], [output, line], **how)
-    stop.click(None, cancels=[running], api_visibility="private")
+    parts: dict[str, Any] = dict(fn=generate, inputs=[text, *settings], outputs=[output, line], show_progress="minimal")
+    running = [go.click(api_name="generate", **parts), text.submit(api_visibility="private", **parts)]
+    stop.click(None, cancels=running, api_visibility="private")
 
 
 def add_chat(site: Site, settings: list) -> None:

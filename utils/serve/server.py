@@ -95,10 +95,18 @@ def find_choices(folder: str | Path = ".") -> dict[str, Choice]:
 
 
 def name_choices(names: Iterable[str]) -> dict[str, Choice]:
-    """Return sizes, folders and files as choices, each checked now and not when the first visitor asks."""
-    for name in names:
+    """Return sizes, folders and files as choices, each checked now and not when the first visitor asks.
+
+    Visitors see the name of a folder or file, and its path only where two have the same name.
+    """
+    chosen = list(names)
+    for name in chosen:
         find_weights(find_model(name))
-    return {str(name) if name in SIZES else Path(name).as_posix(): name for name in names}
+    shown = [Path(name).name for name in chosen]
+    return {
+        short if shown.count(short) == 1 else Path(name).as_posix(): name
+        for name, short in zip(chosen, shown, strict=True)
+    }
 
 
 class Answer:
