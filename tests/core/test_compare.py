@@ -100,6 +100,9 @@ def test_a_mistake_is_recognised_by_what_it_gives_and_only_if_no_other_gives_it(
     assert said(lambda x: 7, double, (3,), question=known).endswith("expected 6.")
     known = {"Divided?": lambda x: x * 2 / 1, "Rounded?": lambda x: x * 2}
     assert said(lambda x: 6.0, double, (3,), question=known, strictly=True).endswith("6 (int). Divided?")
+    known = {"Twos?": lambda x: torch.full((2,), 2.0)}
+    asked = said(lambda x: double(x).double(), double, (torch.ones(2),), question=known, strictly=True)
+    assert asked.endswith("The dtype is float64, expected float32.")
 
 
 def test_an_error_comes_with_its_line_and_the_input(tmp_path):

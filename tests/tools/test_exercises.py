@@ -19,6 +19,7 @@ from wires import all_by_value, checked_by_value, checker_of
 from tools.classroom.exercise_builder import MASTERS, STUDENTS, find_masters, model_answers, stale
 from tools.repo.notebooks import read_notebook
 from utils.checks import Exercise, TooLong, judge, read_checks, time_limit
+from utils.checks.blanks import has_dots
 from utils.checks.exercise import Help
 from utils.errors import CourseError
 
@@ -49,6 +50,15 @@ def test_students_copy_holds_neither_solutions_nor_hidden_checks(name):
     for task, source in all_tests(name).items():
         assert "hidden=True" in source, f"{task} has no hidden check"
         assert source.count("@test_case") > student.metadata.otter.tests[task].count("@test_case") > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_task_comes_with_three_hints_a_model_answer_and_a_reason(name):
+    exercise = Exercise(name)
+    assert set(exercise.help.tasks) == set(exercise.tests)
+    for task, known in exercise.help.tasks.items():
+        assert len(known["hints"]) == 3 and all(known["hints"]) and known["why"], task
+        assert "SOLUTION" not in known["answer"] and not has_dots(known["answer"]), task
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from utils.checks.limit import TooLong
-from utils.checks.values import Difference, Rules, difference, kind_of, show, with_kind
+from utils.checks.values import MISSING, Difference, Rules, difference, kind_of, show, with_kind
 
 CHECKS = "<checks>"  # the file name under which the checks of a task are compiled
 Question = str | Mapping[str, Callable] | Callable[[Any, Any, Any], str]
@@ -199,16 +199,20 @@ def ask_question(question: Question, case: Any, got: Any, expected: Any, found: 
     if isinstance(question, str):
         return "" if got is None or (found.kind and not found.place) else question
     if isinstance(question, Mapping):
-        return question_of(question, case, got)
+        return question_of(question, case, got, expected)
     with contextlib.suppress(Exception):  # it looks into what an answer gave, which may be anything
         return question(case, got, expected) or ""
     return ""
 
 
-def question_of(mistakes: Mapping[str, Callable], case: Any, got: Any) -> str:
-    """Return the question of the only mistake that gives what an answer gives; where several do, nobody can tell."""
+def question_of(mistakes: Mapping[str, Callable], case: Any, got: Any, expected: Any = MISSING) -> str:
+    """Return the question of the only mistake that gives what an answer gives; where several do, nobody can tell.
+
+    A mistake that gives what was expected here, down to 3 and not 3.0, was not made.
+    """
+    made = {text: mistake for text, mistake in mistakes.items() if not gives(mistake, case, expected, whole=True)}
     for whole in (True, False):  # 3.0 tells more than 3, where a mistake gives it
-        if fitting := [text for text, mistake in mistakes.items() if gives(mistake, case, got, whole)]:
+        if fitting := [text for text, mistake in made.items() if gives(mistake, case, got, whole)]:
             return fitting[0] if len(fitting) == 1 else ""
     return ""
 

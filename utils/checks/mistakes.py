@@ -22,4 +22,4 @@ def recognise(mistakes: Mapping[str, Callable]) -> Callable[[Any, Any, Any], str
 
 
 def _question(mistakes: Mapping[str, Callable], case: Any, got: Any, expected: Any) -> str:
-    return question_of(mistakes, case, got)
+    return question_of(mistakes, case, got, expected)
