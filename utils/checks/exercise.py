@@ -1,4 +1,4 @@
-"""Autograding of one exercise: `exercise.check("q1")`, `exercise.hint("q1")`, and after a pass `exercise.solution("q1")`.
+"""Autograding of one exercise: `exercise.check("q1")`, `exercise.hint("q1")`, after a pass `exercise.solution("q1")`.
 
 Checks stand in the metadata of the notebook, where otter-grader puts them, and are read here without otter-grader. Help
 stands beside them, packed, so that nobody reads a solution by accident.
