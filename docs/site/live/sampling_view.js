@@ -4,6 +4,7 @@ import {button, encode, fitting, make, percent, promptField, quoted, slider, vis
 import {ALL, draw, likeliest, probabilities, random} from "./sampling.js";
 
 const SHOWN = 10; // tokens in the list
+const FRAME = 50; // milliseconds between two pictures while it writes: drawing each token takes longer than writing it
 const SETTINGS = {
   temperature: [
     "Temperature",
@@ -19,7 +20,7 @@ const EXPLAIN =
 
 export class SamplingView {
   constructor(place, model, {prompt}) {
-    Object.assign(this, {model, tokenizer: model.tokenizer, reading: model.reading(), running: false});
+    Object.assign(this, {model, tokenizer: model.tokenizer, reading: model.reading(), running: false, drawn: 0});
     this.settings = Object.fromEntries(Object.entries(SETTINGS).map(([name, [, {value}]]) => [name, value]));
     this.number = random(1);
     this.field = promptField(prompt, (text) => this.begin(text), "Your text: change it");
@@ -79,9 +80,11 @@ export class SamplingView {
   show() {
     if (!this.logits) return;
     this.bent = probabilities(this.logits, this.settings);
+    if (this.running && performance.now() - this.drawn < FRAME) return;
     this.showBars();
     this.showText();
     if (!this.running) this.said.textContent = this.inWords();
+    this.drawn = performance.now();
   }
 
   showBars() {
@@ -103,15 +106,24 @@ export class SamplingView {
     return make("li", {}, press);
   }
 
+  /** Draw the tokens that are new or others than before; those in front of them stay. */
   showText() {
-    const {tokenizer} = this;
-    this.paper.replaceChildren(
-      ...this.ids.map((id, place) => {
-        if (place < this.own) return make("span.own", {}, id === tokenizer.endOfText ? "" : tokenizer.decode([id]));
-        return this.token(id, place);
-      }),
-    );
+    const shown = (this.shown ??= []),
+      key = (id, place) => `${id} ${place < this.own}`;
+    let same = 0;
+    while (same < this.ids.length && shown[same] === key(this.ids[same], same)) same++;
+    while (this.paper.childNodes.length > same) this.paper.lastChild.remove();
+    if (same && this.paper.lastChild.tabIndex === 0) this.paper.lastChild.tabIndex = -1;
+    const added = this.ids.slice(same).map((id, i) => this.shownToken(id, same + i));
+    this.paper.append(...added);
+    if (this.ids.length > this.own) this.paper.lastChild.tabIndex = 0; // one stop for the tab key, then arrows
+    this.shown = this.ids.map(key);
     this.paper.scrollTop = this.paper.scrollHeight;
+  }
+
+  shownToken(id, place) {
+    if (place >= this.own) return this.token(id, place);
+    return make("span.own", {}, id === this.tokenizer.endOfText ? "" : this.tokenizer.decode([id]));
   }
 
   /** A token that the model wrote: no <button>, since that would not wrap as text does. */
@@ -123,7 +135,7 @@ export class SamplingView {
       {role: "button", title: `${percent(share)}; press to go back to it`},
       this.tokenizer.decode([id]),
     );
-    token.tabIndex = place === this.ids.length - 1 ? 0 : -1; // one stop for the tab key, arrows walk from there
+    token.tabIndex = -1;
     token.style.setProperty("--share", share.toFixed(3));
     token.onclick = back;
     token.onkeydown = (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), back());
@@ -173,13 +185,17 @@ export class SamplingView {
     const start = performance.now(),
       first = this.ids.length,
       end = Math.min(first + most, this.model.gpt2.config.context);
+    let yielded = start;
     while (this.running && this.ids.length < end && (await this.step())) {
       if (this.ended()) break;
-      await pause();
+      if (performance.now() - yielded < FRAME / 3) continue;
+      await pause(); // the reader may stop it, or move a slider
+      yielded = performance.now();
     }
     const count = this.ids.length - first,
       rate = count / ((performance.now() - start) / 1000);
     this.stop();
+    this.show(); // with the tokens since the last picture
     this.said.textContent = `${count} tokens, ${rate.toFixed(0)} a second. ${this.inWords()}`;
   }
 }
