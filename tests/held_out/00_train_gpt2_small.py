@@ -341,7 +341,7 @@ def fresh_run(steps):
 def losses_in(said):
     losses = []
     for line in said.splitlines():
-        found = re.match(r"\[\d+ \| \d+\.\d+\] loss=(\d+\.\d+) avg=", line)
+        found = re.match(r"\[\d+ \| \d+\.\d+\] loss=(\d+\.\d+|nan) avg=", line)
         if found:
             losses.append(float(found.group(1)))
     return losses
