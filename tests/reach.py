@@ -19,7 +19,6 @@ import json
 import linecache
 import os
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +38,7 @@ from utils.errors import CourseError
 JUDGED = Path(__file__).parent / "held_out" / "judged.json"
 REFUSED, HIDDEN, ACCEPTED, ENDLESS = "refused", "refused by hidden checks only", "accepted", "never ended"
 VERDICTS = ("diagnosed", "shows the values", "python error", "misleading")
-ENOUGH = 10.0  # seconds for one check, less than a learner's notebook gives
+ENOUGH = 8.0  # seconds for one check, less than a learner's notebook gives
 SECONDS = 60  # of the processor, for one answer and all of its checks
 NEEDS_TENSORFLOW, NO_TENSORFLOW = "00", 77
 
@@ -104,6 +103,8 @@ def tried(task: str, answer: Answer, names: Mapping, exercise: Exercise, every: 
 
 def in_a_fork(run: Callable[..., tuple[str, str]], *arguments) -> tuple[str, str]:
     """Return what a function gives in a fork of this process, which changes nothing here and has limited time."""
+    import resource  # of Unix, as fork is
+
     read, write = os.pipe()
     child = os.fork()
     if child == 0:

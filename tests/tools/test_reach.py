@@ -6,18 +6,43 @@ find a random case that shows it.
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import pytest
 
 from tests import reach
 from tools.classroom.exercise_builder import find_masters
+from utils.checks import Exercise
 
 NAMES = [master.stem for master in find_masters()]
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="each answer runs in a fork, which Windows lacks")
+needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="each answer runs in a fork, which Windows lacks")
 
 
-def test_a_verdict_holds_for_its_message_alone(monkeypatch):
+@needs_fork
+@pytest.mark.parametrize("name", NAMES)
+def test_learners_own_checks_refuse_wrong_answers_and_accept_right_ones(name):
+    outcomes = reach.outcomes_of(name)
+    if outcomes is None:
+        pytest.skip("TensorFlow can't be imported here")
+    wrong = [one for one in outcomes if not one.right]
+    refused = [one for one in wrong if one.state == reach.REFUSED]
+    told = reach.written(one for one in outcomes if (one.state == reach.ACCEPTED) != one.right)
+    assert all(one.state == reach.ACCEPTED for one in outcomes if one.right), told
+    assert not any(one.state == reach.ACCEPTED for one in wrong) and len(refused) >= 0.98 * len(wrong), told
+    new = [one for one in refused if not one.verdict]
+    assert not new, f"judge these by `python -m tests.reach {name[:2]} --judge`:\n{reach.written(new)}"
+
+
+def test_one_message_in_twenty_misleads_at_most_and_every_verdict_is_one():
+    verdicts = [
+        one["verdict"] for tasks in reach.read_judged().values() for of in tasks.values() for one in of.values()
+    ]
+    assert set(verdicts) <= set(reach.VERDICTS)
+    assert verdicts.count("misleading") <= 0.05 * len(verdicts)
+
+
+def test_a_verdict_holds_for_its_message_alone():
     outcome = reach.Outcome("03_build_attention", "q1", 0, False, "off by one", reach.REFUSED, "Given 4 you give 5.")
     judged = {"03_build_attention": {"q1": {"0": {"message": "Given 4 you give 6.", "verdict": "misleading"}}}}
     assert reach.with_verdict(outcome, judged).verdict == "misleading"  # digits may differ between machines
@@ -26,10 +51,6 @@ def test_a_verdict_holds_for_its_message_alone(monkeypatch):
 
 
 def test_every_task_has_wrong_answers_of_several_kinds_and_a_right_one():
-    import importlib
-
-    from utils.checks import Exercise
-
     for name in NAMES:
         module = importlib.import_module(f"tests.held_out.{name}")
         assert set(module.WRONG) == set(module.RIGHT) == set(Exercise(name).tests)
@@ -37,7 +58,8 @@ def test_every_task_has_wrong_answers_of_several_kinds_and_a_right_one():
             assert len({answer.kind for answer in answers}) >= 3 and module.RIGHT[task], f"{name} {task}"
 
 
-def test_an_answer_that_never_ends_is_ended_and_one_that_changes_things_changes_nothing_here(monkeypatch):
+@needs_fork
+def test_an_answer_that_never_ends_is_ended_and_what_one_changes_is_unchanged_here(monkeypatch):
     monkeypatch.setattr(reach, "SECONDS", 1)
     shared = [1]
 
