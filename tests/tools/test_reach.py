@@ -31,14 +31,16 @@ def test_learners_own_checks_refuse_wrong_answers_and_accept_right_ones(name):
     assert all(one.state == reach.ACCEPTED for one in outcomes if one.right), told
     assert not any(one.state == reach.ACCEPTED for one in wrong) and len(refused) >= 0.98 * len(wrong), told
     new = [one for one in refused if not one.verdict]
-    assert not new, f"judge these by `python -m tests.reach {name[:2]} --judge`:\n{reach.written(new)}"
+    how = f"`python -m tests.reach {name[:2]} --judge` writes these down; say of each what it is worth:"
+    assert len(new) <= len(refused) / 2, f"{how}\n{reach.written(new)}"
 
 
-def test_one_message_in_twenty_misleads_at_most_and_every_verdict_is_one():
-    verdicts = [
-        one["verdict"] for tasks in reach.read_judged().values() for of in tasks.values() for one in of.values()
-    ]
-    assert set(verdicts) <= set(reach.VERDICTS)
+def test_nine_messages_in_ten_are_judged_and_one_in_twenty_misleads_at_most():
+    tasks = [task for exercise in reach.read_judged().values() for task in exercise.values()]
+    verdicts = [judged["verdict"] for task in tasks for judged in task.values()]
+    modules = [importlib.import_module(f"tests.held_out.{name}") for name in NAMES]
+    wrong = sum(len(answers) for module in modules for answers in module.WRONG.values())
+    assert set(verdicts) <= set(reach.VERDICTS) and len(verdicts) >= 0.9 * wrong
     assert verdicts.count("misleading") <= 0.05 * len(verdicts)
 
 
