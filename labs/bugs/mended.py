@@ -87,8 +87,12 @@ def next_token(kind: type[Trainer], seed: int) -> Seen:
 def watched(kind: type[Trainer], seed: int) -> Seen:
     trainer, raised = started(kind, seed), True
     trainer.watched(lambda: None)
+
+    def crash() -> None:
+        raise ZeroDivisionError
+
     with contextlib.suppress(ZeroDivisionError):
-        trainer.watched(lambda: 1 // 0)
+        trainer.watched(crash)
         raised = False
     return {"events": trainer.events, "the error goes on": raised}
 

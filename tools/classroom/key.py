@@ -65,4 +65,5 @@ def paragraphs(notebook: NotebookNode) -> Iterator[str]:
 
 def title_of(notebook: NotebookNode) -> str:
     """Return the heading of the first cell."""
-    return re.search(r"(?m)^# (.+)$", notebook.cells[0].source)[1]
+    found = re.search(r"(?m)^# (.+)$", notebook.cells[0].source)
+    return found[1] if found else ""

@@ -118,7 +118,7 @@ def look(model: GPT2, tokens: list[int], muted: Iterable[str] = ()) -> dict[str,
                 hooks.enter_context(noted(seen, f"blocks.{layer}.{name}", block.get_submodule(place), name in GOING_IN))
         for name in ("token_embedding", "position_embedding", "final_norm"):
             hooks.enter_context(noted(seen, name, model.get_submodule(name)))
-        hooks.enter_context(noted(seen, "embedding", model.blocks[0].norm1, going_in=True))
+        hooks.enter_context(noted(seen, "embedding", model.get_submodule("blocks.0.norm1"), going_in=True))
         seen["logits"] = model(torch.tensor([tokens], device=model.device))
     return {name: value if value.dim() == 3 else value[None] for name, value in seen.items()}
 
@@ -147,7 +147,7 @@ def silenced(model: GPT2, layer: int, head: int) -> Iterator[None]:
         mixed[..., head * width : (head + 1) * width] = 0
         return (mixed,)
 
-    handle = model.blocks[layer].attention.out.register_forward_pre_hook(hook)
+    handle = model.get_submodule(f"blocks.{layer}.attention.out").register_forward_pre_hook(hook)
     try:
         yield
     finally:
