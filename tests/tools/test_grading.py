@@ -93,6 +93,7 @@ def test_no_attack_gets_a_point_that_its_answer_does_not_earn(attacked):
     earned = {"fifty", "a gigabyte", "many files", "shared memory", "an error", "processes left"}
     for name, one in attacked.items():
         right = name.startswith(tuple(earned)) and not name.endswith("in an answer")
+        right |= name == "endless loop" and one.status.startswith("graded")  # a cell of its own costs only itself
         assert one.points == (4 if right else 0), (name, everything_said(one))
         assert one.possible == 4, name
 
@@ -107,7 +108,8 @@ def test_no_attack_reaches_what_is_not_its_own(attacked):
 @LINUX
 def test_what_takes_too_much_is_ended_with_the_reason(attacked):
     for name in (*ENDLESS, *TOO_MANY):
-        assert attacked[name].status.startswith("stopped"), (name, attacked[name].status)
+        ended = attacked[name].status.startswith("stopped") or "a cell did not come to an end" in attacked[name].status
+        assert ended, (name, attacked[name].status)
     assert "GB of memory in all" in attacked["five children with much memory each"].status
     assert "processes" in attacked["many processes"].status
     assert "MemoryError" in attacked["fifty gigabytes at once"].status
