@@ -16,7 +16,6 @@ from pathlib import Path
 from tools.classroom.pack_start import MANIFEST, entries, fingerprint, is_whole
 from tools.classroom.start_page import PAGES, write_start_page
 from tools.repo.notebooks import ROOT
-from tools.repo.site import build_site
 from utils.errors import CourseError
 from utils.files.whole_files import sha256_of
 
@@ -39,6 +38,8 @@ def make_pack(out: Path, sizes: Iterable[str] = (), pages: bool = True, show=pri
         show(f"Fetching weights of {', '.join(sizes)} …")
         fetch_weights(sizes, out / "cache")
     if pages:
+        from tools.repo.site import build_site  # brings torch, which `class serve` can do without
+
         show("Writing the course as pages …")
         build_site(out / "pages")
     write_start_page(out, with_course=pages)
@@ -92,9 +93,8 @@ def fetch_weights(sizes: list[str], target: Path) -> None:
 def write_manifest(out: Path) -> None:
     """Write size and SHA-256 of every file that laptops get into PACK.json."""
     files = {}
-    for path in sorted(path for path in out.rglob("*") if path.is_file() and path.name != MANIFEST):
-        if path.relative_to(out).parts[0] in PAGES:
-            continue
+    kept = (path for path in out.rglob("*") if path.relative_to(out).parts[0] not in PAGES)
+    for path in sorted(path for path in kept if path.is_file() and path.name != MANIFEST):
         files[path.relative_to(out).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     (out / MANIFEST).write_text(json.dumps({"files": files}, indent=1) + "\n", encoding="utf-8")
     read_pack(out)
