@@ -73,7 +73,6 @@ class Progress:
         return better
 
     def start_epoch(self, epoch: int) -> None:
-        self.mean_loss = self.epoch_loss / self.epoch_tokens if self.epoch_tokens else self.mean_loss
         self.epoch, self.epoch_steps = epoch, 0
         self.epoch_loss, self.epoch_tokens, self.epoch_seconds = 0.0, 0, 0.0
 

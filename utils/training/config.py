@@ -26,7 +26,7 @@ class TrainConfig:
     max_steps: int = 1000  # steps of the optimizer in all
     train_layers: int = 0  # learn only in the last so many blocks and the final norm; 0 learns everywhere
     optimizer: str = "adamw"  # adamw, or muon for the matrices of the blocks
-    muon_rounds: int = 5  # of Newton–Schulz in each step of muon; 3 take 60 % of the time, and learned as well here
+    muon_rounds: int = 5  # of Newton–Schulz in each step of muon; fewer cost less, in proportion
     learning_rate: float = 6e-4  # the highest, after the warm-up
     min_learning_rate: float = 6e-5  # the lowest, at the end
     warmup_steps: int = 100  # in which the learning rate rises from zero

@@ -265,9 +265,10 @@ class Trainer:
         unmeasured, long = progress.validate_loss is None, progress.epoch_steps >= self.config.evaluate_every
         if self.data.validate is not None and (unmeasured or long):
             self.evaluate(due=False)
+        progress.mean_loss = progress.epoch_loss / progress.epoch_tokens
         if self.log:
             held_out = "" if progress.validate_loss is None else f"{progress.validate_loss:.6f}"
-            mean, seconds = f"{progress.epoch_loss / progress.epoch_tokens:.6f}", f"{progress.epoch_seconds:.3f}"
+            mean, seconds = f"{progress.mean_loss:.6f}", f"{progress.epoch_seconds:.3f}"
             self.log.epoch((progress.epoch + 1, progress.step, mean, held_out, seconds, "", ""))
         progress.start_epoch(self.data.batches.epoch)
 
