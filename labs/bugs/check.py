@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from labs.bugs.mended import difference
+from labs.bugs.mended import unlike
 from labs.bugs.sabotage import BUGS, Bug, find_bug, sabotaged, with_method
 from labs.bugs.trainer import Trainer
 
@@ -129,13 +129,12 @@ def unlike_the_right_one(method: str, mended: type[Trainer]) -> str:
     """Return in a sentence what a mended trainer does otherwise than the right one, or nothing."""
     for seed in SEEDS:
         try:
-            problem = difference(method, mended, seed)
+            problem = unlike(method, mended, seed)
         except Exception as error:  # whatever a learner's method raises is what we report
             return f"your own test passes, but in another case {method} stops with {describe(error)}."
         if problem:
-            return (
-                f"your own test passes, but the right trainer does otherwise in another case. {problem.capitalize()}."
-            )
+            other = "your own test passes, but the right trainer does otherwise in another case."
+            return f"{other} {problem[0].upper()}{problem[1:]}."
     return ""
 
 

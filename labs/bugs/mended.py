@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from labs.bugs.trainer import Trainer
-from utils.checks.tensors import agree
+from utils.checks.values import difference, show
 
 Seen = Mapping[str, Any]  # what was seen, by its name: numbers, or things that must be equal
 
@@ -104,16 +104,10 @@ WATCHED: dict[str, Callable[[type[Trainer], int], Seen]] = {
 }
 
 
-def difference(method: str, mended: type[Trainer], seed: int) -> str:
+def unlike(method: str, mended: type[Trainer], seed: int) -> str:
     """Return in a sentence where a mended trainer differs from the right one, or nothing."""
     right, yours = (WATCHED[method](kind, seed) for kind in (Trainer, mended))
     for name, expected in right.items():
-        got = yours[name]
-        if not isinstance(expected, torch.Tensor):
-            if got != expected:
-                return f"{name}: {got}, expected {expected}"
-        elif got.shape != expected.shape or not (same := agree(got.double(), expected.double())).all():
-            where = "" if got.shape != expected.shape or not expected.dim() else f" at {(~same).nonzero()[0].tolist()}"
-            values = [value[~same][0].item() if where else value.tolist() for value in (got, expected)]
-            return f"{name}{where}: {values[0]}, expected {values[1]}"
+        if found := difference(yours[name], expected):
+            return f"{name}: {show(found.got)}, expected {show(found.expected)}. {found.said}".rstrip(" .")
     return ""

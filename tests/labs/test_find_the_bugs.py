@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from labs.bugs.check import GOOD, check_mend, check_test, disguised, judge, outcome, scoreboard, source_of
-from labs.bugs.mended import difference
+from labs.bugs.mended import unlike
 from labs.bugs.sabotage import BUGS, sabotaged
 from labs.bugs.trainer import Trainer
 from labs.solutions.find_the_bugs import DOCUMENTS, TESTS
@@ -147,8 +147,8 @@ def test_looking_at_the_class_instead_of_what_it_does_catches_nothing(cheat):
 @pytest.mark.parametrize("name", BUGS)
 def test_every_method_that_can_be_wrong_is_watched_at_work(name):
     method = BUGS[name].method
-    assert [difference(method, RightTrainer, seed) for seed in (0, 1, 2)] == ["", "", ""]
-    assert ", expected " in difference(method, sabotaged(name), 1)
+    assert [unlike(method, RightTrainer, seed) for seed in (0, 1, 2)] == ["", "", ""]
+    assert ", expected " in unlike(method, sabotaged(name), 1)
 
 
 def test_a_mend_is_judged_by_ones_own_test_and_beside_the_right_trainer(capsys):
