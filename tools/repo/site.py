@@ -24,10 +24,11 @@ from tools.repo.notebook_rules import captions, pictures, said_by_itself
 from tools.repo.notebooks import as_text, find_notebooks, read_notebook
 from tools.web.model_file import write_model
 from tools.web.page import VIEWS
-from tools.web.views import PROMPT, next_tokens, place_for
+from tools.web.views import INSTEAD, PROMPT, next_tokens
 from utils.errors import CourseError
 from utils.files.places import ROOT
 from utils.loaders import load_with_tokenizer
+from utils.plots.living import place_for
 
 PAGES = (
     "README.md",
@@ -151,7 +152,7 @@ def prepare(folder: Path, live: bool) -> None:
         else:
             text = with_page_links(source.read_text(encoding="utf-8"), source)
             text = text.replace(LIVING, living_picture())
-            text = LIVE.sub(lambda match: live_view(match[1], match[2], stored, live), text)
+            text = LIVE.sub(lambda match: f"```{{raw}} html\n{live_view(match[1], stored, match[2])}\n```", text)
             if source.name == "glossary.md":
                 text = WORD.sub(lambda match: f"({label(match[1])})=\n{match[0]}", text)
         target.write_text(text, encoding="utf-8", newline="\n")
@@ -172,17 +173,13 @@ def living_picture() -> str:
 def living_cells(source: Path, stored: str) -> list[NotebookNode]:
     """Return what the page of a lesson ends with: the living views of what it teaches."""
     views = LIVE_IN.get(source.name[:2], []) if source.parent.name == "lessons" else []
-    told = [
-        f"{VIEWS[view][1]}\n\n{place_for(view, '../_static/live', stored if view == 'sampling' else '')}"
-        for view in views
-    ]
+    told = [f"{VIEWS[view][1]}\n\n{live_view(view, stored)}" for view in views]
     return [new_markdown_cell("\n\n".join(["## Alive in this page", *told]))] if told else []
 
 
-def live_view(name: str, settings: str, stored: str, live: bool) -> str:
-    """Return a living view as a part of a page, with its picture until it works; `settings` is JSON."""
-    page = place_for(name, "_static/live", stored if name == "sampling" else "", **json.loads(settings or "{}"))
-    return "```{raw} html\n" + (page if live else page.partition("\n")[0]) + "\n```"
+def live_view(name: str, stored: str, settings: str | None = None) -> str:
+    """Return the place of a living view, with its picture until it works; `settings` is JSON."""
+    return place_for(name, stored if name == "sampling" else INSTEAD, **json.loads(settings or "{}"))
 
 
 def for_readers(notebook: NotebookNode, source: Path, words: dict[str, str]) -> NotebookNode:
@@ -252,8 +249,7 @@ def add_open_graph(app: Any, page: str, template: str, context: dict[str, Any], 
 
 
 def wake_views(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Let the script that brings views to life follow on the pages of lessons that have stored places for them."""
-    body = context.get("body", "")
-    if "data-live=" in body and "live/live.js" not in body:
+    """Let the script that brings views to life follow on the pages that have places for them."""
+    if "data-live=" in (body := context.get("body", "")):
         script = context["pathto"]("_static/live/live.js", 1)
         context["body"] = f'{body}\n<script type="module" src="{script}"></script>'

@@ -10,20 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from tools.web.model_file import GRID, Written, write_model
-from tools.web.views import next_tokens, place_for
+from tools.web.views import INSTEAD, next_tokens
 from utils.config import SIZES, total_parameters
 from utils.errors import CourseError
-from utils.files.places import ROOT
 from utils.files.settings import read_settings
 from utils.formats.open_file import open_model_file
 from utils.loaders import load_with_tokenizer
+from utils.plots.living import SCRIPTS, place_for
 from utils.serve.chat import model_of
 from utils.texts.bins import SIDES, load_bin
 from utils.tokenizer import CharTokenizer, Tokenizer
 from utils.training.compact_vocabulary import used_tokens
 from utils.training.recipes import TrainingRecipe
 
-SCRIPTS = ROOT / "docs" / "site" / "live"  # the same that the site uses
 VIEWS = {
     "sampling": (
         "Next tokens and sampling",
@@ -63,6 +62,7 @@ PAGE = """<!doctype html>
 <p>{about}</p>
 {views}
 </main>
+<script type="module" src="live/live.js"></script>
 </body>
 </html>
 """
@@ -122,7 +122,7 @@ def tokens_of(data: Path, tokenizer: Tokenizer | CharTokenizer) -> np.ndarray:
 def view_html(view: str, stored: str) -> str:
     """Return a view under its title, with a sentence that says what it shows."""
     title, about = VIEWS[view]
-    return f"<h2>{title}</h2>\n<p>{about}</p>\n{place_for(view, 'live', stored)}"
+    return f"<h2>{title}</h2>\n<p>{about}</p>\n{place_for(view, stored or INSTEAD)}"
 
 
 def check_size(name: str | Path, large: bool) -> None:

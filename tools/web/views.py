@@ -1,4 +1,4 @@
-"""Places for living views in a page: what stands there until a script brings it to life, or where none runs."""
+"""What stands in the place of a living view until a script brings it to life, or where none runs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,9 @@ from utils.sampling import check_prompt
 from utils.tokenizer import CharTokenizer, Tokenizer, visible
 
 PROMPT = "Once upon a time, there lived a"
-INSTEAD = "Here a GPT-2 works in the page, once its script runs: with JavaScript, from any web server."
+INSTEAD = "<p>Here a GPT-2 works in the page, once its script runs: with JavaScript, from any web server.</p>"
 BAR = """<li><span class="bar"><code>{token}</code><span class="meter" aria-hidden="true">\
 <i class="after" style="width:{percent:.1f}%"></i></span><span class="share">{percent:.1f} %</span></span></li>"""
-
-
-def place_for(view: str, scripts: str, instead: str = "", **settings: object) -> str:
-    """Return the HTML of a living view, whose modules lie in the folder `scripts`.
-
-    >>> place_for("lens", "live", prompt="Hi").partition(">")[0]
-    '<div class="live" data-live="lens" data-prompt="Hi"'
-    """
-    data = "".join(f' data-{name}="{escape(str(value))}"' for name, value in settings.items())
-    return (
-        f'<div class="live" data-live="{view}"{data}>{instead or f"<p>{INSTEAD}</p>"}</div>\n'
-        f'<script type="module" src="{scripts}/live.js"></script>'
-    )
 
 
 @torch.inference_mode()

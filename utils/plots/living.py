@@ -62,7 +62,7 @@ class LivingView(anywidget.AnyWidget):
         """Show the view; leave its place for the site, which fills it, and a sentence for GitHub and print."""
         data, metadata = super()._repr_mimebundle_(**settings) or ({}, {})
         said = f"The view {self.view!r} is alive where a kernel runs: run this cell."
-        place = f'<div class="live" data-live="{self.view}" data-prompt="{escape(self.prompt)}"><p>{said}</p></div>'
+        place = place_for(self.view, f"<p>{said}</p>", prompt=self.prompt)
         return data | {"text/plain": said, "text/html": place}, metadata
 
     def hear(self, _: Any, message: dict, buffers: list) -> None:
@@ -88,6 +88,16 @@ class LivingView(anywidget.AnyWidget):
         if message["note"]:
             arrays += [seen[name][0, -1] for name in self.about["names"]]
         return arrays
+
+
+def place_for(view: str, instead: str, **settings: object) -> str:
+    """Return the HTML of a place that the site's script, live.js, brings to life; `instead` stands there until then.
+
+    >>> place_for("lens", "<p>soon</p>", prompt="Hi")
+    '<div class="live" data-live="lens" data-prompt="Hi"><p>soon</p></div>'
+    """
+    data = "".join(f' data-{name}="{escape(str(value))}"' for name, value in settings.items())
+    return f'<div class="live" data-live="{view}"{data}>{instead}</div>'
 
 
 def note_names(model: GPT2) -> Iterator[str]:
