@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from html import escape
+from itertools import product
 from typing import Any
 
 import anywidget
@@ -17,24 +18,21 @@ from torch import Tensor
 
 from utils.errors import CourseError
 from utils.files.places import ROOT
-from utils.model import GPT2, attention_pattern
+from utils.model import GPT2, record_activations
 from utils.tokenizer import CharTokenizer, Tokenizer, tokenizer_for_page
 
 SCRIPTS = ROOT / "docs" / "site" / "live"
 VIEWS = ("sampling", "attention", "lens", "network")
-IN_BLOCK = {  # what the drawing of the network shows of a block, and the module whose output it is
-    "norm1": "norm1",
-    "qkv": "attention.qkv",
-    "mixed": "attention.out",  # what goes into it
-    "attention": "attention.out",
-    "middle": "norm2",  # what goes into it
-    "norm2": "norm2",
-    "up": "mlp.up",
-    "gelu": "mlp.down",  # what goes into it
-    "down": "mlp.down",
+IN_BLOCK = {  # what the drawing of the network shows of a block, by the module whose output it is …
+    "norm1": ".norm1",
+    "qkv": ".attention.qkv",
+    "attention": ".attention.out",
+    "norm2": ".norm2",
+    "up": ".mlp.up",
+    "down": ".mlp.down",
     "out": "",
 }
-GOING_IN = ("mixed", "middle", "gelu")
+INTO = {"mixed": "attention.out", "middle": "norm2", "gelu": "mlp.down"}  # … or by the module that it goes into
 
 
 class LivingView(anywidget.AnyWidget):
@@ -104,7 +102,7 @@ def note_names(model: GPT2) -> Iterator[str]:
     """Yield the names of all parts whose output for the newest token can be shown, in the order of the network."""
     yield from ("token_embedding", "position_embedding", "embedding")
     for layer in range(model.config.n_layer):
-        yield from (f"blocks.{layer}.{name}" for name in IN_BLOCK)
+        yield from (f"blocks.{layer}.{name}" for name in (*IN_BLOCK, *INTO))
     yield "final_norm"
 
 
@@ -123,22 +121,24 @@ def look(model: GPT2, tokens: list[int], muted: Iterable[str] = ()) -> dict[str,
         for name in muted:
             layer, head = map(int, name.split("."))
             hooks.enter_context(silenced(model, layer, head))
-        for layer, block in enumerate(model.blocks):
-            for name, place in IN_BLOCK.items():
-                hooks.enter_context(noted(seen, f"blocks.{layer}.{name}", block.get_submodule(place), name in GOING_IN))
-        for name in ("token_embedding", "position_embedding", "final_norm"):
-            hooks.enter_context(noted(seen, name, model.get_submodule(name)))
-        hooks.enter_context(noted(seen, "embedding", model.get_submodule("blocks.0.norm1"), going_in=True))
-        seen["logits"] = model(torch.tensor([tokens], device=model.device))
-    return {name: value if value.dim() == 3 else value[None] for name, value in seen.items()}
+        for layer, (name, place) in product(range(model.config.n_layer), INTO.items()):
+            hooks.enter_context(noted(seen, f"blocks.{layer}.{name}", model.get_submodule(f"blocks.{layer}.{place}")))
+        records = record_activations(model, torch.tensor([tokens], device=model.device))
+    seen |= {name: records[name] for name in ("logits", "token_embedding", "final_norm")}
+    seen["position_embedding"] = records["position_embedding"][None]
+    seen["embedding"] = seen["token_embedding"] + seen["position_embedding"]
+    for layer in range(model.config.n_layer):
+        seen |= {f"blocks.{layer}.{name}": records[f"blocks.{layer}{place}"] for name, place in IN_BLOCK.items()}
+        seen[f"blocks.{layer}.pattern"] = records[f"blocks.{layer}.attention.pattern"]
+    return seen
 
 
 @contextmanager
-def noted(seen: dict[str, Tensor], name: str, module: torch.nn.Module, going_in: bool = False) -> Iterator[None]:
-    """Write down what goes into a module, or what comes out of it."""
+def noted(seen: dict[str, Tensor], name: str, module: torch.nn.Module) -> Iterator[None]:
+    """Write down what goes into a module."""
 
     def hook(_: torch.nn.Module, inputs: tuple, output: Tensor) -> None:
-        seen[name] = inputs[0] if going_in else output
+        seen[name] = inputs[0]
 
     handle = module.register_forward_hook(hook)
     try:
@@ -166,8 +166,7 @@ def silenced(model: GPT2, layer: int, head: int) -> Iterator[None]:
 
 def patterns_of(model: GPT2, seen: dict[str, Tensor]) -> Tensor:
     """Return how much each token looks at each other one: (layer · head, time, time)."""
-    all_qkv = [seen[f"blocks.{layer}.qkv"] for layer in range(model.config.n_layer)]
-    return torch.cat([attention_pattern(qkv.float(), model.config.n_head)[0] for qkv in all_qkv])
+    return torch.cat([seen[f"blocks.{layer}.pattern"][0] for layer in range(model.config.n_layer)])
 
 
 def streams_of(model: GPT2, seen: dict[str, Tensor]) -> Tensor:
