@@ -13,7 +13,6 @@ import gc
 import inspect
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.classroom.by_value import Raised
+from tools.classroom.masters import SOLUTION, TESTS, parts_of
 from tools.classroom.remote_calls import Channel, NoAnswer
 from tools.classroom.sandbox import Limits, Watch, close_own_memory
 from tools.repo.notebooks import SETTINGS
@@ -55,17 +55,12 @@ class Cell:
 
 def cells_of(master: Mapping) -> Iterator[Cell]:
     """Yield the code cells of a master that are no checks."""
-    task, answer, checks = "", False, False
-    for cell in master["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "raw":
-            named = re.search(r"BEGIN QUESTION\s+name: (\w+)", source)
-            task = named[1] if named else task
-            answer = "BEGIN SOLUTION" in source or (answer and "END SOLUTION" not in source)
-            checks = "BEGIN TESTS" in source or (checks and "END TESTS" not in source)
-        elif cell["cell_type"] == "code" and not checks:
+    for task, part, source in parts_of(master["cells"]):
+        if part != TESTS:
             code = without_magics(source)
-            yield Cell(code, frozenset(_made(code)), frozenset(_names(code, ast.Load)), task if answer else "")
+            yield Cell(
+                code, frozenset(_made(code)), frozenset(_names(code, ast.Load)), task if part == SOLUTION else ""
+            )
 
 
 def _names(code: str, context: type) -> Iterator[str]:

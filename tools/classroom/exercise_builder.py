@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 from nbformat import NotebookNode
 
+from tools.classroom.masters import SOLUTION, TESTS, parts_of
 from tools.repo.course_map import linked, read_home
 from tools.repo.notebooks import ROOT, find_notebooks, normalise, read_notebook, run_notebook, write_notebook
 from utils.checks.blanks import parsed, without_magics
@@ -51,13 +52,10 @@ def assigned(master: Path) -> tuple[NotebookNode, dict[str, str]]:
 
 def check_helpers(master: NotebookNode) -> dict[str, list[str]]:
     """Return of each task the functions that stand behind a check in its cell: otter-grader would drop them."""
-    found, task, checks = dict[str, list[str]](), "", False
-    for cell in master.cells:
-        if cell.cell_type == "raw":
-            task = task_of(cell) or task
-            checks = "BEGIN TESTS" in cell.source or (checks and "END TESTS" not in cell.source)
-        elif cell.cell_type == "code" and checks:
-            functions = [node for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)][1:]
+    found = dict[str, list[str]]()
+    for task, part, source in parts_of(master.cells):
+        if part == TESTS:
+            functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)][1:]
             found.setdefault(task, []).extend(ast.unparse(node) for node in functions)
     return found
 
@@ -70,12 +68,6 @@ def with_helpers(checks: Mapping[str, str], helpers: Mapping[str, str]) -> dict[
         task: f"{head}{helpers[task]}\n\n{mark}{tail}" if helpers.get(task) else head + found + tail
         for task, (head, found, tail) in parts.items()
     }
-
-
-def task_of(cell: NotebookNode) -> str:
-    """Return the name of the task that a raw cell of a master begins, if it begins one."""
-    named = re.search(r"# BEGIN QUESTION\s+name: (\w+)", cell.source)
-    return named[1] if named else ""
 
 
 def _quietly_assign(master: Path, out: Path) -> None:
@@ -116,13 +108,10 @@ def _blanks(cell: NotebookNode) -> Iterator[tuple[str, str]]:
 
 def model_answers(master: NotebookNode) -> dict[str, str]:
     """Return the code of each task's solution, without otter-grader's marks."""
-    found, task, solution = dict[str, list[str]](), "", False
-    for cell in master.cells:
-        if cell.cell_type == "raw":
-            task = task_of(cell) or task
-            solution = "BEGIN SOLUTION" in cell.source or (solution and "END SOLUTION" not in cell.source)
-        elif cell.cell_type == "code" and solution:
-            found.setdefault(task, []).append(MARKS.sub("", cell.source))
+    found = dict[str, list[str]]()
+    for task, part, source in parts_of(master.cells):
+        if part == SOLUTION:
+            found.setdefault(task, []).append(MARKS.sub("", source))
     return {name: "\n\n".join(cells) for name, cells in found.items()}
 
 
