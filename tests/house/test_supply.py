@@ -17,7 +17,9 @@ import yaml
 from wheels import make_wheel
 
 from tools.__main__ import main
+from tools.classroom.exports import Marks, Person, write_canvas, write_moodle, write_plain
 from tools.repo import locks
+from utils.files.passed import read_record, record, record_pass
 from utils.files.places import ROOT
 from utils.files.whole_files import sha256_of
 from utils.run_log import log_chat
@@ -224,11 +226,15 @@ def school(tmp_path, monkeypatch):
     with SystemLog(tmp_path / "run" / "system_log.csv", every=60):
         pass
     (tmp_path / "grades").mkdir()
+    (tmp_path / "progress").mkdir()
     for name, text in {
         "grades/grades.csv": "\ufeffLearner,Exercise,Points\nAda,02,7\n",
         "grades/gradebook.csv": "\ufeffLearner,02\nAda,70\n",
         "grades/Ada.md": "# Ada\n",
+        "grades/Ada_1f3a.html": "<h1>Ada</h1>\n",
         "notes.md": "# mine\n",
+        "page.html": "<h1>mine</h1>\n",
+        "progress/notes.json": '{"mine": 1}\n',
         "steps.csv": "step,loss\n1,2.5\n",
         "empty.csv": "",
         "picture.csv": "\x00\xff",
@@ -241,7 +247,8 @@ def files(folder) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-PERSONAL = {"talk.csv", "run/system_log.csv", "grades/grades.csv", "grades/gradebook.csv", "grades/Ada.md"}
+MARKS = {"grades/grades.csv", "grades/gradebook.csv", "grades/Ada.md", "grades/Ada_1f3a.html"}
+PERSONAL = {"talk.csv", "run/system_log.csv", *MARKS}
 
 
 def test_what_is_kept_about_people_is_listed_and_deleted_only_when_asked(school, capsys):
@@ -260,6 +267,32 @@ def test_what_is_younger_than_some_days_stays(school):
     before = files(school)
     assert main(["forget", ".", "--days", "30", "--delete"]) == 0
     assert files(school) == before - {"talk.csv"}
+
+
+def test_what_a_learner_has_passed_is_forgotten_too(school, monkeypatch, capsys):
+    monkeypatch.delenv("COURSE_PROGRESS", raising=False)
+    exercises, before = school / "exercises", files(school)
+    record_pass(exercises, "03_build_attention", "q1")
+    record(exercises, "capstone", done=[1, 2], files="0a1b")
+    made = files(school) - before
+    assert len(made) == 2
+    assert main(["forget", "--delete"]) == 0
+    assert sum("passed" in line for line in capsys.readouterr().out.splitlines()) == 2
+    assert files(school) == before - PERSONAL, "a JSON file of another kind stays, in a folder of that name, too"
+    assert read_record(exercises, "03_build_attention") == {}
+
+
+def test_what_class_export_writes_is_forgotten_too(school):
+    before = files(school)
+    marks = [
+        Marks("Ada", "7", Person("7", "ada"), {"03": {"Percent": "70", "File": "ada_7_11_03.ipynb", "Id": "1f3a"}})
+    ]
+    write_plain(marks, school / "out")
+    write_canvas(marks, school / "grades", school / "out")
+    write_moodle(marks, school / "grades", school / "out")
+    assert len(files(school) - before) == 5
+    assert main(["forget", "--delete"]) == 0
+    assert files(school) == before - PERSONAL
 
 
 def test_a_folder_that_is_none_is_named(school, capsys):

@@ -1,6 +1,6 @@
 """Personal data: find, and delete when asked to, the logs and tables that hold what people wrote, did or scored.
 
-docs/privacy.md says what they hold. Files are told by their first line, whatever they are called.
+docs/privacy.md says what they hold. Tables are told by their first line, whatever they are called.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tools.classroom.exports import CANVAS, MOODLE
 from utils.errors import CourseError
+from utils.files.passed import FOLDER
+from utils.files.whole_files import read_json
 from utils.run_log import CHAT_COLUMNS, EPOCH_COLUMNS
 from utils.system_log import COLUMNS
 
@@ -20,8 +23,14 @@ KINDS = {  # how the first line of a CSV file begins → what it is
     tuple(COLUMNS[:2]): "what a machine did",
     tuple(EPOCH_COLUMNS[:2]): "a training run, with sentences that it made",
     ("Learner", "Exercise"): "marks",
+    ("Learner", "Id"): "marks",
+    tuple(CANVAS[:2]): "marks for Canvas",
+    tuple(MOODLE[:2]): "marks for Moodle",
 }
 BOOK = "gradebook.csv"
+PAGES = (".html", ".md")  # the second from versions before 0.2
+FEEDBACK = "_feedback.zip"  # how the name of a zip ends that `class export` leaves beside its table
+RECORDED = {"passed", "done", "files", "loss"}  # what a learning record may hold
 
 
 def find_personal(folder: Path, days: float = 0) -> dict[Path, str]:
@@ -36,12 +45,30 @@ def _personal(folder: Path) -> Iterator[tuple[Path, str]]:
     for place, folders, names in os.walk(folder):  # which does not follow links
         folders[:] = [name for name in folders if not name.startswith(".")]
         for path in (Path(place) / name for name in names):
-            if path.is_symlink():
-                continue
-            if path.suffix == ".csv" and (kind := KINDS.get(_head(path), path.name == BOOK and "marks")):
-                yield path, str(kind)
-            elif path.suffix == ".md" and BOOK in names:
-                yield path, "a learner's page"
+            if not path.is_symlink() and (kind := _kind(path, names)):
+                yield path, kind
+
+
+def _kind(path: Path, beside: list[str]) -> str:
+    """Say what a file is that holds personal data; nothing of any other. `beside` are the names in its folder."""
+    if path.suffix == ".csv":
+        return KINDS.get(_head(path), "marks" if path.name == BOOK else "")
+    if path.suffix in PAGES and BOOK in beside:
+        return "a learner's page"
+    if path.name.endswith(FEEDBACK) and f"{path.name.removesuffix(FEEDBACK)}.csv" in beside:
+        return "learners' pages"
+    return "what a learner has passed" if path.suffix == ".json" and _is_record(path) else ""
+
+
+def _is_record(path: Path) -> bool:
+    """Tell whether a file is what `exercise.check` or `capstone` keeps for `progress`."""
+    if path.parent.name != FOLDER:
+        return False
+    try:
+        found = read_json(path)
+    except CourseError:
+        return False
+    return bool(found) and RECORDED.issuperset(found)
 
 
 def _head(path: Path) -> tuple[str, ...]:
