@@ -1,4 +1,4 @@
-"""The one exception whose message is meant for the learner."""
+"""Exceptions whose message is meant for the learner; a notebook shows it without a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class CourseError(Exception):
+class InWords:
+    """An exception that IPython shows as its sentence; `%debug` still leads to the line where it was raised."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that stand in the place of the traceback: IPython and Jupyter's kernel ask for them."""
+        return str(self).splitlines()
+
+
+class CourseError(InWords, Exception):
     """Says what was found, what was expected and what to do next; the command line prints it without a traceback."""
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from utils.checks import check_close
+from utils.checks import check_close, compare
+from utils.checks.tensors import MAP, CheckError
+from utils.files.places import ROOT
 
 X = torch.linspace(-3, 3, 24).view(2, 3, 4)
 HINT = "Is the mask applied before the softmax?"
@@ -78,3 +83,82 @@ def test_the_small_mistakes_of_a_lesson_are_noticed():
     centered = x - x.mean(-1, keepdim=True)
     check_close(centered / x.std(-1, correction=0, keepdim=True), F.layer_norm(x, (768,)))
     assert "values differ" in complaint(centered / x.std(-1, keepdim=True), F.layer_norm(x, (768,)))
+
+
+# Where values differ, as a map
+
+
+def drawn(got, expected=X) -> list[str]:
+    with pytest.raises(CheckError) as caught:
+        check_close(got, expected)
+    return caught.value.map_of_wrong.splitlines()
+
+
+def test_a_map_shows_the_shape_of_what_is_wrong():
+    weights = torch.rand(6, 6)
+    legend, *rows = drawn(weights, weights.tril())
+    assert rows == ["·█████", "··████", "···███", "····██", "·····█", "······"]
+    assert legend == f"{MAP}, each sign a value (· none, ▒ some, █ all):"
+
+
+def test_a_map_looks_through_the_first_axes_and_shrinks_what_is_large():
+    got = X.clone()
+    got[1, 2, :2] += 1
+    legend, *rows = drawn(got)
+    assert rows == ["····", "····", "▒▒··"] and "the last two axes, over all others" in legend
+    large = torch.zeros(768, 3072)
+    large[0, 0] = large[400, 1600:] = 1
+    legend, *rows = drawn(large, torch.zeros(768, 3072))
+    assert [row.count("▒") for row in rows] == [1, 0, 0, 0, 16, 0, 0, 0] and "up to 96 × 96 values" in legend
+
+
+@pytest.mark.parametrize("got", [8 * X, X + 1, X[0, 0] + torch.tensor([0, 0, 0, 1.0]), X.view(24, 1).exp()], ids=str)
+def test_there_is_no_map_where_it_would_show_nothing(got):
+    assert drawn(got, X.view(24, 1) if got.shape[-1] == 1 else X[0, 0] if got.dim() == 1 else X) == []
+
+
+def test_a_comparison_draws_the_same_map(capsys):
+    with pytest.raises(CheckError) as caught:
+        compare(lambda x: x, torch.tril, (torch.ones(3, 3),))
+    assert caught.value.map_of_wrong.splitlines()[1:] == ["·██", "··█", "···"] and MAP not in str(caught.value)
+
+
+# In a notebook
+
+IN_IPYTHON = """
+import sys, traceback
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+settings = {"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}}
+shell = InteractiveShell(config=Config(settings))
+for cell in sys.argv[1:]:
+    print("<cell>")
+    shell.run_cell(cell)
+print("<cell>", *[frame.name for frame in traceback.extract_tb(sys.last_traceback)], type(sys.last_value).__name__)
+"""
+
+
+def test_ipython_shows_the_sentence_and_the_map_and_keeps_the_place_for_the_debugger():
+    cells = [
+        "import torch\nfrom utils.checks import check_close\nfrom utils.errors import CourseError",
+        "raise CourseError('Two were found, expected three. Add one.')",
+        "assert 1 == 2, 'plain'",
+        "check_close(torch.ones(2, 2), torch.eye(2), hint='Which of them?')",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", IN_IPYTHON, *cells], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    )
+    _, nothing, course, plain, check, kept = done.stdout.split("<cell>")
+    assert (nothing.strip(), course.strip()) == ("", "Two were found, expected three. Add one.")
+    assert "Traceback" in plain, "what is not ours looks as always"
+    said, legend, *rows = check.strip().splitlines()
+    assert said.endswith("most of all at [0, 1] you have 1, expected 0. Which of them?")
+    assert legend.startswith(MAP) and rows == ["·█", "█·"]
+    assert kept.split()[-2:] == ["check_close", "CheckError"]
+
+
+def test_python_itself_shows_its_traceback_as_always():
+    code = "from utils.errors import CourseError\nraise CourseError('Add one.')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.stderr.startswith("Traceback") and done.stderr.strip().endswith("utils.errors.CourseError: Add one.")

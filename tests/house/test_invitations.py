@@ -131,7 +131,7 @@ LESSONS = {
             Invitation(
                 "cell-21",
                 ".transpose(1, 2)",
-                "AssertionError.*change places",
+                "CheckError.*change places",
                 "cell-19",
                 "y.transpose(1, 2).reshape(batch",
                 "y.reshape(batch",
@@ -140,7 +140,7 @@ LESSONS = {
             Invitation(
                 "cell-18",
                 "x.var(-1, keepdim=True)",
-                "AssertionError.*plain mean of squares",
+                "CheckError.*plain mean of squares",
                 "cell-11",
                 "centered.square().mean(-1, keepdim=True)",
             ),

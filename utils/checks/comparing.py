@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from utils.checks.limit import TooLong
+from utils.checks.tensors import CheckError
 from utils.checks.values import MISSING, Difference, Rules, difference, kind_of, show, with_kind
 
 CHECKS = "<checks>"  # the file name under which the checks of a task are compiled
@@ -75,10 +76,10 @@ def compare_results(
             return
         raise Stopped(given, error) from error
     if refusal is not None:
-        raise AssertionError(f"{given} you give {show(got)}, expected {type(refusal).__name__}.".strip())
+        raise CheckError(f"{given} you give {show(got)}, expected {type(refusal).__name__}.".strip())
     if found := difference(got, expected, rules):
         asked = ask_question(question, untouched, got, expected, found)
-        raise AssertionError(f"{given} {describe(got, expected, found)} {asked}".strip())
+        raise CheckError(f"{given} {describe(got, expected, found)} {asked}".strip(), found.map_of_wrong)
 
 
 # Calls
@@ -233,7 +234,7 @@ def check_arguments(given: str, mine: Mapping, wanted: Mapping, rules: Rules | N
             what = f"argument {name}" if name.isdigit() else name
             said = describe(mine[name], value, found).replace("you give", f"your code leaves {what} as", 1)
             ask = "" if rules else " An argument should stay as it was. Does your code work on a copy?"
-            raise AssertionError(f"{given} {said}{ask}")
+            raise CheckError(f"{given} {said}{ask}", found.map_of_wrong)
 
 
 def can_change(value: Any) -> bool:

@@ -75,13 +75,13 @@ class Exercise:
         if names is None:
             names = inspect.stack(0)[1].frame.f_globals
         earlier = {name: source for name, source in self.tests.items() if name < task}
-        said = judge(task, self.tests[task], names, self.help.blanks, self.seconds, earlier)
+        said, drawn = judge_and_draw(task, self.tests[task], names, self.help.blanks, self.seconds, earlier)
         if said.startswith(f"{task}: right"):
             self.passed.add(task)
             record_pass(self.home, self.name, task)
             if task in self.help.tasks:
                 said += f' exercise.solution("{task}") shows the model answer and why.'
-        print(said)
+        print(said + (f"\n{drawn}" if drawn else ""))
 
     def hint(self, task: str) -> None:
         """Give one hint more for a task, from a nudge to nearly the line."""
@@ -146,21 +146,30 @@ def judge(
     `blanks` holds the source of each answer as the student's copy has it, `earlier` the checks of earlier tasks: where
     an answer builds on another that is not right yet, that one is told.
     """
+    return judge_and_draw(task, source, names, blanks, seconds, earlier)[0]
+
+
+def judge_and_draw(
+    task: str, source: str, names: Mapping, blanks: Mapping[str, str] | None, seconds: float,
+    earlier: Mapping[str, str] | None,
+) -> tuple[str, str]:  # fmt: skip
+    """Return the line of `judge`, and a map of where a matrix of the answer differs, if that is what failed."""
     checks, blanks = read_checks(source), blanks or {}
     asked = names_asked(checks)
     for name in sorted(asked):
         if broken := syntax_error(names, name):
-            return f"{task}: not yet. {broken}"
+            return f"{task}: not yet. {broken}", ""
     if missing := sorted(name for name in asked if is_untouched(names.get(name), blanks.get(name, ""))):
-        return f"{task}: not attempted yet. Fill in the {BLANK} of {' and '.join(missing)}."
+        return f"{task}: not attempted yet. Fill in the {BLANK} of {' and '.join(missing)}.", ""
     for number, check in enumerate(checks):
-        if message := run_check(partial(ask, check), names, seconds):
+        message, drawn = run_check(partial(ask, check), names, seconds)
+        if message:
             if unfinished := sorted(name for name in asked if has_dots(names.get(name))):
-                return f"{task}: not attempted yet. Fill in the {BLANK} of {' and '.join(unfinished)}."
+                return f"{task}: not attempted yet. Fill in the {BLANK} of {' and '.join(unfinished)}.", ""
             if before := unready(asked, names, earlier or {}, blanks, seconds):
-                return f"{task}: not yet. {before}"
-            return f"{task}: not yet ({number} of {len(checks)} checks passed). {message}"
-    return f"{task}: right."
+                return f"{task}: not yet. {before}", ""
+            return f"{task}: not yet ({number} of {len(checks)} checks passed). {message}", drawn
+    return f"{task}: right.", ""
 
 
 def is_blank(answer: Any) -> bool:
@@ -185,21 +194,21 @@ def ask(check: Callable[..., None], names: Mapping) -> None:
     check(**{name: names if name == "env" else names.get(name) for name in wanted})
 
 
-def run_check(check: Callable[[Mapping], None], names: Mapping, seconds: float = SECONDS) -> str:
-    """Run one check and return its message, or nothing where the answer passes."""
+def run_check(check: Callable[[Mapping], None], names: Mapping, seconds: float = SECONDS) -> tuple[str, str]:
+    """Run one check and return its message, nothing where the answer passes, and a map of where values differ."""
     try:
         with time_limit(seconds, patience=4):
             check(names)
     except TooLong as end:
         given = f"{end.given} your" if end.given else "Your"
-        return f"{given} code {end}. Which loop in it never ends? (If it is only slow here, set exercise.seconds.)"
+        return f"{given} code {end}. Which loop in it never ends? (If it is only slow here, set exercise.seconds.)", ""
     except AssertionError as error:
-        return str(error) or "The answer is another one."
+        return str(error) or "The answer is another one.", getattr(error, "map_of_wrong", "")
     except Exception as error:  # whatever a learner's code raises is an answer, too
         if line := line_of(error):
-            return f"Your code stopped{line} with {name_of(error)}."
-        return f"The check can't use what your code gives: it stopped with {name_of(error)}."
-    return ""
+            return f"Your code stopped{line} with {name_of(error)}.", ""
+        return f"The check can't use what your code gives: it stopped with {name_of(error)}.", ""
+    return "", ""
 
 
 # Answers that build on earlier ones

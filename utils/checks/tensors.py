@@ -7,8 +7,25 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from utils.errors import InWords
 
 TOLERANCE = 1e-4  # float32 in another order of sums differs by less than this
+MOST_ROWS, MOST_COLUMNS = 8, 32  # signs of a map
+MAP = "Where they differ"  # how a map begins
+SIGNS = {"none": "·", "some": "▒", "all": "█"}  # of the values that a sign of a map stands for
+
+
+class CheckError(InWords, AssertionError):
+    """A check's sentence, and under it in a notebook a map of where values differ, if there is one."""
+
+    def __init__(self, said: str, map_of_wrong: str = "") -> None:
+        super().__init__(said)
+        self.map_of_wrong = map_of_wrong
+
+    def _render_traceback_(self) -> list[str]:
+        return [*super()._render_traceback_(), *self.map_of_wrong.splitlines()]
 
 
 def check_close(got: Tensor, expected: Tensor, hint: str = "") -> None:
@@ -22,7 +39,7 @@ def check_close(got: Tensor, expected: Tensor, hint: str = "") -> None:
     check_finite(mine, theirs)
     right = agree(mine, theirs, exactly=not expected.is_floating_point())
     if not right.all():
-        raise AssertionError(f"{describe_difference(mine, theirs, ~right)} {hint}".strip())
+        raise CheckError(f"{describe_difference(mine, theirs, ~right)} {hint}".strip(), draw_wrong(~right))
     print("The same number." if expected.dim() == 0 else f"The same in all {expected.numel():,} numbers.")
 
 
@@ -41,24 +58,24 @@ def check_kind(got: Tensor, expected: Tensor) -> None:
     if not isinstance(got, Tensor):
         kind = type(got).__name__
         question = "Does your function return its result?" if got is None else "Make it a tensor."
-        raise AssertionError(f"You give {kind}, expected a tensor of {as_size(expected)} numbers. {question}")
+        raise CheckError(f"You give {kind}, expected a tensor of {as_size(expected)} numbers. {question}")
     if got.shape != expected.shape:
         question = "Which step changes the number of axes?"
         if sorted(got.shape) == sorted(expected.shape):
             question = "Are two axes swapped?"
         elif got.dim() == expected.dim():
             question = "Which step changes the axis that differs?"
-        raise AssertionError(f"The shape is {as_size(got)}, expected {as_size(expected)}. {question}")
+        raise CheckError(f"The shape is {as_size(got)}, expected {as_size(expected)}. {question}")
     if got.dtype != expected.dtype:
         found, wanted = (str(tensor.dtype).removeprefix("torch.") for tensor in (got, expected))
-        raise AssertionError(f"The shape is right. The dtype is {found}, expected {wanted}. Where does it change?")
+        raise CheckError(f"The shape is right. The dtype is {found}, expected {wanted}. Where does it change?")
 
 
 def check_finite(mine: Tensor, theirs: Tensor) -> None:
     """Refuse values that are no numbers where numbers are expected."""
     lost = ~mine.isfinite() & theirs.isfinite()
     if lost.any():
-        raise AssertionError(
+        raise CheckError(
             f"Shape and dtype are right, but {int(lost.sum()):,} of {mine.numel():,} values are infinite or nan, first "
             f"at {lost.nonzero()[0].tolist()}. Is there a division by zero, or a softmax over nothing but -inf?"
         )
@@ -74,6 +91,33 @@ def describe_difference(mine: Tensor, theirs: Tensor, wrong: Tensor) -> str:
         return f"Shape and dtype are right, but every value is {factor:.4g} times what is expected: {example}"
     share = f"{int(wrong.sum()):,} of {wrong.numel():,} values differ"
     return f"Shape and dtype are right, but {share}, most of all {example}"
+
+
+def draw_wrong(wrong: Tensor) -> str:
+    """Draw where in the last two axes values are wrong, with signs; nothing where there is no shape to see.
+
+    >>> print(draw_wrong(torch.ones(3, 4).triu(2).bool()))
+    Where they differ, each sign a value (· none, ▒ some, █ all):
+    ··██
+    ···█
+    ····
+    """
+    if wrong.dim() < 2 or min(wrong.shape[-2:]) < 2 or wrong.all() or not wrong.any():
+        return ""
+    share = wrong.double().reshape(-1, *wrong.shape[-2:]).mean(0)  # (rows, columns)
+    size = (min(len(share), MOST_ROWS), min(share.shape[1], MOST_COLUMNS))
+    fields = adaptive_avg_pool2d(share[None], size)[0].tolist()
+    rows = ("".join(sign_of(part) for part in row) for row in fields)
+    stands_for = f"up to {-(-len(share) // size[0])} × {-(-share.shape[1] // size[1])} values"
+    what = "a value" if share.numel() == size[0] * size[1] else stands_for
+    axes = "" if wrong.dim() == 2 else " of the last two axes, over all others"
+    legend = ", ".join(f"{sign} {name}" for name, sign in SIGNS.items())
+    return "\n".join([f"{MAP}, each sign {what}{axes} ({legend}):", *rows])
+
+
+def sign_of(share: float) -> str:
+    """Return the sign of a map for the share of wrong values in its field."""
+    return SIGNS["none" if not share else "all" if share > 1 - 1e-9 else "some"]
 
 
 def as_size(tensor: Tensor) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.checks.tensors import TOLERANCE, agree, as_size, describe_difference
+from utils.checks.tensors import TOLERANCE, agree, as_size, describe_difference, draw_wrong
 
 MOST_SHOWN = 16  # numbers of a tensor that are written out
 LONGEST = 160  # characters of a value
@@ -38,6 +38,7 @@ class Difference:
     expected: Any
     said: str = ""
     kind: bool = False  # one is of another kind than the other
+    map_of_wrong: str = ""  # where in a matrix the values differ
 
 
 MISSING = type("Missing", (), {"__repr__": lambda self: "nothing"})()
@@ -150,7 +151,7 @@ def difference(got: Any, expected: Any, rules: Rules = Rules(), place: str = "")
         return Difference(place, got, expected, kind=True)
     if isinstance(expected, np.ndarray):
         found = _compare_tensors(_as_tensor(got), _as_tensor(expected), rules, place)
-        return found and Difference(place, got, expected, found.said, found.kind)
+        return found and Difference(place, got, expected, found.said, found.kind, found.map_of_wrong)
     compares: list[tuple[Any, Callable[..., Difference | None]]] = [
         (Tensor, _compare_tensors), (bool | np.bool_, _compare_plain), (Number, _compare_numbers),
         (str | bytes | bytearray, _compare_texts), (Mapping, _compare_mappings), (Set, _compare_sets),
@@ -185,7 +186,7 @@ def _compare_tensors(got: Tensor, expected: Tensor, rules: Rules, place: str) ->
     if right.all():
         return None
     said = describe_difference(mine, theirs, ~right) if mine.numel() > MOST_SHOWN else ""
-    return Difference(place, got, expected, said)
+    return Difference(place, got, expected, said, map_of_wrong=draw_wrong(~right))
 
 
 def _compare_plain(got: Any, expected: Any, rules: Rules, place: str) -> Difference | None:
