@@ -13,6 +13,7 @@ from utils.machine import usable_cores
 
 LLAMA_BITS = {"F32": 32, "F16": 16, "Q8_0": 8.5, "Q4_0": 4.5}  # a weight, scales included
 DECODE, PROMPT, WHOLE, READ = "decode tokens/s", "prompt tokens/s", "all tokens/s", "memory reading GB/s"
+ENGINE = "ours, engine=llama.cpp F16"
 TRANSFORMERS = "transformers.models.gpt2.modeling_gpt2"
 
 
@@ -57,6 +58,7 @@ def ratios(samples: dict[str, list[Sample]], settings: Settings) -> list:
         ("ours 16-bit", "transformers bfloat16", DECODE, 2.5),
         ("ours 16-bit", "llama.cpp F16", DECODE, 1.25),
         ("ours 16-bit", "llama.cpp F16", PROMPT, None),
+        (ENGINE, "llama.cpp F16", DECODE, 0.97),
         ("ours float32", "transformers float32", DECODE, None),
         ("ours float32", "llama.cpp F32", DECODE, None),
         (f"ours 16-bit × {settings.batch}", f"transformers float32 × {settings.batch}", WHOLE, 1.0),
@@ -117,6 +119,8 @@ def single_contestants(settings: Settings, folder: Path) -> dict[str, Child]:
         found["transformers bfloat16"] = Child(peer, folder, "bfloat16", *size, 1, imports=(TRANSFORMERS,))
     for kind in settings.llama_kinds:
         found[f"llama.cpp {kind}"] = Child(llama_cpp, folder / f"{kind}.gguf", *size, imports=("xllamacpp", "torch"))
+    if "F16" in settings.llama_kinds:
+        found[ENGINE] = Child(engine, folder / "F16.gguf", *size, imports=("xllamacpp", "utils.serve.llama_cpp"))
     return found
 
 
@@ -224,7 +228,7 @@ def peer(folder: Path, dtype: str, prompt: int, max_new: int, batch: int):
 
 def llama_cpp(path: Path, prompt: int, max_new: int):
     """Generate with llama.cpp, which keeps the time of prompt and decoding itself."""
-    from utils.fit.llama_cpp import LlamaCpp
+    from utils.serve.llama_cpp import LlamaCpp
 
     model = LlamaCpp(path, usable_cores())
 
@@ -235,5 +239,21 @@ def llama_cpp(path: Path, prompt: int, max_new: int):
         first, rest = timings["prompt_ms"] / 1e3, timings["predicted_ms"] / 1e3
         made = timings["predicted_n"]  # the first of them comes out of the prompt
         return {DECODE: (made - 1) / rest, PROMPT: prompt / first, WHOLE: made / whole}
+
+    return turn
+
+
+def engine(path: Path, prompt: int, max_new: int):
+    """Stream through the course's own interface to llama.cpp, as `chat engine=llama.cpp` does."""
+    from utils.sampling import Sampling
+    from utils.serve.llama_cpp import LlamaCpp
+
+    model, settings = LlamaCpp(path, usable_cores()), Sampling(max_new=max_new, temperature=0, stop=())
+
+    def turn() -> Sample:
+        stamps = [time.perf_counter()]
+        for _ in model.stream(list(range(prompt)), settings):
+            stamps.append(time.perf_counter())
+        return rates(stamps, prompt)
 
     return turn

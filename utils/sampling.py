@@ -149,7 +149,7 @@ def stream(model: GPT2, prompt: Sequence[int], settings: Sampling = Sampling()) 
 def generate_steps(model: GPT2, prompts: Sequence[Sequence[int]], settings: Sampling) -> Iterator[list[int]]:
     """Yield one new token per row and step, reading each token once thanks to the KV cache."""
     history, padding = _left_pad(prompts, model)
-    _check_room(history.shape[1], settings, model)
+    check_room(history.shape[1], settings, model.config.context)
     if settings.draft:
         yield from ([token] for token in _speculate(model, history, settings))
         return
@@ -212,27 +212,27 @@ def _speculate(model: GPT2, history: Tensor, settings: Sampling) -> Iterator[int
         cache.used = history.shape[1] - 1  # the last token is still unread, and what was refused is forgotten
 
 
-def check_prompt(prompt: Sequence[int], model: GPT2) -> list[int]:
+def check_prompt(prompt: Sequence[int], config: GPT2Config) -> list[int]:
     """Return the tokens to begin with, all of them known to the model; an empty prompt starts a new text."""
-    vocab = min(VOCAB, model.config.vocab_size)
+    vocab = min(VOCAB, config.vocab_size)
     if bad := [token for token in prompt if not 0 <= token < vocab]:
         raise CourseError(f"Token {bad[0]} is outside of this model's vocabulary, expected ids from 0 to {vocab - 1}.")
-    return list(prompt) or [min(END_OF_TEXT_ID, model.config.vocab_size - 1)]
+    return list(prompt) or [min(END_OF_TEXT_ID, config.vocab_size - 1)]
 
 
 def _left_pad(prompts: Sequence[Sequence[int]], model: GPT2) -> tuple[Tensor, Tensor]:
     """Line prompts up at their ends: tokens (batch, time) and how many places at the left are empty (batch,)."""
     if not len(prompts):
         raise CourseError("There is no prompt. Give a list with at least one list of tokens.")
-    rows = [check_prompt(prompt, model) for prompt in prompts]
+    rows = [check_prompt(prompt, model.config) for prompt in prompts]
     longest = max(map(len, rows))
     padding = torch.tensor([longest - len(row) for row in rows])
     # a row is padded with its own first token, which repetition_penalty counts once and not twice
     return torch.tensor([[row[0]] * (longest - len(row)) + row for row in rows]), padding
 
 
-def _check_room(length: int, settings: Sampling, model: GPT2) -> None:
-    room = model.config.context
+def check_room(length: int, settings: Sampling, room: int) -> None:
+    """Refuse what has no place among a model's positions, unless a window may slide."""
     if length + settings.max_new > room + 1 and not settings.window:
         raise CourseError(
             f"A prompt of {length} tokens and {settings.max_new} new ones make {length + settings.max_new}, "

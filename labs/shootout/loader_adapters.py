@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from utils.errors import CourseError
-from utils.fit.llama_cpp import LlamaCpp
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
+from utils.serve.llama_cpp import LlamaCpp
 from utils.session import refuse_hub_code
 
 

@@ -33,7 +33,6 @@ from benchmarks.gptqmodel_peer import gptqmodel_python, quantize_there, with_tok
 from benchmarks.measure import Child, Report, Rounds, Summary, compare, interleave, summarize
 from utils.config import GPT2Config, flops_per_token, total_parameters
 from utils.errors import CourseError
-from utils.fit.llama_cpp import LlamaCpp
 from utils.formats.gguf_writer import save_gguf
 from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_gpt2, save_gpt2
@@ -42,6 +41,7 @@ from utils.quantize.gptq import gptq_model
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import plan_for, quantize_model
 from utils.sampling import Sampling, generate
+from utils.serve.llama_cpp import LlamaCpp
 
 TINY = GPT2Config(n_layer=2, n_head=2, n_embd=64, context=64)  # GPT-2's vocabulary, which llama.cpp asks for
 SMALL = GPT2Config(n_layer=1, n_head=2, n_embd=128, context=64)

@@ -13,7 +13,6 @@ from torch.testing import assert_close
 from utils.config import GPT2Config, Workload
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
-from utils.fit.llama_cpp import LlamaCpp
 from utils.fit.offload import VisitingBlock, keep_blocks, load_with_plan
 from utils.fit.placement import Caps, Plan, block_bytes, plan_placement
 from utils.formats.gguf_writer import save_gguf
@@ -23,6 +22,7 @@ from utils.model import GPT2
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import quantize_model
 from utils.sampling import Sampling, generate
+from utils.serve.llama_cpp import LlamaCpp
 
 SHAPE = GPT2Config(n_layer=5, n_head=2, n_embd=32, vocab_size=5003, context=40)  # the table visits in two parts
 WORK = Workload(2, 40)
@@ -105,7 +105,7 @@ import psutil
 from utils.formats.gguf_writer import save_gguf
 from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_gpt2
-from utils.fit.llama_cpp import LlamaCpp
+from utils.serve.llama_cpp import LlamaCpp
 from utils.fit.offload import load_with_plan
 from utils.fit.placement import Caps, plan_placement
 from utils.config import GPT2Config, Workload

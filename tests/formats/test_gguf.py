@@ -18,7 +18,6 @@ from tools.__main__ import main
 from utils.bpe import build_vocab, train_bpe
 from utils.config import GPT2Config
 from utils.errors import CourseError
-from utils.fit.llama_cpp import LlamaCpp
 from utils.formats.ggml_blocks import FORMATS, find_format
 from utils.formats.gguf import open_gguf
 from utils.formats.gguf_gpt2 import gguf_name
@@ -29,6 +28,7 @@ from utils.loaders import load_gpt2, load_tokenizer
 from utils.model import GPT2
 from utils.sampling import Sampling, generate
 from utils.serve.chat import Conversation
+from utils.serve.llama_cpp import LlamaCpp
 from utils.tokenizer import CharTokenizer, Tokenizer
 
 LONG = GPT2Config(n_layer=2, n_head=2, n_embd=64, vocab_size=258)  # the context that transformers expects

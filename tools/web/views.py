@@ -19,7 +19,7 @@ BAR = """<li><span class="bar"><code>{token}</code><span class="meter" aria-hidd
 @torch.inference_mode()
 def next_tokens(model: GPT2, tokenizer: Tokenizer | CharTokenizer, prompt: str, count: int = 8) -> str:
     """Return the HTML of what the model expects after a prompt: a picture of the sampling view, made of its numbers."""
-    ids = check_prompt(tokenizer.encode(prompt), model)
+    ids = check_prompt(tokenizer.encode(prompt), model.config)
     shares = model(torch.tensor([ids], device=model.device))[0, -1, : tokenizer.vocab_size].softmax(-1).cpu()
     best = shares.topk(min(count, len(shares)))
     bars = [

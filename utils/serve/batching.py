@@ -11,21 +11,44 @@ iteration-level scheduling.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from utils.config import GPT2Config
 from utils.model import GPT2, KeyValueCache
 from utils.sampling import Sampling, check_prompt, choose
 
 SPARE = 64  # positions that a new cache has left, so that it is not copied at every step
 
 
+class Engine(Protocol):
+    """What writes texts in a batch of its own instead of ours, as llama.cpp does."""
+
+    @property
+    def config(self) -> GPT2Config: ...
+
+    def new_batch(self) -> AnyBatch: ...
+
+
+class AnyBatch(Protocol):
+    """What the scheduler asks of a batch: texts join, leave, and get their next tokens."""
+
+    texts: list[Text]
+
+    def join(self, text: Text) -> None: ...
+
+    def leave(self, text: Text) -> None: ...
+
+    def step(self) -> dict[Text, int]: ...
+
+
 class Text:
     """One text that is being written: its tokens, how the next one is chosen, and what the model has read of it."""
 
-    def __init__(self, model: GPT2, prompt: Sequence[int], settings: Sampling) -> None:
-        self.model, self.settings, self.history = model, settings, check_prompt(prompt, model)
+    def __init__(self, model: GPT2 | Engine, prompt: Sequence[int], settings: Sampling) -> None:
+        self.model, self.settings, self.history = model, settings, check_prompt(prompt, model.config)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.read: Tensor | None = None  # (layer, 2, head, time, head width): a row of a cache, without its padding
 
@@ -35,6 +58,10 @@ class Text:
         token = int(choose(logits, self.settings, [self.generator], history))
         self.history.append(token)
         return token
+
+    def new_batch(self) -> AnyBatch:
+        """Return an empty batch for this text and others of its model."""
+        return Batch(self.model) if isinstance(self.model, GPT2) else self.model.new_batch()
 
 
 class Batch:

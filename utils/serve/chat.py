@@ -8,10 +8,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from utils.errors import CourseError
+from utils.errors import CourseError, show
 from utils.files.settings import read_settings
 from utils.loaders import Codec, load_with_tokenizer
 from utils.model import GPT2
@@ -19,7 +21,11 @@ from utils.run_log import log_chat
 from utils.sampling import Sampling, stream
 from utils.tokenizer import StreamDecoder
 
+if TYPE_CHECKING:
+    from utils.serve.llama_cpp import LlamaCpp
+
 GOODBYES = ("exit", "quit")
+ENGINES = ("ours", "llama.cpp")
 ASK, GO_ON = "\nyou> ", "\ncontinue? Enter goes on, or write something new> "  # what stands before the next line
 
 
@@ -33,13 +39,24 @@ class ChatSettings:
     top_p: float = 1.0  # choose among the likeliest tokens that have so much probability together
     repetition_penalty: float = 1.1  # above 1: what was said becomes less likely
     seed: int = 0  # the same one gives the same answers
+    engine: str = "ours"  # llama.cpp writes faster, with random numbers of its own
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise CourseError(f"engine is {show(self.engine)}, expected one of {', '.join(ENGINES)}.")
+
+    @property
+    def sampling(self) -> Sampling:
+        """How a model chooses; a text may be longer than its positions."""
+        known = {each.name for each in fields(Sampling)}
+        return Sampling(**{name: value for name, value in vars(self).items() if name in known}, window=True)
 
 
 @dataclass
 class Conversation:
     """A model, how it answers, and the file that keeps what was said."""
 
-    model: GPT2
+    model: GPT2 | LlamaCpp
     tokenizer: Codec
     settings: Sampling
     log: str
@@ -52,9 +69,9 @@ class Conversation:
     def open(cls, name: str, words: Sequence[str], log: str) -> Conversation:
         """Load a model by size, folder, file or recipe, with settings as key=value words."""
         name = model_of(name)
-        settings = Sampling(**vars(read_settings(ChatSettings, words)), window=True)
-        model, tokenizer = load_with_tokenizer(name)
-        return cls(model, tokenizer, settings, log, name=name)
+        settings = read_settings(ChatSettings, words)
+        model, tokenizer = open_engine(name, settings.engine)
+        return cls(model, tokenizer, settings.sampling, log, name=name)
 
     def run(self) -> None:
         """Ask and answer until the learner says exit or quit, or presses Ctrl-D or Ctrl-C."""
@@ -85,9 +102,19 @@ class Conversation:
         """Yield the answer in pieces of whole characters; each turn has its own seed."""
         decoder = StreamDecoder(self.tokenizer)
         settings = replace(self.settings, seed=self.settings.seed + self.turns)
-        for token in stream(self.model, self.tokenizer.encode(query), settings):
+        write = partial(stream, self.model) if isinstance(self.model, GPT2) else self.model.stream
+        for token in write(self.tokenizer.encode(query), settings):
             yield decoder.feed(token)
         yield decoder.end()
+
+
+def open_engine(name: str, engine: str) -> tuple[GPT2 | LlamaCpp, Codec]:
+    """Load a model as our own, or open it in llama.cpp."""
+    if engine == "ours":
+        return load_with_tokenizer(name)
+    from utils.serve.llama_cpp import open_in_llama_cpp
+
+    return open_in_llama_cpp(name)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 
 from utils.errors import CourseError
 from utils.model import GPT2
-from utils.serve.batching import Batch, Text
+from utils.serve.batching import AnyBatch, Engine, Text
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Scheduler:
         self.waiting: list[Job] = []
         self.seated: dict[Text, Job] = {}
         self.tokens: dict[Hashable, int] = {}  # read and written, by visitor
-        self._batches: dict[GPT2, Batch] = {}
+        self._batches: dict[GPT2 | Engine, AnyBatch] = {}
         self._lock, self._working = threading.Lock(), False
 
     def submit(self, job: Job) -> None:
@@ -102,7 +102,7 @@ class Scheduler:
                 else:
                     self._tell({text: self._news(text, token) for text, token in tokens.items()})
 
-    def _seat(self) -> list[Batch]:
+    def _seat(self) -> list[AnyBatch]:
         """Free the seats of those who have gone, give them to others, and return the batches that have any text."""
         with self._lock:
             for text in [text for text, job in self.seated.items() if job.cancelled]:
@@ -111,7 +111,9 @@ class Scheduler:
             while self.waiting and len(self.seated) < self.limits.at_once:
                 job = min(self.waiting, key=lambda job: self.tokens[job.visitor])  # among equals the first
                 self.waiting.remove(job)
-                self._batches.setdefault(job.text.model, Batch(job.text.model)).join(job.text)
+                if job.text.model not in self._batches:
+                    self._batches[job.text.model] = job.text.new_batch()
+                self._batches[job.text.model].join(job.text)
                 self.seated[job.text] = job
                 self.tokens[job.visitor] += len(job.text.history)
                 job.began = time.monotonic()

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from utils.formats.open_file import WEIGHT_FILES, find_model, find_weights
 from utils.loaders import Codec, load_with_tokenizer
 from utils.model import GPT2
 from utils.sampling import Sampling
-from utils.serve.batching import Text
+from utils.serve.batching import Engine, Text
 from utils.serve.scheduler import Job, Limits, News, Scheduler
 from utils.tokenizer import StreamDecoder
 
-Choice = str | Path | tuple[GPT2, Codec]  # a size, folder or file, or a model that is loaded already
+Loaded = tuple[GPT2 | Engine, Codec]
+Choice = str | Path | Loaded | Callable[[], Loaded]  # a size, folder or file, a model at hand, or what opens one
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,14 @@ class ModelCache:
         if not choices:
             raise CourseError("There is no model to serve. Name a size, a folder or a file.")
         self.choices, self.keep = dict(choices), keep
-        self._loaded: OrderedDict[str, tuple[GPT2, Codec]] = OrderedDict()
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
     def first(self) -> str:
         return next(iter(self.choices))
 
-    def get(self, name: str = "") -> tuple[GPT2, Codec]:
+    def get(self, name: str = "") -> Loaded:
         """Return a model and its tokenizer; nothing but the names of the choices can be asked for."""
         name = name or self.first
         if name not in self.choices:
@@ -81,7 +82,7 @@ class ModelCache:
             if name not in self._loaded:
                 while len(self._loaded) >= self.keep:
                     self._loaded.popitem(last=False)
-                self._loaded[name] = load_with_tokenizer(choice)
+                self._loaded[name] = choice() if callable(choice) else load_with_tokenizer(choice)
             self._loaded.move_to_end(name)
             return self._loaded[name]
 
