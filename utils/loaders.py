@@ -97,13 +97,13 @@ def save_gpt2(model: GPT2, folder: str | Path, dtype: torch.dtype | None = None)
     return folder
 
 
-def load_with_tokenizer(name: str | Path) -> tuple[GPT2, Codec]:
+def load_with_tokenizer(name: str | Path | ModelFile) -> tuple[GPT2, Codec]:
     """Load a model by size, folder or file together with the tokenizer beside it, if this machine has room for it."""
     file = open_model_file(name)
     needed, free = file.loaded_bytes, psutil.virtual_memory().available
     if needed > free:
         raise CourseError(
-            f"{show(str(name))} takes about {format_bytes(needed)} of memory, {format_bytes(free)} are available here. "
+            f"{show(file.name)} takes about {format_bytes(needed)} of memory, {format_bytes(free)} are available here. "
             "Take a smaller or a quantized one."
         )
     return load_gpt2(file, device=pick_device()), load_tokenizer(file)

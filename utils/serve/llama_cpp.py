@@ -178,8 +178,11 @@ class StreamBatch:
 
 
 def in_llama_cpp(choices: Mapping[str, Choice], seats: int) -> dict[str, Choice]:
-    """Return the same choices of a server, each to be opened in llama.cpp when somebody first asks."""
-    return {name: partial(open_in_llama_cpp, place, seats) for name, place in choices.items()}
+    """Return a server's choices, each place to be opened in llama.cpp when somebody first asks for it."""
+    return {
+        name: partial(open_in_llama_cpp, choice, seats) if isinstance(choice, str | Path) else choice
+        for name, choice in choices.items()
+    }
 
 
 def open_in_llama_cpp(name: str | Path, seats: int = 1) -> tuple[LlamaCpp, Codec]:
