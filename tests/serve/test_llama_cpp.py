@@ -14,6 +14,7 @@ from tools.__main__ import main
 from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.formats.gguf_writer import save_gguf
+from utils.formats.open_file import open_model_file
 from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_gpt2, load_with_tokenizer, save_gpt2
 from utils.quantize.grids import Grid
@@ -112,13 +113,23 @@ def test_chat_takes_the_engine(tmp_path, cache, ours, capsys):
         Conversation.open("nano", [*words, f"engine={name}"], log).answer(BEGINNING) for name in ("ours", "llama.cpp")
     ]
     assert told[0] == told[1] != ""
-    with pytest.raises(CourseError, match=r"engine is 'fast', expected one of ours, llama\.cpp"):
+    with pytest.raises(CourseError, match=r"engine is 'fast', expected one of ours, llama\.cpp, llama\.cpp:8"):
         ChatSettings(engine="fast")
     assert main(["chat", "nano", "engine=fast"]) == 1
 
 
+@pytest.mark.parametrize(("engine", "bits"), [("llama.cpp:8", 8.5), ("llama.cpp:4", 4.5)])
+def test_fewer_bits_are_a_word(tmp_path, cache, ours, engine, bits):
+    talk = Conversation.open("nano", ["max_new=5", "temperature=0", f"engine={engine}"], str(tmp_path / "log.csv"))
+    assert isinstance(talk.model, LlamaCpp) and talk.answer(BEGINNING)
+    named = ours[0].named_parameters()
+    packed = sum(weight.numel() for name, weight in named if weight.dim() == 2 and not name.startswith("position"))
+    whole, _ = write_once(open_model_file("nano"), "F16")
+    assert (whole.stat().st_size - talk.model.path.stat().st_size) * 8 / packed == pytest.approx(16 - bits, rel=0.01)
+
+
 def test_visitors_are_answered_at_the_same_time_and_as_by_us(cache, ours):
-    server = Server(in_llama_cpp({"nano": "nano"}, 3), Limits(at_once=3))
+    server = Server(in_llama_cpp({"nano": "nano"}, seats=3), Limits(at_once=3))
     prompts = ("Once upon", "The old bear", "One morning the duck", "A fox")
     said: dict[str, list] = {}
 
@@ -137,7 +148,7 @@ def test_visitors_are_answered_at_the_same_time_and_as_by_us(cache, ours):
 
 
 def test_who_leaves_frees_the_seat(cache):
-    server = Server(in_llama_cpp({"nano": "nano"}, 1), Limits(at_once=1))
+    server = Server(in_llama_cpp({"nano": "nano"}, seats=1), Limits(at_once=1))
     leaving = server.answer(Request("Once upon a time", 500, 1.0), every=0)
     next(leaving)
     leaving.close()
@@ -149,17 +160,17 @@ def test_who_leaves_frees_the_seat(cache):
 
 
 def test_the_file_is_written_once_until_the_model_changes(tmp_path, cache, capsys):
-    from utils.formats.open_file import open_model_file
-
     model = save_gpt2(tiny_model(SMALL), tmp_path / "mine")
-    first, _ = write_once(open_model_file(model))
-    assert "GGUF in 16 bits" in capsys.readouterr().err
+    first, _ = write_once(open_model_file(model), "F16")
+    assert "as GGUF F16" in capsys.readouterr().err
     written = first.stat().st_mtime_ns
-    assert write_once(open_model_file(model))[0] == first and first.stat().st_mtime_ns == written
+    assert write_once(open_model_file(model), "F16")[0] == first and first.stat().st_mtime_ns == written
     assert capsys.readouterr().err == ""
+    exact, _ = write_once(open_model_file(model), "F32")
+    assert exact != first and first.exists() and exact.stat().st_size > first.stat().st_size
     save_gpt2(tiny_model(GPT2Config(n_layer=2, n_head=2, n_embd=16, context=24)), model)
-    second, _ = write_once(open_model_file(model))
-    assert second != first and not first.exists()
+    second, _ = write_once(open_model_file(model), "F16")
+    assert second != first and not first.exists() and not exact.exists()
     assert load_gpt2(second).config.n_layer == 2
 
 

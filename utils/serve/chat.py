@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from utils.serve.llama_cpp import LlamaCpp
 
 GOODBYES = ("exit", "quit")
-ENGINES = ("ours", "llama.cpp")
+ENGINES = {"ours": "", "llama.cpp": "F16", "llama.cpp:8": "Q8_0", "llama.cpp:4": "Q4_0"}  # and the kind of its weights
 ASK, GO_ON = "\nyou> ", "\ncontinue? Enter goes on, or write something new> "  # what stands before the next line
 
 
@@ -39,7 +39,7 @@ class ChatSettings:
     top_p: float = 1.0  # choose among the likeliest tokens that have so much probability together
     repetition_penalty: float = 1.1  # above 1: what was said becomes less likely
     seed: int = 0  # the same one gives the same answers
-    engine: str = "ours"  # llama.cpp writes faster, with random numbers of its own
+    engine: str = "ours"  # llama.cpp writes faster, with random numbers of its own; llama.cpp:8 and :4 in fewer bits
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -114,7 +114,7 @@ def open_engine(name: str, engine: str) -> tuple[GPT2 | LlamaCpp, Codec]:
         return load_with_tokenizer(name)
     from utils.serve.llama_cpp import open_in_llama_cpp
 
-    return open_in_llama_cpp(name)
+    return open_in_llama_cpp(name, ENGINES[engine])
 
 
 @dataclass

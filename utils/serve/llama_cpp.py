@@ -177,28 +177,28 @@ class StreamBatch:
             self._come.put((text, error))
 
 
-def in_llama_cpp(choices: Mapping[str, Choice], seats: int) -> dict[str, Choice]:
+def in_llama_cpp(choices: Mapping[str, Choice], seats: int, kind: str = "F16") -> dict[str, Choice]:
     """Return a server's choices, each place to be opened in llama.cpp when somebody first asks for it."""
     return {
-        name: partial(open_in_llama_cpp, choice, seats) if isinstance(choice, str | Path) else choice
+        name: partial(open_in_llama_cpp, choice, kind, seats) if isinstance(choice, str | Path) else choice
         for name, choice in choices.items()
     }
 
 
-def open_in_llama_cpp(name: str | Path, seats: int = 1) -> tuple[LlamaCpp, Codec]:
-    """Open a size, folder or file in llama.cpp, and its tokenizer; a GGUF file is taken as it is."""
+def open_in_llama_cpp(name: str | Path, kind: str = "F16", seats: int = 1) -> tuple[LlamaCpp, Codec]:
+    """Open a size, folder or file in llama.cpp, and its tokenizer; a GGUF file is taken as it is, whatever its kind."""
     file = open_model_file(name)
-    path, tokenizer = (file.file, load_tokenizer(file)) if file.gguf else write_once(file)
+    path, tokenizer = (file.file, load_tokenizer(file)) if file.gguf else write_once(file, kind)
     return LlamaCpp(path, context=open_model_file(path).config.context, seats=seats), tokenizer
 
 
-def write_once(file: ModelFile) -> tuple[Path, Codec]:
-    """Write a model as GGUF in 16 bits where downloads are kept, once until it changes; the one before it goes."""
+def write_once(file: ModelFile, kind: str) -> tuple[Path, Codec]:
+    """Write a model as GGUF where downloads are kept, once until it changes; the one before it goes."""
     place, state = str(file.file.resolve()), file.file.stat()
     one, now = (
         hashlib.sha256(text.encode()).hexdigest()[:12] for text in (place, f"{state.st_size} {state.st_mtime_ns}")
     )
-    path = cache_folder() / "llama.cpp" / f"{one}-{now}.gguf"
+    path = cache_folder() / "llama.cpp" / f"{one}-{now}-{kind}.gguf"
     if path.is_file():
         return path, load_tokenizer(file)
     model, tokenizer = load_with_tokenizer(file)
@@ -206,9 +206,9 @@ def write_once(file: ModelFile) -> tuple[Path, Codec]:
         raise CourseError(f"{file.file} has packed layers, which llama.cpp can't read. Leave engine=llama.cpp out.")
     if not isinstance(tokenizer, Tokenizer):
         raise CourseError(f"{file.file} has no byte-level BPE, which GGUF takes. Leave engine=llama.cpp out.")
-    print(f"Writing {file.name} once more for llama.cpp, as GGUF in 16 bits.", file=sys.stderr, flush=True)
+    print(f"Writing {file.name} once more for llama.cpp, as GGUF {kind}.", file=sys.stderr, flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_gguf(model, path, "F16", tokenizer)
-    for older in set(path.parent.glob(f"{one}-*.gguf")) - {path}:
+    save_gguf(model, path, kind, tokenizer)
+    for older in set(path.parent.glob(f"{one}-*.gguf")) - set(path.parent.glob(f"{one}-{now}-*")):
         older.unlink(missing_ok=True)
     return path, tokenizer
