@@ -15,7 +15,7 @@ import httpx
 import nbformat
 import pytest
 
-from tests.browsers import IN_BROWSER, Visit
+from tests.browsers import IN_BROWSER, Visit, serious
 from utils.files.places import ROOT
 from utils.files.published import published_prompts
 from utils.plots.head_browser import browser_page
@@ -34,7 +34,7 @@ ERRORS = '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="app
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     log = tmp_path_factory.mktemp("log") / "chat_log.csv"
-    app = start_app({"nano": "nano"}, Limits(prompt=500, at_once=1, waiting=1), chat_log=log)
+    app = start_app({"nano": "nano", "twin": "nano"}, Limits(prompt=500, at_once=1, waiting=1), chat_log=log)
     yield app
     app.close()
 
@@ -47,7 +47,13 @@ def form(visit, app) -> Visit:
 
 
 def how_it_went(page) -> str:
-    return page.input_value("#how-it-went textarea, #how-it-went input")
+    return page.evaluate("document.querySelector('#thoughts .caption span')?.textContent ?? ''")
+
+
+def written(page) -> str:
+    """Return what the first model has written so far."""
+    return page.evaluate("[...(document.querySelector('#thoughts .paper')?.children ?? [])].slice(1)"
+                         ".map(token => token.textContent).join('')")  # fmt: skip
 
 
 def wait_until(page, fact, tries: int = 1200) -> None:
@@ -65,12 +71,12 @@ def test_typing_and_pressing_streams_a_text(form, tmp_path):
     page.click("#continue")
     seen = [""]
     for _ in range(2400):
-        text = page.input_value("#continuation textarea")
+        text = written(page)
         seen += [text] if text != seen[-1] else []
         if ";" in how_it_went(page):
             break
         page.wait_for_timeout(25)
-    final = page.input_value("#continuation textarea")
+    final = written(page)
     assert len(seen) > 3 and all(final.startswith(text) for text in seen), seen
     assert re.fullmatch(
         r"\d+ tokens, \d+ a second; (as long as you allowed|the model ended its text)", how_it_went(page)
@@ -85,12 +91,12 @@ def test_an_emptied_top_n_is_no_limit_and_stop_stops(form):
     page.get_by_label("Max tokens").fill("500")
     page.fill("#seed-text textarea", "Once upon a time, there lived")
     page.click("#continue")
-    wait_until(page, lambda: page.input_value("#continuation textarea"))
+    wait_until(page, lambda: written(page))
     page.click("#stop")
     page.wait_for_timeout(500)
-    stopped = page.input_value("#continuation textarea")
+    stopped = written(page)
     page.wait_for_timeout(1000)
-    assert page.input_value("#continuation textarea") == stopped and ";" not in how_it_went(page)
+    assert written(page) == stopped and ";" not in how_it_went(page)
     page.get_by_label("Max tokens").fill("3")
     page.click("#continue")
     wait_until(page, lambda: "3 tokens" in how_it_went(page))
@@ -106,10 +112,55 @@ def test_what_is_too_long_is_refused_on_the_page(form):
     page.fill("#seed-text textarea", "x" * 501)
     page.click("#continue")
     page.get_by_text("The text has 501 characters, this server reads 500. Shorten it.").wait_for()
-    wait_until(
-        page, lambda: page.input_value("#continuation textarea") == how_it_went(page) == ""
-    )  # no old answer stays
+    wait_until(page, lambda: written(page) == how_it_went(page) == "")  # no old answer stays
     assert form.outside == set() and form.errors == []
+
+
+def test_a_reader_sees_what_was_likely_and_takes_it_by_keys(form):
+    page = form.page
+    page.get_by_label("Max tokens").fill("8")
+    page.get_by_label("Seed", exact=True).fill("5")
+    page.fill("#seed-text textarea", "Once upon a time, there lived")
+    page.click("#continue")
+    wait_until(page, lambda: "8 tokens" in how_it_went(page))
+    first, token = written(page), page.locator("#thoughts .token")
+    assert page.locator("#thoughts .seed").inner_text() == "seed 5"
+    token.nth(2).hover()
+    assert page.locator("#thoughts .bars li").count() == 5 and "had" in page.locator("#thoughts .said").inner_text()
+    token.first.focus()
+    for key in ("ArrowRight", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    assert token.nth(2).get_attribute("aria-pressed") == "true"
+    token.nth(5).hover()
+    assert token.nth(2).inner_text().strip() in page.locator("#thoughts .said").inner_text(), "it is held"
+    other = page.locator("#thoughts .bars li:not(.written) button:enabled").first
+    sign = other.locator("code").inner_text()
+    other.press("Enter")
+    wait_until(page, lambda: token.count() == 11 and "8 tokens" in how_it_went(page))
+    assert token.nth(2).inner_text().replace(" ", "·") == sign and written(page) != first
+    page.click("#continue")
+    wait_until(page, lambda: written(page) == first)  # the same seed
+    assert form.outside == set() and form.errors == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_two_answers_stand_side_by_side_and_hinder_nobody(form, app, width, scheme, tmp_path):
+    page = form.page
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(app.url)
+    page.get_by_label("Max tokens").fill("30")
+    page.get_by_label("Beside it").click()
+    page.get_by_role("option", name="twin").click()
+    page.fill("#seed-text textarea", "Once upon a time, there lived")
+    page.click("#continue")
+    wait_until(page, lambda: page.get_by_text("as long as you allowed").count() == 2)
+    page.locator("#thoughts .token").nth(3).click()
+    left, right = (page.locator("#thoughts .answer").nth(number).bounding_box() for number in (0, 1))
+    assert (left["y"] == right["y"]) == (width > 1000), "side by side where there is room, one below the other else"
+    page.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
+    hindered = [one for one in serious(form, app.url, width, scheme, reload=False) if "thoughts" in one]
+    assert hindered == [] and form.outside == set() and form.errors == []
 
 
 def test_markup_does_nothing_in_form_and_chat(form, tmp_path):

@@ -39,7 +39,7 @@ from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import quantize_model
 from utils.sampling import Sampling, complete
 from utils.serve.export import export_app, needed_modules
-from utils.serve.page import Address, as_message, read_together, start_app
+from utils.serve.page import NO_OTHER, Address, as_message, read_together, start_app
 from utils.serve.server import Limits, ModelCache, Request, Server, find_choices, name_choices
 from utils.tokenizer import CharTokenizer
 
@@ -89,12 +89,14 @@ def greedy(folder: Path, text: str, max_new: int) -> str:
 
 
 loaded = cache(load_gpt2)
+DEFAULTS = (0, NO_OTHER)  # seed and second model, which plain requests must name as well
 
 
 def ask(url: str, *words, name: str = "generate") -> tuple[str, list]:
     """Ask as a visitor of one's own does, by two plain requests; return how it ended, and with what."""
+    data = [*words, *DEFAULTS] if name == "generate" else words
     with httpx.Client(base_url=url, timeout=120) as http:
-        asked = http.post(f"gradio_api/call/{name}", json={"data": words})
+        asked = http.post(f"gradio_api/call/{name}", json={"data": data})
         if asked.status_code != 200:
             return f"{asked.status_code}", [asked.json()["detail"]]
         text = http.get(f"gradio_api/call/{name}/{asked.json()['event_id']}").text
@@ -154,6 +156,10 @@ BAD = {
     "no number": (Request("x", float("nan")), "max tokens is nan, expected a whole number"),
     "words": (Request("x", "many"), "max tokens is 'many', expected a whole number"),
     "a negative top N": (Request("x", top_n=-1), "top N is -1"),
+    "half a seed": (Request("x", seed=0.5), "seed is 0.5, expected a whole number"),
+    "a negative seed": (Request("x", seed=-1), "seed is -1, expected a whole number"),
+    "much that is written": (Request("x", begun=(5,) * 501), "501 tokens are written already"),
+    "what is no token": (Request("x", begun=(97,)), "Token 97 is outside"),
     "a negative temperature": (Request("x", temperature=-0.1), "temperature is -0.1"),
     "half a character": (Request("\ud800"), "half"),
     "another model": (Request("x", model="xl"), "'xl' is no model of this server. Take one of tiny, other, q4"),
@@ -215,12 +221,112 @@ def test_what_can_be_served_is_found_by_its_weights(shelf, tmp_path, monkeypatch
 
 def test_the_form_streams_the_models_own_text(client, shelf):
     for name, top_n in (("other", None), ("q4", 0)):
-        text, line = client.predict("A fox", 40, 0, top_n, name, api_name="/generate")
+        text, line, _ = client.predict("A fox", 40, 0, top_n, name, api_name="/generate")
         assert text == greedy(shelf[name], "A fox", 40) and line.startswith("40 tokens")
     job = client.submit("A fox", 600, 0, None, "tiny", api_name="/generate")
     job.result(timeout=300)
-    texts = [text for text, _ in job.outputs()]
+    texts = [text for text, *_ in job.outputs()]
     assert len(texts) > 2 and all(b.startswith(a) for a, b in pairwise(texts))
+
+
+# What the model thought
+
+
+def shares_by_hand(folder: Path, ids: list[int]) -> torch.Tensor:
+    """Return the model's own probabilities (vocab,) of what follows some tokens."""
+    with torch.inference_mode():
+        return loaded(folder)(torch.tensor([ids]))[0, -1].softmax(-1)
+
+
+def test_each_token_comes_with_its_probability_and_the_five_likeliest(client, shelf):
+    text, _, view = client.predict("A fox", 12, 1, None, "tiny", 7, api_name="/generate")
+    (answer,) = view["answers"]
+    assert (view["prompt"], answer["model"], answer["seed"]) == ("A fox", "tiny", 7)
+    assert "".join(row[0] for row in answer["tokens"]) == text and len(answer["tokens"]) == 12
+    ids = LETTERS.encode("A fox")
+    for piece, token, share, likeliest in answer["tokens"]:
+        shares = shares_by_hand(shelf["tiny"], ids)
+        assert piece == LETTERS.decode([token]) and share == pytest.approx(float(shares[token]), abs=1e-4)
+        assert [one[2] for one in likeliest] == pytest.approx(shares.topk(5).values.tolist(), abs=1e-4)
+        assert all(float(shares[one[1]]) == pytest.approx(one[2], abs=1e-4) for one in likeliest if one[1] is not None)
+        ids.append(token)
+
+
+def test_the_seed_is_told_and_gives_the_same_text_again(client):
+    def write(seed: int | None) -> tuple[str, int]:
+        text, _, view = client.predict("A fox", 40, 1, None, "tiny", seed, api_name="/generate")
+        return text, view["answers"][0]["seed"]
+
+    first, drawn = write(0)
+    assert drawn > 0 and write(drawn) == (first, drawn)
+    assert write(drawn + 1)[0] != first and write(None)[1] != drawn
+    with pytest.raises(Exception, match="seed is -3, expected a whole number"):
+        write(-3)
+
+
+def test_two_models_stand_side_by_side_on_the_same_prompt_and_seed(client, shelf):
+    text, _, view = client.predict("A fox", 20, 0, None, "tiny", 5, "other", api_name="/generate")
+    texts = ["".join(row[0] for row in answer["tokens"]) for answer in view["answers"]]
+    assert texts == [greedy(shelf[name], "A fox", 20) for name in ("tiny", "other")] and texts[0] == text
+    assert [(answer["model"], answer["seed"]) for answer in view["answers"]] == [("tiny", 5), ("other", 5)]
+    assert all(answer["line"].startswith("20 tokens") for answer in view["answers"])
+
+
+def press(running, view: dict, event: dict, settings: tuple = (10, 1, 0)) -> dict:
+    """Press a token on the page as a browser does; return the last message of the stream."""
+    session, listeners = "a-visitor-who-presses", running.page.config["dependencies"]
+    (take,) = [one["id"] for one in listeners if one["outputs"] and one["targets"][0][1] == "take"]
+    asked = {"data": [view, *settings], "event_data": event, "fn_index": take, "session_hash": session}
+    with httpx.Client(base_url=running.url, timeout=60) as http:
+        http.post("gradio_api/queue/join", json=asked).raise_for_status()
+        text = http.get("gradio_api/queue/data", params={"session_hash": session}).text
+    messages = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+    return next(one for one in messages if one["msg"] == "process_completed")
+
+
+def test_a_token_that_is_taken_stands_and_the_text_goes_on_behind_it(running, client, shelf):
+    *_, view = client.predict("A fox", 10, 1, None, "tiny", 3, "other", api_name="/generate")
+    (_, token, _, likeliest), other = view["answers"][0]["tokens"][4], view["answers"][1]
+    chosen = next(one for one in likeliest if one[1] not in (token, None))
+    done = press(running, view, {"answer": 0, "place": 4, "token": chosen[1]})
+    text, line, shown = done["output"]["data"]
+    begin = "".join(row[0] for row in view["answers"][0]["tokens"][:4]) + LETTERS.decode([chosen[1]])
+    assert text.startswith(begin) and line.startswith("10 tokens") and len(shown["answers"][0]["tokens"]) == 15
+    assert shown["answers"][0]["tokens"][:4] == view["answers"][0]["tokens"][:4] and shown["answers"][1] == other
+    assert shown["answers"][0]["tokens"][4][1:3] == chosen[1:3]
+    assert "".join(row[0] for row in shown["answers"][0]["tokens"]) == text
+
+
+def test_whoever_takes_what_was_written_gets_the_same_text(running, client):
+    text, _, view = client.predict("A fox", 10, 1, 5, "tiny", 11, api_name="/generate")
+    token = view["answers"][0]["tokens"][3][1]  # among the five likeliest, as top N is 5
+    done = press(running, view, {"answer": 0, "place": 3, "token": token}, (6, 1, 5))
+    assert done["output"]["data"][0] == text
+
+
+FORGED = {
+    "no such place": {"answer": 0, "place": 99, "token": 5},
+    "no such answer": {"answer": 7, "place": 0, "token": 5},
+    "a token that did not stand there": {"answer": 0, "place": 0, "token": 10**9},
+    "no number": {"answer": 0, "place": "first", "token": None},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_token_that_never_stood_there_can_not_be_taken(running, client, what, capfd):
+    *_, view = client.predict("A fox", 3, 0, None, "tiny", api_name="/generate")
+    done = press(running, view, FORGED[what])
+    assert not done["success"] and "Continue a text, then take one" in done["output"]["error"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_is_shown_but_is_no_token_goes_nowhere(running, client):
+    *_, view = client.predict("A fox", 3, 0, None, "tiny", api_name="/generate")
+    rows = view["answers"][0]["tokens"]
+    forged = {**view, "answers": [{**view["answers"][0], "tokens": [["x", "y", 0, []], *rows]}]}
+    done = press(running, forged, {"answer": 0, "place": 3, "token": rows[-1][1]})
+    assert not done["success"] and "are no tokens" in done["output"]["error"]
 
 
 def test_the_form_starts_with_the_promised_settings(running):
@@ -289,14 +395,16 @@ def counted():
 def test_requests_that_nobody_listens_to_cost_nothing_and_keep_nobody_waiting(counted):
     with httpx.Client(base_url=counted.url) as http:
         for _ in range(100):
-            http.post("gradio_api/call/generate", json={"data": ["A fox", 500, 0, 0, "counted"]}).raise_for_status()
+            http.post(
+                "gradio_api/call/generate", json={"data": ["A fox", 500, 0, 0, "counted", *DEFAULTS]}
+            ).raise_for_status()
     assert ask(counted.url, "A fox", 5, 0, 0, "counted")[1][1].startswith("5 tokens")
     assert len(counted.passes) == 5
 
 
 def test_an_answer_ends_when_its_listener_has_gone(counted):
     with httpx.Client(base_url=counted.url, timeout=60) as http:
-        asked = http.post("gradio_api/call/generate", json={"data": ["A fox", 1_000_000, 0, 0, "counted"]})
+        asked = http.post("gradio_api/call/generate", json={"data": ["A fox", 1_000_000, 0, 0, "counted", *DEFAULTS]})
         with http.stream("GET", f"gradio_api/call/generate/{asked.json()['event_id']}") as answer:
             next(answer.iter_lines())
     assert ask(counted.url, "A fox", 5, 0, 0, "counted")[1][1].startswith("5 tokens")  # on the only seat
@@ -325,7 +433,7 @@ def test_an_address_has_two_requests_under_way_and_others_are_served_meanwhile(s
 
 def listen(http: httpx.Client, text: str, most: int):
     """Ask for an answer and open its stream."""
-    asked = http.post("gradio_api/call/generate", json={"data": [text, most, 0, 0, "tiny"]})
+    asked = http.post("gradio_api/call/generate", json={"data": [text, most, 0, 0, "tiny", *DEFAULTS]})
     return http.stream("GET", f"gradio_api/call/generate/{asked.json()['event_id']}")
 
 
@@ -354,9 +462,9 @@ def test_the_door_knows_the_names_of_its_own_machine(running):
 MALFORMED = {
     "too few values": ("generate", {"data": ["A fox"]}),
     "too many values": ("generate", {"data": ["A fox"] * 20}),
-    "values of other kinds": ("generate", {"data": [["A"], {}, "hot", [], 7]}),
-    "too hot": ("generate", {"data": ["A fox", 5, 7, 0, "tiny"]}),
-    "no model of ours": ("generate", {"data": ["A fox", 5, 0, 0, "xl"]}),
+    "values of other kinds": ("generate", {"data": [["A"], {}, "hot", [], 7, "x", []]}),
+    "too hot": ("generate", {"data": ["A fox", 5, 7, 0, "tiny", *DEFAULTS]}),
+    "no model of ours": ("generate", {"data": ["A fox", 5, 0, 0, "xl", *DEFAULTS]}),
     "a history that is none": ("chat", {"data": ["A", [{"role": 7, "content": None}], True, 5, 0, 0, "tiny"]}),
     "no data": ("generate", {"rows": []}),
     "no such name": ("shell", {"data": ["A fox"]}),
@@ -517,7 +625,7 @@ def wait_for_address(process: subprocess.Popen, lines: list[str]) -> str:
 def test_the_command_serves_until_ctrl_c_and_connects_to_nobody_else(in_a_process, shelf, tmp_path):
     command = ["serve", str(shelf["tiny"]), "--log", str(tmp_path / "log.csv")]
     server = in_a_process(sys.executable, "-c", WATCHED, *command, cwd=ROOT)
-    event, (text, _) = ask(server.url, "A fox", 10, 0, None, shelf["tiny"].name)
+    event, (text, *_) = ask(server.url, "A fox", 10, 0, None, shelf["tiny"].name)
     assert (event, text) == ("complete", greedy(shelf["tiny"], "A fox", 10))
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(30) == 130
@@ -554,7 +662,7 @@ def test_an_exported_folder_serves_by_itself(in_a_process, exported, shelf, tmp_
         probe.bind(("127.0.0.1", 0))
         monkeypatch.setenv("GRADIO_SERVER_PORT", str(probe.getsockname()[1]))
     server = in_a_process(sys.executable, "-I", "-u", "-c", ALONE, str(exported["q4"]), cwd=tmp_path)
-    event, (text, _) = ask(server.url, "A fox", 30, 0, None, "q4")
+    event, (text, *_) = ask(server.url, "A fox", 30, 0, None, "q4")
     assert (event, text) == ("complete", greedy(shelf["q4"], "A fox", 30))
 
 
@@ -570,7 +678,7 @@ def test_an_exported_folder_holds_weights_code_pins_and_nothing_else(exported, s
         model = load_gpt2(exported[name] / "model")
         assert all(torch.equal(weight, model.get_parameter(key)) for key, weight in loaded(original).named_parameters())
     assert load_tokenizer(folder / "model").encode("Hello world") == [15496, 995]
-    assert {path.suffix for path in (folder / "utils").rglob("*") if path.is_file()} == {".py"}
+    assert {path.suffix for path in (folder / "utils").rglob("*") if path.is_file()} == {".py", ".css", ".js"}
 
 
 def test_the_pins_are_what_runs_here_and_cover_every_import(exported):

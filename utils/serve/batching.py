@@ -19,6 +19,7 @@ from torch import Tensor
 from utils.config import GPT2Config
 from utils.model import GPT2, KeyValueCache
 from utils.sampling import Sampling, check_prompt, choose
+from utils.serve.thoughts import MOST, Thought, think
 
 SPARE = 64  # positions that a new cache has left, so that it is not copied at every step
 
@@ -51,12 +52,15 @@ class Text:
         self.model, self.settings, self.history = model, settings, check_prompt(prompt, model.config)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.read: Tensor | None = None  # (layer, 2, head, time, head width): a row of a cache, without its padding
+        self.thoughts: list[Thought] | None = None  # of each new token, where somebody asks for them
 
     def next_token(self, logits: Tensor) -> int:
         """Choose a token from logits (1, vocab) and append it."""
         history = torch.tensor([self.history])
         token = int(choose(logits, self.settings, [self.generator], history))
         self.history.append(token)
+        if self.thoughts is not None and len(self.thoughts) < MOST:
+            self.thoughts.append(think(logits[0], token))
         return token
 
     def new_batch(self) -> AnyBatch:

@@ -17,6 +17,7 @@ from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_with_tokenizer, save_gpt2
 from utils.model import GPT2
 from utils.quantize.quantized_linear import plan_of
+from utils.serve.thoughts import SCRIPT, STYLE
 
 START = '''"""Serves the model beside this file: python app.py. GRADIO_SERVER_NAME and _PORT set where."""
 
@@ -64,7 +65,7 @@ def export_app(model: str | Path, folder: str | Path) -> Path:
     write_model(network, folder / "model")
     tokenizer.save(folder / "model")
     ours, others = needed_modules("utils.serve.page")
-    for file in (*ours.values(), GPT2_TOKENIZER):
+    for file in (*ours.values(), STYLE, SCRIPT, GPT2_TOKENIZER):
         target = folder / file.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)

@@ -11,9 +11,9 @@ import html
 import re
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from starlette.middleware import Middleware
 
 from utils.errors import CourseError
 from utils.run_log import log_chat
+from utils.serve.answer_view import NOTHING, Shown, Taken, answer_view
 from utils.serve.door import Door, Listeners, one_line, visitor_of
-from utils.serve.server import Choice, Limits, Request, Response, Server
+from utils.serve.server import Answer, Choice, Limits, Request, Server, seed_of, whole
 
 EXAMPLES = (
     "Once upon a time, there lived a hedgehog named",
@@ -34,6 +35,14 @@ EXAMPLES = (
 FONTS: dict[str, Any] = dict(
     font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 )
+# Colors that are legible in light and dark: the theme's own orange and grey have a contrast of less than 4.5.
+BLUE, DEEP, GREY = "#0b6fb4", "#095a92", "*neutral_600"
+COLORS = {
+    f"button_primary_{part}{dark}": BLUE for part in ("background_fill", "border_color") for dark in ("", "_dark")
+}
+COLORS |= {f"button_primary_background_fill_hover{dark}": DEEP for dark in ("", "_dark")}
+COLORS |= {"body_text_color_subdued": GREY, "body_text_color_subdued_dark": "*neutral_400"}
+COLORS |= {"block_info_text_color": GREY, "block_label_text_color": GREY, "block_title_text_color": GREY}
 LAUNCH: dict[str, Any] = dict(
     prevent_thread_lock=True,
     inline=False,
@@ -44,9 +53,10 @@ LAUNCH: dict[str, Any] = dict(
     run_history=False,
     footer_links=[],
     state_session_capacity=100,
-    theme=gr.themes.Default(**FONTS),
-    css="footer {display: none !important}",
+    theme=gr.themes.Default(primary_hue="blue", **FONTS).set(**COLORS),
+    css="footer {display: none !important} [role=tab][aria-selected=true] {color: var(--body-text-color) !important}",
 )
+NO_OTHER = "no other model"  # what stands in the field for a second model until one is chosen
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 TOUCHED = re.compile(r"^\s+|[\n\r\t]")  # what Gradio would change in a message
 
@@ -169,27 +179,80 @@ def build_page(site: Site) -> gr.Blocks:
 
 
 def add_form(site: Site, settings: list) -> None:
-    """Add the form: a text, the button, and the continuation as plain text."""
-
-    async def generate(
-        text: str, max_tokens: float, temperature: float, top_n: float | None, model: str, visit: gr.Request
-    ) -> AsyncIterator[tuple[str, str]]:
-        """Yield the continuation so far, and a line that says how it went; what stood there before goes at once."""
-        yield "", ""
-        async for response in responses(site, Request(text or "", max_tokens, temperature, top_n, model), visit):
-            yield response.text, response.line()
-
+    """Add the form: a text, the button, and what one model makes of it, or two side by side."""
     keys = "Shift and Enter continue it"
-    text = gr.Textbox(label="Seed text", info=keys, lines=3, placeholder="Once upon a time", elem_id="seed-text")
+    text = gr.Textbox(label="Your text", info=keys, lines=3, placeholder="Once upon a time", elem_id="seed-text")
+    names = list(site.server.models.choices)
+    with gr.Row():
+        seed = gr.Number(0, label="Seed", info="0: another one each time; the same one: the same text")
+        others: dict[str, Any] = dict(choices=[("none", NO_OTHER), *names], value=NO_OTHER, visible=len(names) > 1)
+        beside = gr.Dropdown(label="Beside it", info="a second model, the same seed", **others)
     with gr.Row():
         go = gr.Button("Continue", variant="primary", elem_id="continue")
         stop = gr.Button("Stop", elem_id="stop")
-    output = gr.Textbox(label="Continuation", lines=8, buttons=["copy"], interactive=False, elem_id="continuation")
-    line = gr.Textbox(label="How it went", show_label=False, container=False, interactive=False, elem_id="how-it-went")
+    view = answer_view()
+    with gr.Accordion("As plain text", open=False):
+        output = gr.Textbox(label="Continuation", lines=8, buttons=["copy"], interactive=False, elem_id="continuation")
+    line = gr.Textbox(label="How it went", visible="hidden", interactive=False, elem_id="how-it-went")
     gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False)
-    parts: dict[str, Any] = dict(fn=generate, inputs=[text, *settings], outputs=[output, line], show_progress="minimal")
+    shown, asked = [output, line, view], [text, *settings, seed, beside]
+    parts: dict[str, Any] = dict(fn=continuing(site), inputs=asked, outputs=shown, show_progress="hidden")
     running = [go.click(api_name="generate", **parts), text.submit(api_visibility="private", **parts)]
-    stop.click(None, cancels=running, api_visibility="private")
+    private: dict[str, Any] = dict(api_visibility="private", show_progress="hidden")
+    taking = view.take(taking_from(site), [view, *settings[:3]], shown, cancels=running, **private)
+    gr.on([go.click, text.submit], None, cancels=[taking], **private)
+    stop.click(None, cancels=[*running, taking], **private)
+    view.keep(kept_seed, None, seed, **private)
+
+
+def continuing(site: Site) -> Callable[..., AsyncIterator[tuple]]:
+    """Return what continues a text, step by step."""
+
+    async def generate(
+        text: str,
+        max_tokens: float,
+        temperature: float,
+        top_n: float | None,
+        model: str,
+        seed: float | None,
+        beside: str,
+        visit: gr.Request,
+    ) -> AsyncIterator[tuple[str, str, dict]]:
+        """Yield the continuation so far, a line that says how it went, and both token by token; at first nothing."""
+        yield "", "", NOTHING
+        first = Request(text or "", max_tokens, temperature, top_n, model, seed, think=True)
+        with refusals():
+            first = replace(first, seed=seed_of(first))  # the one seed of all
+        others = [replace(first, model=beside)] if beside not in (None, NO_OTHER, model) else []
+        shown = [Shown(request.model) for request in (first, *others)]
+        async for answers in responses(site, [first, *others], visit):
+            seen = [each.update(answer) for each, answer in zip(shown, answers, strict=True)]
+            yield answers[0].text, answers[0].response().line(), {"prompt": first.text, "answers": seen}
+
+    return generate
+
+
+def taking_from(site: Site) -> Callable[..., AsyncIterator[tuple]]:
+    """Return what goes on from a token that a visitor has pressed, step by step."""
+
+    async def take(
+        shown: dict, max_tokens: float, temperature: float, top_n: float | None, event: gr.EventData, visit: gr.Request
+    ) -> AsyncIterator[tuple[str, str, dict]]:
+        """Yield the text that goes on from there; what other models wrote stays."""
+        with refusals():
+            taken = Taken.of(shown, event)
+            request = taken.request(max_tokens, temperature, top_n)
+        own = Shown(request.model, taken.rows)
+        async for (answer,) in responses(site, [request], visit):
+            yield answer.text, answer.response().line(), taken.beside_others(own.update(answer))
+
+    return take
+
+
+def kept_seed(event: gr.EventData) -> int:
+    """Return the seed that a visitor wants to keep."""
+    with refusals():
+        return whole(event.seed, "seed")
 
 
 def add_chat(site: Site, settings: list) -> None:
@@ -224,8 +287,9 @@ def chat_turns(site: Site) -> Callable[..., AsyncIterator[tuple]]:
         text = read_together(history or [], query, site.server.limits.prompt) if together else query
         turn, said = [*(history or []), as_message("user", query)], ""
         try:
-            async for response in responses(site, Request(text, max_tokens, temperature, top_n, model), visit):
-                said = response.text
+            request = Request(text, max_tokens, temperature, top_n, model)
+            async for (answer,) in responses(site, [request], visit):
+                said = answer.text
                 yield "", [*turn, as_message("assistant", said)]
         finally:  # a stopped answer was said as well
             if said and site.chat_log:
@@ -234,23 +298,35 @@ def chat_turns(site: Site) -> Callable[..., AsyncIterator[tuple]]:
     return chat
 
 
-async def responses(site: Site, request: Request, visit: gr.Request, every: float = 0.05) -> AsyncIterator[Response]:
-    """Yield the server's responses as long as somebody listens; a refusal becomes a message on the page."""
-    session = visit.session_hash or ""
+async def responses(
+    site: Site, requests: list[Request], visit: gr.Request, every: float = 0.05
+) -> AsyncIterator[list[Answer]]:
+    """Yield the answers, as far as they are written, as long as somebody listens; a refusal becomes a message."""
+    session, answers = visit.session_hash or "", list[Answer]()
     try:
-        if not await site.listeners.wait_for(session):
-            raise CourseError(f"Nobody asked for this answer within {site.listeners.patience:g} seconds.")
-        prepared = await asyncio.to_thread(site.server.prepare, request)
-        answer = site.server.submit(prepared, visitor_of(visit.client.host, session))
+        with refusals():
+            if not await site.listeners.wait_for(session):
+                raise CourseError(f"Nobody asked for this answer within {site.listeners.patience:g} seconds.")
+            for request in requests:
+                prepared = await asyncio.to_thread(site.server.prepare, request)
+                answers.append(site.server.submit(prepared, visitor_of(visit.client.host, session), request.begun))
+        while not all(answer.ended for answer in answers) and not await site.listeners.have_left(session):
+            await asyncio.sleep(every)
+            news = [answer.take_all() for answer in answers]
+            if any(news):
+                yield answers
+    finally:
+        for answer in answers:
+            answer.cancel()
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn a refusal into a message on the page."""
+    try:
+        yield
     except CourseError as error:
         raise gr.Error(str(error), title="Not possible", print_exception=False) from error
-    try:
-        while not answer.ended and not await site.listeners.have_left(session):
-            await asyncio.sleep(every)
-            if answer.take_all():
-                yield answer.response()
-    finally:
-        answer.cancel()
 
 
 def as_message(role: str, text: str) -> dict[str, str]:

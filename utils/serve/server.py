@@ -11,9 +11,11 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from utils.config import SIZES
 from utils.errors import CourseError, show
@@ -24,8 +26,10 @@ from utils.model import GPT2
 from utils.sampling import Sampling
 from utils.serve.batching import Engine, Text
 from utils.serve.scheduler import Job, Limits, News, Scheduler
+from utils.serve.thoughts import Written
 from utils.tokenizer import StreamDecoder
 
+MOST_SEED = 999_999  # of those that a server draws: short enough to be typed in again
 Loaded = tuple[GPT2 | Engine, Codec]
 Choice = str | Path | Loaded | Callable[[], Loaded]  # a size, folder or file, a model at hand, or what opens one
 
@@ -39,6 +43,9 @@ class Request:
     temperature: float = 0.7
     top_n: float | None = None
     model: str = ""
+    seed: float | None = None  # nothing or 0: another one each time
+    begun: tuple[int, ...] = ()  # tokens of the answer that stand already; it goes on behind them
+    think: bool = False  # whether to keep how likely each token was
 
 
 @dataclass(frozen=True)
@@ -113,16 +120,20 @@ def name_choices(names: Iterable[str]) -> dict[str, Choice]:
 class Answer:
     """An answer under way: the tokens that have come, as text of whole characters."""
 
-    def __init__(self, job: Job, tokenizer: Codec) -> None:
-        self.job, self.text, self.tokens, self.ended = job, "", 0, ""
+    def __init__(self, job: Job, tokenizer: Codec, begun: Sequence[int] = ()) -> None:
+        self.job, self.tokenizer, self.tokens, self.ended = job, tokenizer, 0, ""
         self._decoder = StreamDecoder(tokenizer)
+        self.written = [Written(token, self._decoder.feed(token)) for token in begun]
+        self.text = "".join(each.piece for each in self.written)
 
     def take(self, news: News) -> None:
         """Take in what the scheduler tells."""
         if news.error:
             raise news.error
         if news.token is not None:
-            self.text, self.tokens = self.text + self._decoder.feed(news.token), self.tokens + 1
+            thoughts = (self.job.text.thoughts or [])[self.tokens : self.tokens + 1]
+            self.written.append(Written(news.token, self._decoder.feed(news.token), *thoughts))
+            self.text, self.tokens = self.text + self.written[-1].piece, self.tokens + 1
         if news.ended:
             self.text, self.ended = self.text + self._decoder.end(), news.ended
 
@@ -151,7 +162,7 @@ class Server:
 
     def answer(self, request: Request, every: float = 0.05) -> Iterator[Response]:
         """Yield the growing response, at most once in `every` seconds; the last one says why it ended."""
-        answer = self.submit(self.prepare(request))
+        answer = self.submit(self.prepare(request), begun=request.begun)
         shown = time.monotonic()
         try:
             while not answer.ended:
@@ -166,16 +177,21 @@ class Server:
         """Hold a request to the limits and load its model, which may take a while."""
         max_new, top_k = self.check(request)
         model, tokenizer = self.models.get(request.model)
-        seed, stop = secrets.randbelow(2**62), (tokenizer.end_of_text,)
-        settings = Sampling(max_new, request.temperature, top_k, seed=seed, stop=stop, window=True)
-        return Text(model, tokenizer.encode(request.text), settings), tokenizer
+        settings = Sampling(
+            max_new, request.temperature, top_k, seed=seed_of(request), stop=(tokenizer.end_of_text,), window=True
+        )
+        text = Text(model, [*tokenizer.encode(request.text), *request.begun], settings)
+        text.thoughts = [] if request.think else None
+        for _ in request.begun:  # their draws are spent, so that whoever takes what was written gets the same text
+            torch.rand(1, generator=text.generator, dtype=torch.float64)
+        return text, tokenizer
 
-    def submit(self, prepared: tuple[Text, Codec], visitor: Hashable = None) -> Answer:
+    def submit(self, prepared: tuple[Text, Codec], visitor: Hashable = None, begun: Sequence[int] = ()) -> Answer:
         """Let a request wait for its turn; without a name, everyone is a visitor of their own."""
         text, tokenizer = prepared
         job = Job(text, text if visitor is None else visitor)
         self.scheduler.submit(job)
-        return Answer(job, tokenizer)
+        return Answer(job, tokenizer, begun)
 
     def check(self, request: Request) -> tuple[int, int | None]:
         """Return how many tokens, and among how many, or refuse what is over a limit."""
@@ -185,9 +201,19 @@ class Server:
         max_new, top_n = whole(request.max_tokens or 0, "max tokens"), whole(request.top_n or 0, "top N")
         if not 1 <= max_new <= self.limits.new_tokens:
             raise CourseError(f"max tokens is {max_new:,}, expected 1 to {self.limits.new_tokens:,}.")
+        if len(request.begun) > self.limits.new_tokens:
+            raise CourseError(
+                f"{len(request.begun):,} tokens are written already, this server goes on behind "
+                f"{self.limits.new_tokens:,}. Put the text into the field and continue it from there."
+            )
         if top_n < 0:
             raise CourseError(f"top N is {top_n}, expected 1 or more, or nothing for all tokens.")
         return max_new, top_n or None
+
+
+def seed_of(request: Request) -> int:
+    """Return the seed that a request names, or draw one."""
+    return whole(request.seed or 0, "seed") or secrets.randbelow(MOST_SEED) + 1
 
 
 def whole(value: float, name: str) -> int:
