@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -13,6 +14,7 @@ from labs.bugs.sabotage import BUGS, Bug, find_bug, sabotaged, with_method
 from labs.bugs.trainer import Trainer
 
 Test = Callable[[type[Trainer]], None]
+Run = Callable[[Any, type[Trainer], int], Exception | None]  # runs a test from a seed, returns what it raised
 SEEDS = (0, 1, 2)
 DEPTHS = (1, 2, 3)
 GOOD = "caught"
@@ -27,12 +29,13 @@ def check_test(name: str, test: Test) -> bool:
     return verdict == GOOD
 
 
-def judge(name: str, test: Test) -> str:
-    """Return GOOD, or a sentence that says what is wrong with a test."""
+def judge(name: str, test: Test, run: Run | None = None) -> str:
+    """Return GOOD, or a sentence that says what is wrong with a test; `run` is `outcome` if none is given."""
     find_bug(name)
+    run = run or outcome
     if is_empty(test):
         return "not attempted yet."
-    right = [outcome(test, disguised(Trainer, depth), seed) for seed, depth in zip(SEEDS, DEPTHS, strict=True)]
+    right = [run(test, disguised(Trainer, depth), seed) for seed, depth in zip(SEEDS, DEPTHS, strict=True)]
     if strange := [error for error in right if error is not None and not isinstance(error, AssertionError)]:
         if isinstance(strange[0], NotImplementedError):
             return "not attempted yet."
@@ -46,7 +49,7 @@ def judge(name: str, test: Test) -> str:
         )
     if any(right):
         return "your test passes on the right trainer with some seeds only. What in it is left to chance?"
-    wrong = [outcome(test, disguised(sabotaged(name)), seed) for seed in SEEDS]
+    wrong = [run(test, disguised(sabotaged(name)), seed) for seed in SEEDS]
     if not any(wrong):
         return (
             "your test passes on the sabotaged trainer as well, so it can't see the bug. Read the symptom again: "

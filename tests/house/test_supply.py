@@ -230,6 +230,7 @@ def school(tmp_path, monkeypatch):
     for name, text in {
         "grades/grades.csv": "\ufeffLearner,Exercise,Points\nAda,02,7\n",
         "grades/gradebook.csv": "\ufeffLearner,02\nAda,70\n",
+        "grades/labs.csv": "\ufeffLearner,Id,Number,Lab\nAda,x1,,01\n",
         "grades/Ada.md": "# Ada\n",
         "grades/Ada_1f3a.html": "<h1>Ada</h1>\n",
         "notes.md": "# mine\n",
@@ -247,7 +248,7 @@ def files(folder) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-MARKS = {"grades/grades.csv", "grades/gradebook.csv", "grades/Ada.md", "grades/Ada_1f3a.html"}
+MARKS = {f"grades/{name}" for name in ("grades.csv", "gradebook.csv", "labs.csv", "Ada.md", "Ada_1f3a.html")}
 PERSONAL = {"talk.csv", "run/system_log.csv", *MARKS}
 
 
@@ -313,4 +314,5 @@ def test_what_lies_behind_a_link_is_not_deleted(school, tmp_path_factory):
 def test_every_log_that_the_privacy_page_names_is_one_that_forget_knows():
     page = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(\w+\.csv)`", page))
-    assert named == {"chat_log.csv", "grades.csv", "gradebook.csv", "system_log.csv", "training_log.csv"}
+    marks = {"grades.csv", "gradebook.csv", "labs.csv"}
+    assert named == {"chat_log.csv", "system_log.csv", "training_log.csv", *marks}

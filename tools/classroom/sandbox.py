@@ -94,13 +94,18 @@ def readable_places() -> list[Path]:
     packages = [Path(place) for place in (*site.getsitepackages(), site.getusersitepackages())]
     pythons = [Path(place).resolve() for place in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
     system = [Path(place) for place in SYSTEM]
-    course = [ROOT / "utils", ROOT / "data", ROOT / "labs", *sorted((ROOT / "exercises").glob("*.ipynb"))]
+    course = [ROOT / "utils", ROOT / "data", *labs_without_solutions(), *sorted((ROOT / "exercises").glob("*.ipynb"))]
     found: list[Path] = []
     for place in sorted({*system, *pythons, *packages, *course}, key=lambda place: len(place.parts)):
         inside = any(place.is_relative_to(other) for other in found)
         if place.exists() and not inside and not ROOT.is_relative_to(place):
             found.append(place)
     return found
+
+
+def labs_without_solutions() -> list[Path]:
+    """Return what a submission may see of the labs."""
+    return sorted(path for path in (ROOT / "labs").iterdir() if path.name not in ("solutions", "__pycache__"))
 
 
 SYSTEM = (
@@ -145,9 +150,9 @@ def build_fence(folder: Path, fence: Fence, limits: Limits, handed: Path) -> Pat
 
 def _packages_from(folder: Path) -> None:
     """Let Python find the course's packages in a folder of links: their own can't be listed behind the fence."""
-    folder.mkdir()
-    for name in ("utils", "labs"):
-        (folder / name).symlink_to(ROOT / name)
+    (folder / "labs").mkdir(parents=True)
+    for place in (ROOT / "utils", *labs_without_solutions()):
+        (folder / place.relative_to(ROOT)).symlink_to(place)
     sys.path.insert(0, str(folder))
     os.environ["PYTHONPATH"] = str(folder)
 

@@ -68,6 +68,23 @@ def class_grade(
         print(f"{len(rows)} submissions; {out} holds grades.csv, gradebook.csv and a page for each learner.")
 
 
+def class_labs(
+    folder: str,  # where the labs that were handed in were unpacked
+    /,
+    *,
+    out: str = "grades",  # folder for labs.csv
+    seconds: int = 300,  # computing time of the tests of one learner's lab 06
+    unfenced: bool = False,  # judge tests of lab 06 also where the system can't keep their code from your files
+) -> None:
+    """Look through the files that labs left behind, and write labs.csv: found, missing, wrong, same as another's."""
+    from tools.classroom.lab_marks import mark_labs
+    from tools.classroom.sandbox import Limits
+
+    expect(1, seconds=seconds)
+    rows = mark_labs(Path(folder), Path(out), Limits(seconds), unfenced)
+    print(f"{len(rows)} labs; {Path(out) / 'labs.csv'} holds a row for each." if rows else f"{folder} holds no lab.")
+
+
 def class_export(
     grades: str,  # the folder that class grade wrote
     /,
