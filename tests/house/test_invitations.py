@@ -45,8 +45,9 @@ sorted_first = gptq_by_hand(W[:, order], H[order][:, order], 3)[:, order.argsort
 print("act-order", output_error(W, sorted_first, H), "plain rounding", output_error(W, nearest, H))
 for damping in (0.01, 1, 100, 10_000):
     print(damping, output_error(W, gptq_by_hand(W, H, 3, damping), H))"""
-OTHER_TEXT = """from utils.quantize.recipe import read_tokens
-calibration = draw_rows(read_tokens("../data/handbook/handbook.txt"), rows=8, context=128)"""
+OTHER_TEXT = """from utils.files.places import DATA
+from utils.quantize.recipe import read_tokens
+calibration = draw_rows(read_tokens(DATA / "handbook" / "handbook.txt"), rows=8, context=128)"""
 OWN_STORY = """text = (
     "Not so very long ago, an honest girl named Nora grew up in a crooked castle. Nora went everywhere with Milo, "
     "a prince who collected smooth stones.\\nEverybody was talking about the wheelbarrow race."

@@ -12,7 +12,7 @@ import pytest
 
 from tools.learner.copies import FOLDERS, refresh_copies, set_aside, with_links
 from tools.learner.update import update_course
-from tools.repo.notebooks import ROOT
+from tools.repo.notebooks import ROOT, find_notebooks, read_notebook
 from utils.errors import CourseError
 
 PLACES = ("lessons/00_begin.ipynb", "exercises/01_count.ipynb", "labs/01_learn.ipynb")
@@ -39,6 +39,16 @@ def test_copies_are_made_once_and_then_left_alone(course):
     copy.write_text(notebook("print('mine')"), encoding="utf-8")
     assert refresh_copies(course).lines() == []
     assert "mine" in copy.read_text(encoding="utf-8")
+
+
+def test_no_notebook_looks_for_files_of_the_course_beside_itself():
+    """A copy lies one folder deeper: what is named by `..` or by the current folder isn't there."""
+    beside = re.compile(r"Path\.cwd\(\)|getcwd\(\)|\"\.\./(data|labs|utils|lessons|exercises)")
+    for path in find_notebooks():
+        for cell in read_notebook(path).cells:
+            invited = "".join(re.findall(r"(?s)```python\n(.*?)```", cell.source))
+            found = beside.search(cell.source if cell.cell_type == "code" else invited)
+            assert not found, f"{path.name}, {cell.id}: `{found[0]}`, expected ROOT or DATA of utils.files.places"
 
 
 def test_a_copy_that_was_only_run_becomes_the_new_version(course):
