@@ -45,7 +45,7 @@ def pytest_addoption(parser) -> None:
 
 def pytest_collection_modifyitems(config, items) -> None:
     """Mark the tests of the core; leave out those that take long, unless they are asked for."""
-    for name in ("true_shape", "all_pages"):
+    for name in ("true_shape", "all_pages", "whole_pack"):
         if name not in config.option.markexpr:
             long = [item for item in items if item.get_closest_marker(name)]
             config.hook.pytest_deselected(items=long)

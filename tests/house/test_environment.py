@@ -186,7 +186,7 @@ def test_condas_file_gives_one_reason_per_dependency(conda):
     assert without == []
 
 
-@pytest.mark.parametrize("name", ["fast", "weekly"])
+@pytest.mark.parametrize("name", ["fast", "pack", "weekly"])
 def test_workflows_are_yaml_and_run_the_readmes_test_command(name):
     text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
     for job in yaml.safe_load(text)["jobs"].values():
