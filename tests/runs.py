@@ -98,7 +98,7 @@ class Script:
         return self.readings[min(self.asked, len(self.readings)) - 1]
 
 
-FULL = Reading("A 40", 8e9, 0.5, 0.25, 500e6, "A 40", 3e9, 50.0)
+FULL = Reading("A 40", 8e9, 0.5, 0.25, 500e6, 1.5, "A 40", 3e9, 50.0)
 
 
 BARE = Reading("Some CPU", 8e9, 0.5, None, 500e6)

@@ -18,7 +18,8 @@ from utils.errors import CourseError
 from utils.files.whole_files import write_whole
 
 LOSSES = ("Avg Training Loss", "Avg Validation Loss")
-EPOCH_COLUMNS = ("Epoch", "Total Steps", *LOSSES, "Time per Epoch (seconds)", "Generated Sentence", "Resource")
+FIGURES = ("Epoch", "Total Steps", *LOSSES, "Time per Epoch (seconds)")
+EPOCH_COLUMNS = (*FIGURES, "Generated Sentence", "Resource", "Machine")
 TABLES = {"steps.csv": "step", "evaluations.csv": "step", "training_log.csv": "Total Steps"}  # and their step
 CHAT_COLUMNS = ("Date and Time", "User Query", "GPT Response", "Model")
 
@@ -35,6 +36,9 @@ class StepRecord:
     learning_rate: float
     gradient_norm: float  # before clipping, after unscaling
     mfu: float | None  # share of the device's peak, None where the peak is unknown
+    # of all micro-batches; the rest of `seconds` is reading and the optimizer
+    forward_seconds: float | None = field(default=None, compare=False)
+    backward_seconds: float | None = field(default=None, compare=False)
 
     def line(self) -> str:
         mfu = "n/a" if self.mfu is None else f"{self.mfu:.1%}"
@@ -90,11 +94,23 @@ def _begin(path: Path, columns: Sequence[str]) -> None:
         found = file.readline() or header
         if file.tell() == 0:
             file.write(header)
-    if found.rstrip("\r\n") != header.rstrip("\r\n"):
+    if found.rstrip("\r\n") != header.rstrip("\r\n") and not _widened(path, columns):
         raise CourseError(
             f"{path} begins with {found.strip()[:120]!r}, expected {header.strip()!r}. "
             "Move it away or choose another file: rows of two kinds in one table could not be read."
         )
+
+
+def _widened(path: Path, columns: Sequence[str]) -> bool:
+    """Give a table of an older version its new columns, empty, in one atomic write; say whether it was one."""
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        header, *rows = csv.reader(file)
+    if not set(header) <= set(columns):
+        return False
+    found = [dict(zip(header, row, strict=False)) for row in rows]
+    lines = as_line(columns) + "".join(as_line([row.get(name, "") for name in columns]) for row in found)
+    write_whole(path, lambda file: file.write(lines.encode("utf-8", "surrogateescape")))
+    return True
 
 
 def cut_rows(path: Path, column: str, last: int) -> list[dict[str, str]]:
@@ -146,8 +162,8 @@ class RunLog:
     """The logger of a training run: steps.csv, evaluations.csv and training_log.csv in a folder, lines on the screen.
 
     `sample` writes the sentence of an epoch's row, the first time and then once at least `sample_every` steps have gone
-    by; `resource` says what the machine was doing; each of `watchers` (a live view, say) has callbacks `step(log)` and
-    `epoch(log, cells)`.
+    by; `resource` names the texts, `machine` says what the machine was doing; each of `watchers` (a live view, say) has
+    callbacks `step(log)` and `epoch(log, cells)`.
     """
 
     def __init__(
@@ -158,12 +174,13 @@ class RunLog:
         *,
         sample: Callable[[], str] | None = None,
         sample_every: int = 1,
-        resource: Callable[[], str] | None = None,
+        resource: str = "",
+        machine: Callable[[], str] | None = None,
         watchers: Sequence = (),
     ) -> None:
         self.folder, self.every, self.show = Path(folder), every, show
         self.sample, self.sample_every, self.sampled_step = sample, sample_every, -sample_every
-        self.resource, self.watchers = resource, list(watchers)
+        self.resource, self.machine, self.watchers = resource, machine, list(watchers)
         self.history: list[StepRecord] = []
         self.moments: list[datetime] = []  # at which the steps were done, on the clock of system_log.csv
         self.evaluations: list[Evaluation] = []
@@ -202,13 +219,13 @@ class RunLog:
         return [(step, loss) for step, loss in measured if loss is not None]
 
     def epoch(self, row: Sequence) -> None:
-        """Write an epoch's row; its sentence and resource are filled where that was asked for."""
-        cells = dict(zip(EPOCH_COLUMNS, row, strict=True))
+        """Write an epoch's row; its sentence and what the machine did are filled where that was asked for."""
+        cells = dict(zip(EPOCH_COLUMNS, (*row, "", self.resource, ""), strict=True))
         step = int(cells["Total Steps"])
         if self.sample and step - self.sampled_step >= self.sample_every:
             cells["Generated Sentence"], self.sampled_step = self.sample(), step
-        if self.resource:
-            cells["Resource"] = self.resource()
+        if self.machine:
+            cells["Machine"] = self.machine()
         append_row(self.folder / "training_log.csv", EPOCH_COLUMNS, list(cells.values()))
         for watcher in self.watchers:
             watcher.epoch(self, cells)

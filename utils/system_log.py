@@ -37,6 +37,7 @@ class Reading:
     available_share: float | None = None  # of all memory
     cpu_share: float | None = None  # of all cores, by all programs, since the look before
     process_ram: float | None = None  # resident bytes of this process
+    process_cpu: float | None = None  # cores that this process kept busy since the look before, two of them are 2.0
     gpu_name: str = ""
     gpu_memory: float | None = None  # bytes in use on the GPU that computes, by all programs
     celsius: float | None = None  # of the GPU that computes, or of the processor
@@ -47,9 +48,10 @@ FIGURES = {  # by column: the field of Reading, its unit (a GB is 10⁹ bytes), 
     "Available Memory (%)": ("available_share", 0.01, 2),
     "CPU (%)": ("cpu_share", 0.01, 1),
     "Process RAM (MB)": ("process_ram", 1e6, 2),
+    "Process CPU (%)": ("process_cpu", 0.01, 1),
     "GPU Memory (MB)": ("gpu_memory", 1e6, 2),
 }
-READINGS = ("Event", "Name", "Date & Time", *list(FIGURES)[:4], "GPU Name", "GPU Memory (MB)", "Temperature (C / F)")
+READINGS = ("Event", "Name", "Date & Time", *list(FIGURES)[:5], "GPU Name", "GPU Memory (MB)", "Temperature (C / F)")
 AVERAGED = ("Available RAM (GB)", "Available Memory (%)", "GPU Memory (MB)", "Temperature (C / F)")
 COLUMNS = (*READINGS, "Run", *(f"Average {name}" for name in AVERAGED))
 
@@ -96,7 +98,7 @@ class SystemLog:
             text = f"{self._lost} rows of {self.path} are missing, since it could not be written: {self._failed}"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
 
-    def resource(self) -> str:
+    def describe(self) -> str:
         """Say in a few words what the run uses right now, for the log of epochs."""
         return describe(self.last) if self.last else ""
 
@@ -218,7 +220,8 @@ class Sensors:
         self.temperatures = temperatures or on_this_system
         self.gpu: Gpu | None = None
         self.name = ""
-        self._busy: tuple[float, float | None] = (0.0, None)  # when asked, share of the cores
+        self.process: psutil.Process | None = known(psutil.Process)
+        self._busy: tuple[float, float | None, float | None] = (0.0, None, None)  # when asked, of all cores, of one
 
     def start(self) -> None:
         """Find the device, and look at the processor for a moment: it tells its share only over some time."""
@@ -227,29 +230,38 @@ class Sensors:
         device = pick_device(self.device)
         self.gpu = known(lambda: Gpu(device, _load_nvml())) if device.type == "cuda" else None
         self.name = self.gpu.name if self.gpu else processor_name()
+        self._process_percent()  # the first look gives nothing
         busy = known(lambda: psutil.cpu_percent(SHORTEST))
-        self._busy = (time.monotonic(), busy)
+        self._busy = (time.monotonic(), busy, self._process_percent())
 
     def read(self) -> Reading:
         """Ask every sensor; each may be missing without harm to the others."""
-        memory, busy = known(psutil.virtual_memory), self._processor_percent()
+        memory, (busy, own) = known(psutil.virtual_memory), self._processor_percents()
         return Reading(
             self.name,
             memory.available if memory else None,
             memory.available / memory.total if memory and memory.total else None,
             None if busy is None else busy / 100,
             known(lambda: psutil.Process().memory_info().rss),
+            None if own is None else own / 100,
             self.gpu.name if self.gpu else "",
             known(self.gpu.used_memory) if self.gpu else None,
             self.gpu.celsius() if self.gpu else processor_celsius(known(self.temperatures) or {}),
         )
 
-    def _processor_percent(self) -> float | None:
-        """Return the share since the look before, or once more the last one where that was a moment ago."""
+    def _processor_percents(self) -> tuple[float | None, float | None]:
+        """Return the percent of all cores, and this process's of one, since the look before.
+
+        Where that was a moment ago, it is the last ones once more.
+        """
         now = time.monotonic()
         if now - self._busy[0] >= SHORTEST:
-            self._busy = (now, known(lambda: psutil.cpu_percent(None)))
-        return self._busy[1]
+            self._busy = (now, known(lambda: psutil.cpu_percent(None)), self._process_percent())
+        return self._busy[1:]
+
+    def _process_percent(self) -> float | None:
+        process = self.process
+        return known(lambda: process.cpu_percent(None)) if process else None
 
 
 class Gpu:

@@ -39,11 +39,12 @@ def test_each_epoch_has_the_sentence_of_its_own_model_and_what_the_machine_did(t
         assert model.training, "the model goes on learning after it has spoken"
         return said[-1]
 
-    log = RunLog(tmp_path, **QUIET, sample=sample, resource=lambda: f"look {len(said)}")
+    log = RunLog(tmp_path, **QUIET, sample=sample, resource="a.txt", machine=lambda: f"look {len(said)}")
     train(model, tiny_data(), RUN, log)
     found = rows(tmp_path / "training_log.csv")
     assert [row["Generated Sentence"] for row in found] == said and len(set(said)) > 1
-    assert [row["Resource"] for row in found] == [f"look {n + 1}" for n in range(len(found))]
+    assert [row["Machine"] for row in found] == [f"look {n + 1}" for n in range(len(found))]
+    assert {row["Resource"] for row in found} == {"a.txt"}
     assert all(text.startswith("HELLO") for text in said)
     assert sentence() == "HELLO" + complete(model, LETTERS, "HELLO", Sampling(max_new=6, temperature=0))[0]
 
@@ -58,7 +59,7 @@ def test_a_sentence_changes_nothing_of_what_is_learned_and_unasked_nothing_is_sa
         losses.append([record.loss for record in log.history])
     assert losses[0] == losses[1]
     unasked = rows(tmp_path / "without" / "training_log.csv")
-    assert {(row["Generated Sentence"], row["Resource"]) for row in unasked} == {("", "")}
+    assert {(row["Generated Sentence"], row["Resource"], row["Machine"]) for row in unasked} == {("", "", "")}
 
 
 def losses_of_epochs(folder: Path) -> list[tuple[int, float]]:
@@ -121,6 +122,15 @@ def test_a_table_of_another_kind_is_left_alone(tmp_path):
     assert (tmp_path / "steps.csv").read_text(encoding="utf-8") == "when,what\n1,2\n"
 
 
+def test_a_table_of_an_older_version_gets_the_new_columns(tmp_path):
+    path = tmp_path / "log.csv"
+    append_row(path, ["a", "b"], [1, "two\nlines"])
+    append_row(path, ["a", "new", "b"], [2, 3, "x"])
+    assert rows(path) == [{"a": "1", "new": "", "b": "two\nlines"}, {"a": "2", "new": "3", "b": "x"}]
+    with pytest.raises(CourseError, match="begins with 'a,new,b'"):
+        append_row(path, ["a", "b"], [1, 2])
+
+
 def test_an_evaluation_is_said(tmp_path):
     lines = []
     RunLog(tmp_path, show=lines.append).evaluation(Evaluation(7, 1.25, best=True))
@@ -175,8 +185,8 @@ def test_an_empty_file_gets_its_header(tmp_path):
 
 def test_rows_of_another_kind_are_refused_and_the_file_is_left_alone(tmp_path):
     append_row(tmp_path / "x.csv", ("a", "b"), (1, 2))
-    with pytest.raises(CourseError, match=r"begins with 'a,b', expected 'a,b,c'\. Move it away"):
-        append_row(tmp_path / "x.csv", ("a", "b", "c"), (1, 2, 3))
+    with pytest.raises(CourseError, match=r"begins with 'a,b', expected 'a,c,d'\. Move it away"):
+        append_row(tmp_path / "x.csv", ("a", "c", "d"), (1, 2, 3))
     assert rows(tmp_path / "x.csv") == [{"a": "1", "b": "2"}]
 
 

@@ -76,17 +76,18 @@ PROMISED = {
     "Available Memory (%)": "50.00",
     "CPU (%)": "25.0",
     "Process RAM (MB)": "500.00",
+    "Process CPU (%)": "150.0",
     "GPU Name": "A 40",
     "GPU Memory (MB)": "3000.00",
     "Temperature (C / F)": "50.0 / 122.0",
 }
 
 
-def test_the_first_ten_columns_are_the_promised_ones_and_each_holds_its_own_figure(tmp_path):
+def test_the_first_eleven_columns_are_the_promised_ones_and_each_holds_its_own_figure(tmp_path):
     with SystemLog(tmp_path / "log.csv", 10, Script(FULL)):
         pass
     first = rows(tmp_path / "log.csv")[0]
-    assert list(first)[:10] == list(READINGS) == list(PROMISED) and list(first) == list(COLUMNS)
+    assert list(first)[:11] == list(READINGS) == list(PROMISED) and list(first) == list(COLUMNS)
     assert all(first[name] == cell for name, cell in PROMISED.items() if cell)
     assert not any(first[f"Average {name}"] for name in AVERAGED)
 
@@ -225,10 +226,10 @@ def test_a_file_that_can_not_be_written_stops_before_the_work_and_warns_after_it
 
 
 def test_a_table_of_another_kind_is_not_written_into(tmp_path):
-    (tmp_path / "log.csv").write_text("Event,Name\nBefore,x\n", encoding="utf-8")
-    with pytest.raises(CourseError, match="begins with 'Event,Name'"), SystemLog(tmp_path / "log.csv"):
+    (tmp_path / "log.csv").write_text("Event,Animal\nBefore,fox\n", encoding="utf-8")
+    with pytest.raises(CourseError, match="begins with 'Event,Animal'"), SystemLog(tmp_path / "log.csv"):
         pass
-    assert (tmp_path / "log.csv").read_text(encoding="utf-8") == "Event,Name\nBefore,x\n"
+    assert (tmp_path / "log.csv").read_text(encoding="utf-8") == "Event,Animal\nBefore,fox\n"
 
 
 @pytest.mark.parametrize("every", [0, -1, float("nan"), 1e9])
@@ -288,6 +289,16 @@ def test_a_busy_processor_is_seen():
     while time.monotonic() < end:
         sum(range(1000))
     assert sensors.read().cpu_share >= 0.5 / psutil.cpu_count()
+
+
+def test_this_process_is_told_from_others(tmp_path):
+    sensors = Sensors("cpu")
+    sensors.start()
+    before, end = sensors.read(), time.monotonic() + 0.5
+    while time.monotonic() < end:
+        sum(range(1000))
+    after = sensors.read()
+    assert before.process_cpu is not None and 0.1 < after.process_cpu <= psutil.cpu_count() + 0.5
 
 
 def test_the_processors_temperature_is_no_disks():

@@ -16,7 +16,7 @@ from utils.config import GPT2Config
 from utils.errors import CourseError
 from utils.files.places import DATA
 from utils.model import IGNORE
-from utils.texts.bins import load_bin, load_learned, tokenize_to_bin
+from utils.texts.bins import load_bin, load_learned, names_of_texts, tokenize_to_bin
 from utils.texts.corpus import BinSettings, Corpus
 from utils.texts.instructions import as_instruction, prompt_of
 from utils.texts.reading import read_records, stream_records
@@ -44,12 +44,23 @@ def test_five_formats_of_one_set_become_the_set_once(tmp_path):
     assert {piece.split("\n")[0] for piece in pieces(bins.train) + pieces(bins.validate)} == texts
     assert (bins.report.documents, bins.report.dropped) == (12, 48)
     assert "the same text as letters.csv, line 2" in bins.report.skipped.values()
+    assert names_of_texts(tmp_path) == "letters.csv" and bins.report.files == {"letters.csv": 12}
 
 
 def test_near_copies_are_left_out_and_named(tmp_path):
     bins = tokenize_to_bin(DATA / "handbook", tmp_path, GPT2, BinSettings(dedupe="near", clean=True))
     [(name, reason)] = bins.report.skipped.items()
     assert name == "handbook.txt" and reason.endswith("like handbook.pdf")
+
+
+def test_many_files_are_named_by_the_first_of_them_and_none_by_their_folder(tmp_path):
+    (tmp_path / "texts").mkdir()
+    for number in range(23):
+        (tmp_path / "texts" / f"{number:02}.txt").write_text(f"text number {number}", encoding="utf-8")
+    tokenize_to_bin(tmp_path / "texts", tmp_path / "files", GPT2)
+    assert names_of_texts(tmp_path / "files") == ", ".join(f"{n:02}.txt" for n in range(20)) + " and 3 more"
+    tokenize_to_bin([Document("a", "one text"), Document("b", "another")], tmp_path / "listed", GPT2)
+    assert names_of_texts(tmp_path / "listed") == "listed"
 
 
 def test_chunks_lose_nothing_and_neighbors_are_joined_again(tmp_path):

@@ -22,7 +22,7 @@ from utils.loaders import load_gpt2, save_gpt2
 from utils.lora import trained_parameters
 from utils.model import GPT2
 from utils.stories.generator import corpus
-from utils.texts.bins import load_bin, tokenize_to_bin
+from utils.texts.bins import load_bin, names_of_texts, tokenize_to_bin
 from utils.texts.corpus import BinSettings
 from utils.texts.records import Document
 from utils.tokenizer import CharTokenizer, Tokenizer
@@ -195,6 +195,19 @@ def test_a_run_learns_from_whole_documents(folders, tmp_path, compact):
     steps = pd.read_csv(tmp_path / "run" / "steps.csv")
     assert result.train_loss < steps.loss[0] - 1
     assert set(steps.samples) == {2}  # stories are about as long as the context
+
+
+def test_the_training_text_is_measured_by_the_same_weights_as_the_held_out_one(folders, tmp_path):
+    words = ["context=32", "batch_size=8", "max_steps=4", "warmup_steps=1", "dtype=float32", "device=cpu", "n_layer=1"]
+    words += ["n_head=1", "n_embd=8", "evaluate_every=2", "evaluate_tokens=320", "measure_train=true", "sample="]
+    run_recipe([*words, f"data={folders['poems']}", f"out={tmp_path / 'run'}"])
+    measured = pd.read_csv(tmp_path / "run" / "evaluations.csv")
+    text = load_bin(folders["poems"] / "train.bin")[:320]
+    expected = measure_loss(load_gpt2(tmp_path / "run" / "last.safetensors"), text, Protocol(32, 32)).loss
+    assert measured["train"].iloc[-1] == pytest.approx(expected, abs=1e-5) != measured["held_out"].iloc[-1]
+    table = pd.read_csv(tmp_path / "run" / "training_log.csv", keep_default_na=False)
+    assert set(table["Resource"]) == {names_of_texts(folders["poems"])}
+    assert all("available" in cell for cell in table["Machine"])
 
 
 def words_of_epochs(folders, out: Path, *more: str) -> list[str]:

@@ -26,11 +26,13 @@ from runs import (
 from torch.testing import assert_close
 
 from utils.batches import Batches
+from utils.config import flops_per_token
 from utils.errors import CourseError
 from utils.files.places import ROOT
 from utils.files.signals import StopRequest
 from utils.loaders import load_gpt2
 from utils.model import GPT2
+from utils.training.checkpoints import Progress
 from utils.training.config import TrainConfig
 from utils.training.data import TrainingData
 from utils.training.distributed import World
@@ -74,6 +76,23 @@ def test_the_step_reports_the_mean_loss_over_all_its_parts_and_a_line_that_can_b
     assert f"{record.tokens / record.seconds:.0f} tokens/s" in line
     assert f"{record.samples / record.seconds:.2f} samples/s" in line
     assert "mfu n/a" in line  # no peak is known for this CPU
+    assert record.forward_seconds > 0 < record.backward_seconds
+    assert record.forward_seconds + record.backward_seconds < record.seconds
+
+
+def test_a_peak_that_is_given_makes_the_share_of_it_known():
+    record = make_trainer(replace(QUICK, peak_tflops=1e-3)).step()
+    assert record.mfu == pytest.approx(flops_per_token(TINY, 16) * record.tokens / record.seconds / 1e9)
+
+
+def test_a_loss_must_be_lower_by_min_delta_to_renew_patience():
+    progress, waited = Progress(), []
+    for loss in (3.0, 2.95, 2.92, 2.85, 2.84):
+        better = progress.judge(loss, min_delta=0.1)
+        assert better, "the best weights are the best, by however little"
+        waited.append(progress.waited)
+    assert waited == [0, 1, 2, 0, 1] and progress.best_loss == 2.84
+    assert [Progress(best_loss=3.0, counted_loss=3.0).judge(loss) for loss in (3.0, 2.99)] == [False, True]
 
 
 def test_weights_follow_pytorch_adamw_step_by_step():

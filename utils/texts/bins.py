@@ -63,6 +63,7 @@ def tokenize_to_bin(
     meta = found or _write_bins(corpus, chosen, tokenizer, out_folder)
     if not found:
         meta = {**tokenizer.describe(), "key": key, "note": note, "cleaned": corpus.cleaned, **meta}
+        meta |= {"texts": corpus.report.names()}
         write_whole(out_folder / META, lambda file: file.write(json.dumps(meta).encode("utf-8")))
     train, validate = (out_folder / f"{side}.bin" for side in SIDES)
     counts = meta["train"]["tokens"], meta["validate"]["tokens"]
@@ -174,6 +175,14 @@ def load_learned(path: str | Path) -> np.ndarray | None:
     """Map what is learned of a token file: (tokens,) of 0 and 1, or None where everything is."""
     path = learned_path(Path(path))
     return np.memmap(path, dtype=np.uint8, mode="r") if path.exists() else None
+
+
+def names_of_texts(folder: str | Path) -> str:
+    """Return the names of the files that a folder of token files was made of, or the folder's own."""
+    try:
+        return json.loads((Path(folder) / META).read_text(encoding="utf-8")).get("texts") or Path(folder).name
+    except (OSError, ValueError, AttributeError):
+        return Path(folder).name
 
 
 def load_bin(path: str | Path) -> np.ndarray:

@@ -22,7 +22,7 @@ def as_instruction(record: Record, columns: Sequence[str], report: ReadReport) -
         report.skip(record.name, f"nothing in {', '.join(missing)}")
         return None
     given = [name for name in asked if name not in missing]  # an empty `input` is usual
-    return Document(record.name, " " + fields[answer].strip(), prompt_of(fields, given, answer))
+    return Document(record.name, " " + fields[answer].strip(), prompt_of(fields, given, answer), file=record.file)
 
 
 def prompt_of(fields: Mapping[str, str], asked: Sequence[str], answer: str = "answer") -> str:

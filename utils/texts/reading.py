@@ -95,7 +95,7 @@ def stream_documents(
         if record.file not in noted and unused not in ([], ["id"]):
             noted.add(record.file)
             report.note(record.file, f"the text is made without {', '.join(unused)}")
-        yield Document(record.name, text)
+        yield Document(record.name, text, file=record.file)
 
 
 def _sources(path: Path, errors: Errors, report: ReadReport) -> Iterator[Source]:

@@ -51,6 +51,7 @@ class Document:
     text: str
     prompt: str = ""
     part: int = 0  # which chunk of its document it is
+    file: str = ""  # in which it was found
 
 
 @dataclass
@@ -62,16 +63,24 @@ class ReadReport:
     skipped: dict[str, str] = field(default_factory=dict)  # where -> reason
     notes: dict[str, str] = field(default_factory=dict)  # file -> remark
     dropped: int = 0  # how many were left out
+    files: dict[str, int] = field(default_factory=dict)  # file -> documents of it
 
     def count(self, document: Document) -> None:
         """Report that a document was read."""
         self.documents += 1
         self.characters += len(document.prompt) + len(document.text)
+        if document.file:
+            self.files[document.file] = self.files.get(document.file, 0) + 1
 
     def skip(self, where: str, reason: str) -> None:
         """Report that something was left out."""
         self.dropped += 1
         _say(self.skipped, where, reason)
+
+    def names(self) -> str:
+        """Name the files that were read, the first of them where they are many."""
+        more = len(self.files) - SHOWN
+        return ", ".join(islice(self.files, SHOWN)) + (f" and {more:,} more" if more > 0 else "")
 
     def note(self, file: str, remark: str) -> None:
         """Remark on a file that was read."""

@@ -49,6 +49,7 @@ class Progress:
     loss: float = float("inf")
     validate_loss: float | None = None
     best_loss: float | None = None
+    counted_loss: float = float("inf")  # the last one that was lower by min_delta
     evaluated_step: int = -1
     waited: int = 0  # due evaluations since the best one
     stalled: int = 0  # the same, or since the learning rate was last cut
@@ -60,8 +61,11 @@ class Progress:
     epoch_steps: int = 0
     mean_loss: float = float("inf")  # of the last whole epoch
 
-    def judge(self, loss: float, due: bool = True) -> bool:
-        """Take in a held-out loss and say whether it is the best so far; only one that was due counts for anything."""
+    def judge(self, loss: float, due: bool = True, min_delta: float = 0.0) -> bool:
+        """Take in a held-out loss and say whether it is the best so far; only one that was due counts for anything.
+
+        Patience wants more: a loss that is lower by more than min_delta than the last one that was.
+        """
         if not math.isfinite(loss):
             raise CourseError(f"The held-out loss of step {self.step} is {loss}. Look for damage in the held-out text.")
         self.validate_loss = loss
@@ -69,7 +73,9 @@ class Progress:
             return False
         better = self.best_loss is None or loss < self.best_loss
         self.best_loss = loss if better else self.best_loss
-        self.waited, self.stalled = (0, 0) if better else (self.waited + 1, self.stalled + 1)
+        counts = loss < self.counted_loss - min_delta
+        self.counted_loss = loss if counts else self.counted_loss
+        self.waited, self.stalled = (0, 0) if counts else (self.waited + 1, self.stalled + 1)
         return better
 
     def start_epoch(self, epoch: int) -> None:

@@ -42,13 +42,16 @@ class TrainConfig:
     # training_log.csv; the row of a shorter one repeats the last loss that was measured, so short epochs cost nothing.
     evaluate_every: int = 100  # steps between two evaluations on the held-out text
     evaluate_tokens: int = 20_000  # of the held-out text, at each look
+    measure_train: bool = False  # measure so much of the training text, too, by the same weights
     patience: int = 0  # evaluations without a better loss before stopping early; 0 never does
+    min_delta: float = 0.0  # by how much a held-out loss must be lower to count as better for patience and plateau
     target_loss: float = 0.0  # stop when a step's training loss is below; 0 never does
     target_epoch_loss: float = 0.0  # stop when the mean training loss of a whole epoch is below; 0 never does
     save_every: int = 500  # steps between two checkpoints
     save_minutes: float = 0.0  # save this often by the clock, too, where sessions end without a word; 0 does not
     log_every: int = 10  # steps between two lines on the screen; files keep every step
     dtype: str = "auto"  # of matrix products: auto, float32, bfloat16 or float16
+    peak_tflops: float = 0.0  # of this device, for mfu; 0 looks it up in a table that knows some GPUs
     gradient_checkpointing: bool = False  # compute blocks twice and keep less: less memory, about a third more work
     keep_memory: bool = True  # what a step frees is kept for the next one (on Linux), which saves time
     parallel: str = "ddp"  # under torchrun: ddp keeps all of the model everywhere, fsdp parts it among processes
@@ -73,8 +76,12 @@ def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) ->
 
 COUNTS = "context batch_size accumulate max_steps evaluate_every evaluate_tokens save_every log_every plateau_patience"
 RATES = "learning_rate min_learning_rate warmup_steps weight_decay clip patience save_minutes"
+LEASTS = "target_loss target_epoch_loss train_layers seed min_delta peak_tflops"
 RANGES = {
     **dict.fromkeys([*COUNTS.split(), "muon_rounds"], (1, math.inf)),
-    **dict.fromkeys([*RATES.split(), "target_loss", "target_epoch_loss", "train_layers", "seed"], (0, math.inf)),
+    **dict.fromkeys(
+        [*RATES.split(), *LEASTS.split()],
+        (0, math.inf),
+    ),
     **dict.fromkeys(["plateau_factor", "beta1", "beta2"], (0, 1)),
 }

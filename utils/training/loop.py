@@ -33,6 +33,7 @@ from utils.training.distributed import World, full_tensor, unshard_into
 from utils.training.malloc import KeepFreedMemory
 from utils.training.optimizers import freeze_all_but_last, learning_rate_at, make_optimizer
 from utils.training.run_folder import claimed
+from utils.training.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Trainer:
         self.saved_at = time.monotonic()
         self.checkpoints = Checkpoints(config.out, world, wants_best=bool(config.patience))
         self.begun = False
-        self.peak = peak_flops(device_name(model.device), str(self.dtype).removeprefix("torch."))
+        known = peak_flops(device_name(model.device), str(self.dtype).removeprefix("torch."))
+        self.peak = config.peak_tflops * 1e12 or known
 
     @property
     def state(self) -> RunState:
@@ -157,13 +159,16 @@ class Trainer:
         rate = learning_rate_at(progress.step, config, progress.cuts)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self.backward(parts)
+        watch = Stopwatch(self.model.device)
+        loss = self.backward(parts, watch)
+        passes = watch.split(2)
         norm = self.update(loss)
         progress.step, progress.loss = progress.step + 1, loss
         samples = sum(len(inputs) for inputs, _ in parts) * self.world.world_size
         tokens = sum(inputs.numel() for inputs, _ in parts) * self.world.world_size
         seconds = time.perf_counter() - began
-        return StepRecord(progress.step, loss, seconds, samples, tokens, rate, norm, self.mfu(parts, seconds))
+        mfu = self.mfu(parts, seconds)
+        return StepRecord(progress.step, loss, seconds, samples, tokens, rate, norm, mfu, *passes)
 
     def check_tokens(self, parts: list[tuple[Tensor, Tensor]]) -> None:
         """Refuse tokens that the model doesn't know; a GPU would only say that something went wrong somewhere."""
@@ -181,17 +186,21 @@ class Trainer:
         shown = ", ".join(f"{place:,}" for place in self.places[:8]) + (", …" if len(self.places) > 8 else "")
         return f"Its batch: {self.data.batches.unit} {shown}." if self.places else ""
 
-    def backward(self, parts: list[tuple[Tensor, Tensor]]) -> float:
+    def backward(self, parts: list[tuple[Tensor, Tensor]], watch: Stopwatch | None = None) -> float:
         """Add up the gradients of all parts, each weighed by its targets, and return the mean loss."""
         device = self.model.device
+        watch = watch or Stopwatch(device)
         counted = torch.stack([(targets != IGNORE).sum() for _, targets in parts]).sum().to(device, torch.float32)
         divisor = self.world.mean(counted).clamp(min=1)  # targets of the whole step, per process
         loss = torch.zeros((), device=device)
+        watch.mark()
         for i, (inputs, targets) in enumerate(parts):
             alone = self.world.without_sync(self.network) if i < len(parts) - 1 else nullcontext()
             with alone, torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
                 part = self.network(inputs.to(device), targets.to(device), divisor=divisor)
+                watch.mark()
                 self.scaler.scale(part).backward()
+                watch.mark()
             loss += part.detach()
         return float(self.world.mean(loss))
 
@@ -229,7 +238,7 @@ class Trainer:
             return progress.validate_loss
         progress.evaluated_step = progress.step
         held_out = None if data.validate is None else self.measure(data.validate)
-        best = held_out is not None and progress.judge(held_out, due)
+        best = held_out is not None and progress.judge(held_out, due, self.config.min_delta)
         others = {name: self.measure(tokens) for name, tokens in data.also.items()}
         memorized = data.memorization(self.model) if data.memorization else None
         if self.log:
@@ -269,7 +278,7 @@ class Trainer:
         if self.log:
             held_out = "" if progress.validate_loss is None else f"{progress.validate_loss:.6f}"
             mean, seconds = f"{progress.mean_loss:.6f}", f"{progress.epoch_seconds:.3f}"
-            self.log.epoch((progress.epoch + 1, progress.step, mean, held_out, seconds, "", ""))
+            self.log.epoch((progress.epoch + 1, progress.step, mean, held_out, seconds))
         progress.start_epoch(self.data.batches.epoch)
 
     def reason_to_stop(self, stop: StopRequest) -> str:

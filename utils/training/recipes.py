@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.batches import open_batches
+from utils.batches import Tokens, open_batches
 from utils.config import SIZES, count_parameters
 from utils.errors import CourseError
 from utils.files.progress import progress
@@ -26,7 +26,7 @@ from utils.model import GPT2, set_dropout
 from utils.run_log import RunLog
 from utils.sampling import Sampling
 from utils.system_log import SystemLog
-from utils.texts.bins import load_bin
+from utils.texts.bins import load_bin, names_of_texts
 from utils.texts.memorization import Phrases
 from utils.tokenizer import CharTokenizer, Tokenizer
 from utils.training.checkpoints import BEST
@@ -113,9 +113,13 @@ def open_log(
         stop = (tokenizer.end_of_text,)
         settings = Sampling(recipe.sample_tokens, temperature=0.8, seed=recipe.seed, stop=stop, window=True)
         sample = epoch_sentence(model, tokenizer, recipe.sample, settings)
-    resource = watch.resource if watch else None
     return RunLog(
-        recipe.out, every=recipe.log_every, sample=sample, sample_every=recipe.sample_tokens, resource=resource
+        recipe.out,
+        every=recipe.log_every,
+        sample=sample,
+        sample_every=recipe.sample_tokens,
+        resource=names_of_texts(recipe.data),
+        machine=watch.describe if watch else None,
     )
 
 
@@ -190,7 +194,8 @@ def open_data(recipe: TrainingRecipe, world: World) -> TrainingData:
     parted = end if recipe.whole_documents else None
     whose = dict(seed=recipe.seed, rank=world.rank, world_size=world.world_size, fixed_windows=recipe.fixed_windows)
     batches = open_batches(folder / "train.bin", recipe.batch_size, recipe.context, parted, **whose)
-    also = open_others(recipe, tokenizer.vocab_size)
+    trained: dict[str, Tokens] = {"train": batches.tokens} if recipe.measure_train else {}
+    also = trained | open_others(recipe, tokenizer.vocab_size)
     if recipe.memorization_samples:  # it keeps eight bytes for each phrase of the training text
         texts = texts_between(np.asarray(batches.tokens), end, tokenizer.decode)
         phrases = Phrases(progress(texts, "phrases of the training text, documents", after=2.0))
@@ -198,9 +203,9 @@ def open_data(recipe: TrainingRecipe, world: World) -> TrainingData:
     return TrainingData(batches, load_bin(held_out) if held_out.is_file() else None, also, meter)
 
 
-def open_others(recipe: TrainingRecipe, vocab_size: int) -> dict[str, np.ndarray]:
+def open_others(recipe: TrainingRecipe, vocab_size: int) -> dict[str, Tokens]:
     """Open validate.bin of each folder in measure_also, by the folder's name."""
-    found = {}
+    found: dict[str, Tokens] = {}
     for name in filter(None, map(str.strip, recipe.measure_also.split(","))):
         path = Path(name) / "validate.bin"
         if not path.is_file():
