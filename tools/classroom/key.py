@@ -1,4 +1,7 @@
-"""The key to all predictions: what every lesson asks its learners to guess, and what they should see then."""
+"""The key for a teacher: what every lesson asks its learners to guess and what they should see, and the labs' rubrics.
+
+A lab's open tasks stand in its notebook under *Your turn*, each with what it is done by (*Done when*).
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,57 @@ from utils.errors import CourseError
 
 ASKED, SEEN = "**Predict.**", "**You should see**"
 OPEN = "Look at what the cell below it prints: the lesson goes on from there."
+TURN, DONE = "Your turn", "*Done when*"
+RUBRIC = {  # criterion of an open task, a quarter each: all of it, half of it, nothing
+    "Guess": ("a figure or a direction is written down before the run", "written down without a figure", "none"),
+    "Done": ("what *Done when* asks for is there", "a part of it", "only that something was tried"),
+    "Fair": ("one thing changed, same text, seed and protocol", "two things at once, and it is said", "not comparable"),
+    "Shortfall": ("what was not reached or not measured is said, with a figure", "said in general", "not said"),
+}
 
 
-def key(lessons: Iterable[str] = ()) -> Iterator[str]:
-    """Yield the lines of a Markdown text for some lessons, by the beginnings of their names; all when none is named."""
-    chosen = tuple(lessons)
-    paths = [path for path in sorted((ROOT / "lessons").glob("*.ipynb")) if not chosen or path.name.startswith(chosen)]
-    if not paths:
-        raise CourseError(f"No lesson begins with {' or '.join(chosen)}, expected numbers such as 02.")
-    yield "# Key to the predictions"
-    for path in paths:
+def key(names: Iterable[str] = ()) -> Iterator[str]:
+    """Yield the lines of a Markdown text for some lessons (02) and labs (labs/02), all when none is named."""
+    chosen = tuple(names)
+    lessons, labs = (sorted((ROOT / folder).glob("[0-9][0-9]_*.ipynb")) for folder in ("lessons", "labs"))
+    if chosen:
+        lessons = [path for path in lessons if path.name.startswith(chosen)]
+        labs = [path for path in labs if f"labs/{path.name}".startswith(chosen)]
+    if not lessons and not labs:
+        raise CourseError(f"No lesson or lab begins with {' or '.join(chosen)}, expected words such as 02 or labs/02.")
+    if lessons:
+        yield "# Key to the predictions"
+    for path in lessons:
         yield from lesson_key(path)
+    if labs:
+        yield "\n" * bool(lessons) + "# Open tasks of the labs, and how to mark them\n"
+        yield from rubric()
+    for path in labs:
+        yield from lab_key(path)
+
+
+def rubric() -> Iterator[str]:
+    """Yield the rubric of every open task as a table."""
+    yield "| a quarter each | full | half | nothing |\n|---|---|---|---|"
+    for criterion, degrees in RUBRIC.items():
+        yield f"| {criterion} | {' | '.join(degrees)} |"
+
+
+def lab_key(path: Path) -> Iterator[str]:
+    """Yield the open tasks of a lab, each with what it is done by."""
+    notebook = read_notebook(path)
+    yield f"\n## {title_of(notebook)}"
+    for number, (task, done) in enumerate(open_tasks(notebook), start=1):
+        yield f"\n{number}. {task}\n\n   Done when {done}"
+
+
+def open_tasks(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
+    """Yield for each numbered task under *Your turn* what it asks and what it is done by."""
+    texts = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    section = texts.partition(f"## {TURN}\n")[2].split("\n## ")[0]
+    for found in re.finditer(r"(?ms)^\d+\. (.+?)(?=^\d+\. |\n\n|\Z)", section):
+        task, _, done = " ".join(found[1].split()).partition(f" {DONE} ")
+        yield task, done
 
 
 def lesson_key(path: Path) -> Iterator[str]:

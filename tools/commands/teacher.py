@@ -108,15 +108,15 @@ def class_export(
 
 
 def class_key(
-    lessons: tuple[str, ...] = (),  # beginnings of their names, such as 02; without, all
+    names: tuple[str, ...] = (),  # lessons and labs, such as 02 and labs/02; without, all
     /,
     *,
     out: str = "key.md",  # the Markdown file to write
 ) -> None:
-    """Write what each Predict of the lessons asks and what learners should see then: a key for the teacher."""
+    """Write a key for the teacher: what each Predict asks and what is seen then, and open tasks with their rubric."""
     from tools.classroom.key import key
 
-    text = "\n".join(key(lessons)) + "\n"
+    text = "\n".join(key(names)) + "\n"
     Path(out).write_text(text, encoding="utf-8", newline="\n")
     print(f"{out} holds the key.")
 
