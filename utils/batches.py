@@ -250,7 +250,8 @@ class DocumentBatches(Batches):
     does. A batch has as many documents as fill batch_size rows of a whole context; those longer than the context
     go on in rows of their own. Documents of like length come together, so there is little padding. Every eighth
     batch is batch_size windows from anywhere, as long as the context: without them late positions would never
-    be trained, nor texts that begin without end-of-text.
+    be trained, nor texts that begin without end-of-text. Ranks share out what one process with as many rows as
+    all of them would draw, so that a run may go on with another number of processes.
     """
 
     unit = "documents"
@@ -269,21 +270,27 @@ class DocumentBatches(Batches):
         self.starts, self.ends = spans(np.concatenate([[-1], inner, [len(self.tokens)]]), self.context)
         self.windows = len(self.starts)
         self.total = int((self.ends - self.starts).sum())  # tokens in all documents
-        self.window_rows = self.batch_size
-        self.batch_size = self.batch_size * self.context * self.windows // self.total
+        self.all_windows = self.batch_size * self.world_size  # of all ranks, and so below
+        self.all_documents = self.all_windows * self.context * self.windows // self.total
+        self.batch_size = len(range(self.all_documents)[self._share(self.all_documents)])
         self._starts = (-1, np.empty(0))
 
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and targets, (documents, the longest) or, one time in eight, (batch_size, context)."""
-        documents = self.batch_size * self.world_size
-        if self.drawn // documents % WINDOWS_EVERY < WINDOWS_EVERY - 1:
-            return super().next_batch()
-        chance = np.random.default_rng((self.seed, self.drawn, self.rank))
-        self.drawn += documents  # their turn goes by, so that all counts stay as simple as without windows
-        self.places = []  # no documents by number
+        first, self.drawn = self.drawn, self.drawn + self.all_documents
+        if first // self.all_documents % WINDOWS_EVERY < WINDOWS_EVERY - 1:
+            mine = range(first, self.drawn)[self._share(self.all_documents)]
+            self.places = [self._start(number) for number in mine]
+            return self._rows(self.places)
+        chance = np.random.default_rng((self.seed, first, 0))
+        self.places = []  # no documents by number, but their turn goes by, so that all counts stay simple
         context = min(self.context, largest_context(self.tokens))
-        begins = chance.integers(len(self.tokens) - context, size=self.window_rows)
-        return padded([self.tokens[i : i + context + 1] for i in begins])
+        begins = chance.integers(len(self.tokens) - context, size=self.all_windows)
+        return padded([self.tokens[i : i + context + 1] for i in begins[self._share(self.all_windows)]])
+
+    def _share(self, count: int) -> slice:
+        """Return which of so many rows this rank takes; shares differ by one row at most."""
+        return slice(count * self.rank // self.world_size, count * (self.rank + 1) // self.world_size)
 
     def _places(self, random: np.random.Generator) -> np.ndarray:
         """Return the documents of one epoch: shuffled, then those of like length brought together."""

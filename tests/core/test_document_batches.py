@@ -128,6 +128,19 @@ def test_two_processes_share_out_one_order(text):
     assert len({row[1] for row in drawn}) == len(drawn) <= ranks[0].windows
 
 
+@pytest.mark.parametrize("world_size", [2, 3, 6])
+def test_any_number_of_processes_sees_together_what_one_sees(text, world_size):
+    """The product of batch size and processes stays; 6 × 64 tokens are 21 documents, which 2 and 6 don't divide."""
+    alone = make(text, batch_size=6, seed=5)
+    ranks = [
+        make(text, batch_size=6 // world_size, seed=5, rank=rank, world_size=world_size) for rank in range(world_size)
+    ]
+    for _ in range(2 * WINDOWS_EVERY):
+        together = [row for rank in ranks for row in rows_of(*rank.next_batch())]
+        assert together == rows_of(*alone.next_batch())
+    assert {rank.drawn for rank in ranks} == {alone.drawn} and {rank.epoch for rank in ranks} == {alone.epoch}
+
+
 def test_a_text_without_ends_is_explained():
     with pytest.raises(CourseError, match="several documents, or train with whole_documents=false"):
         make(np.arange(100, 200))
