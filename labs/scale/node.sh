@@ -13,6 +13,7 @@ if [ "$index" -eq 0 ]; then is_host=true; fi
 meeting=(--nnodes="${NODES:-1}" --nproc-per-node="${PROCESSES:-auto}")
 meeting+=(--rdzv-backend=c10d --rdzv-id="${RUN_ID:-course}" --rdzv-endpoint="${ENDPOINT:-127.0.0.1:29400}")
 meeting+=(--rdzv-conf="is_host=$is_host,join_timeout=${JOIN_SECONDS:-600}" --max-restarts=0)
+meeting+=(--shutdown-timeout="${SAVE_SECONDS:-110}") # torchrun kills after 30 seconds, too soon for a large checkpoint
 if [ -n "${LOCAL_ADDR:-}" ]; then meeting+=(--local-addr="$LOCAL_ADDR"); fi
 
 # begun before, so it goes on; no process writes this file until all have met

@@ -32,13 +32,17 @@ class _Handler(ABC):
 
 
 class StopRequest(_Handler):
-    """Within a with block, turns the first Ctrl-C or SIGTERM into `requested`; the second acts as ever."""
+    """Within a with block, turns the first Ctrl-C or SIGTERM into `requested`; a second Ctrl-C acts as ever.
+
+    A second SIGTERM after the first changes nothing: Slurm sends one to each process of a job, torchrun another.
+    """
 
     requested = False
 
     def _hear(self, number: int, frame) -> None:
         self.requested = True
-        self.__exit__()
+        for other in [each for each in self._before if number != signal.SIGTERM or each != number]:
+            signal.signal(other, self._before.pop(other))
 
 
 class Terminated(SystemExit):
