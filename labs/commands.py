@@ -98,3 +98,15 @@ def shootout(
     from labs.shootout.report import shootout
 
     shootout(model, out, only.split(";") if only else None)
+
+
+def slurm_here(
+    *,
+    steps: int = 12,  # before the job is cancelled, and again after that
+    out: str = "",  # a JSON file for the result, for instance labs/results/slurm.json
+) -> None:
+    """Cancel train.slurm on a real Slurm of two nodes on this machine, go on with more processes, compare losses."""
+    from labs.scale.slurm_here import run_here
+
+    expect(1, steps=steps)
+    print(run_here(out, steps))

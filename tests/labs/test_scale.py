@@ -11,12 +11,17 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from labs.scale.one_machine_slurm import OneMachineSlurm, missing_programs
+from labs.scale.slurm_here import BOUND, SlurmRun, check, largest_difference, run_here
+from labs.true_size.lab_results import RESULTS, read_result
+from utils.errors import CourseError
 from utils.files.places import ROOT
 from utils.formats.safetensors import read_note
 from utils.loaders import load_gpt2
@@ -77,9 +82,9 @@ def test_every_script_is_bash_that_stops_at_the_first_error(path):
 
 
 def test_no_file_names_a_host_or_holds_a_secret():
-    for path in SCALE.iterdir():
+    for path in filter(Path.is_file, SCALE.iterdir()):
         text = path.read_text(encoding="utf-8")
-        assert set(re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", text)) <= {"127.0.0.1", "0.0.0.0"}, path.name
+        assert set(re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", text)) <= {"127.0.0.1", "127.0.0.2", "0.0.0.0"}, path.name
         assert not re.search(r"(?i)(password|secret|token|_key)\s*[=:]\s*[\"']?\w", text), path.name
 
 
@@ -172,8 +177,6 @@ def test_a_job_of_two_machines_on_slurm_goes_on_as_a_job_of_one_on_kubernetes(da
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Path:
-    from dataclasses import replace
-
     from utils.config import SIZES
     from utils.loaders import save_gpt2
     from utils.model import GPT2
@@ -203,3 +206,87 @@ def test_llama_cpp_is_given_a_file_and_a_context_for_each_that_talks(tiny, tmp_p
     assert words[:3] == ["llama-server", "--model", str(file)]
     assert words[words.index("--ctx-size") + 1] == "96"
     assert load_gpt2(file).config.n_embd == 64
+
+
+@distributed
+@pytest.mark.skipif(bool(missing_programs()), reason=f"Slurm is not installed: no {', '.join(missing_programs())}")
+def test_a_real_slurm_cancels_a_job_that_goes_on_with_twice_the_processes(tmp_path):
+    """Losses of 2 processes, then 4, are those of 1; the eighth batch, which is of windows, is before each end."""
+    found = run_here(tmp_path / "slurm.json", steps=9)
+    assert found.ended == "CANCELLED, COMPLETED"
+    assert [count for _, count in found.processes] == [2, 4]
+    assert 9 <= found.cancelled_after == found.steps - 9
+    assert found.differ_at_most <= BOUND
+    assert read_result(SlurmRun, tmp_path / "slurm.json") == found
+
+
+def test_a_machine_without_slurm_is_told_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("labs.scale.one_machine_slurm.wide_path", lambda: str(tmp_path))
+    with pytest.raises(CourseError, match="sbatch.*apt-get install.*slurm-wlm munge"), OneMachineSlurm(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_stored_run_on_slurm_holds_what_a_run_must():
+    stored = read_result(SlurmRun, RESULTS / "slurm.json")
+    assert stored is not None
+    check(stored)
+    assert largest_difference(stored.losses, stored.alone) == stored.differ_at_most
+    assert stored.ended == "CANCELLED, COMPLETED"
+
+
+def test_losses_that_differ_and_runs_without_a_middle_are_refused():
+    stored = read_result(SlurmRun, RESULTS / "slurm.json")
+    assert stored is not None
+    with pytest.raises(CourseError, match="differ"):
+        check(replace(stored, differ_at_most=2 * BOUND))
+    with pytest.raises(CourseError, match="Cancelled after step"):
+        check(replace(stored, cancelled_after=stored.steps))
+    with pytest.raises(CourseError, match="steps"):
+        check(replace(stored, losses=stored.losses[1:]))
+
+
+def test_the_job_on_kubernetes_fits_the_schemas_of_kubernetes(tmp_path):
+    """By `kubernetes-validate`, which brings the schemas of all versions, and refuses a field that none has."""
+    program = shutil.which("kubernetes-validate")
+    if not program:
+        pytest.skip("kubernetes-validate is not on the PATH (pip install kubernetes-validate: 108 MB of schemas)")
+    job, spoiled = SCALE / "train-job.yaml", tmp_path / "spoiled.yaml"
+    spoiled.write_text(job.read_text(encoding="utf-8").replace("completionMode", "completionMod"), encoding="utf-8")
+    said = [subprocess.run([program, "--strict", str(path)], capture_output=True, text=True) for path in (job, spoiled)]
+    assert [done.returncode for done in said] == [0, 1], said
+
+
+def read_sky() -> dict:
+    return yaml.safe_load((SCALE / "train.sky.yaml").read_text(encoding="utf-8"))
+
+
+@distributed
+def test_what_skypilot_runs_on_each_machine_trains(data, tmp_path):
+    """The lines of `run`, as a task of one machine would run them."""
+    task = read_sky()
+    (tmp_path / "course").mkdir()
+    stand_in(tmp_path / "course" / "bin", python=f'#!/usr/bin/env bash\nexec {sys.executable} "$@"\n')
+    given = {"SKYPILOT_NODE_IPS": "127.0.0.1\nanother.machine", "SKYPILOT_NODE_RANK": "0", "SKYPILOT_TASK_ID": "sky-1"}
+    given |= {"SKYPILOT_NUM_NODES": "1", "SKYPILOT_NUM_GPUS_PER_NODE": "1", "HOME": str(tmp_path)}
+    given |= {name: value for name, value in task["envs"].items() if value is not None}
+    given |= {"OUT": str(tmp_path / "run"), "SETTINGS": f"data={data} {TINY} max_steps=1"}
+    run(["bash", "-c", task["run"].replace(":29400", f":{free_port()}")], **given)
+    assert load_gpt2(tmp_path / "run").config.vocab_size == 50257
+
+
+def test_skypilot_reads_its_file(tmp_path):
+    """By SkyPilot's own reader of tasks, which checks every field against its schema."""
+    sky = shutil.which("sky")
+    if not sky:
+        pytest.skip("sky is not on the PATH (pip install skypilot, in an environment of its own)")
+    ask = "import sky, sys; task = sky.Task.from_yaml(sys.argv[1]); print(task.name, task.num_nodes, task.resources)"
+    text = (SCALE / "train.sky.yaml").read_text(encoding="utf-8").replace("BUCKET: null", "BUCKET: poems-of-mine")
+    for changed, code in ((text, 0), (text.replace("num_nodes", "num_node"), 1)):
+        (tmp_path / "task.yaml").write_text(changed, encoding="utf-8")
+        command = [str(Path(sky).with_name("python")), "-c", ask, str(tmp_path / "task.yaml")]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+    assert "num_node" in done.stderr
