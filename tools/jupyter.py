@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tools.learner.copies import WORK, refresh_copies, set_aside
@@ -23,6 +24,10 @@ SETTINGS = {
         "codeCellConfig": {"lineNumbers": False, "lineWrap": True},
     },
 }
+# Left of the notebook: its contents, one click away from the files. Names are those under which JupyterLab restores.
+CONTENTS, FILES = "@jupyterlab/toc:plugin", "filebrowser"
+LEFT = {"collapsed": False, "visible": True, "current": CONTENTS, "widgets": [FILES, "running-sessions", CONTENTS]}
+LAYOUT = {"left": LEFT, "relativeSizes": [0.2, 0.8, 0]}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,6 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"JupyterLab opens lesson 00 at\n\n    http://localhost:{port}{page}?token={token}\n")
     print("Open that address in a browser on this machine. Stop the server with Ctrl-C.", flush=True)
     write_settings(Path(sys.prefix))
+    write_layout(layouts())
     command = jupyter_command(port, page, browser=not options.no_browser) + rest
     os.chdir(ROOT)
     if os.name != "nt":
@@ -59,7 +65,7 @@ def jupyter_command(port: int, page: str, browser: bool) -> list[str]:
     """Return the command line that starts the server on this machine only, quietly."""
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url={page}"]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--log-level=ERROR"]
-    command += ["--LabApp.extension_manager=readonly", "--LabApp.news_url=None"]
+    command += ["--LabApp.extension_manager=readonly", "--LabApp.news_url=None", f"--LabApp.workspaces_dir={layouts()}"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate"]
     if not browser:
         command.append("--no-browser")
@@ -99,6 +105,22 @@ def free_port(first: int, tries: int) -> int | None:
                 continue
             return port
     return None
+
+
+def layouts() -> Path:
+    """Return the folder in which JupyterLab keeps how this learner has arranged it."""
+    return Path(os.environ.get("JUPYTERLAB_WORKSPACES_DIR") or ROOT / WORK / ".jupyterlab")
+
+
+def write_layout(folder: Path) -> None:
+    """Let the contents of a notebook stand open at the first start; how somebody arranges it later stays."""
+    from jupyterlab_server.workspaces_handler import WORKSPACE_EXTENSION, WorkspacesManager
+
+    if any(folder.glob(f"*{WORKSPACE_EXTENSION}")):
+        return
+    layout = {"data": {"layout-restorer:data": LAYOUT}, "metadata": {"id": "default"}}
+    with suppress(OSError):  # then JupyterLab begins as it always does
+        WorkspacesManager(str(folder)).save("default", json.dumps(layout))
 
 
 def write_settings(prefix: Path) -> None:

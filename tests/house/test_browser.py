@@ -251,6 +251,17 @@ def stops(page, folder: Path) -> Iterator[None]:
         place += height - 100
 
 
+def test_the_contents_of_the_lesson_stand_open_at_the_first_start(visit, lab, tmp_path):
+    page = visit.page
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(lab)
+    contents = page.get_by_role("region", name="Table of Contents section")
+    contents.get_by_text("Common mistakes").wait_for()
+    page.screenshot(path=tmp_path / "contents.png")
+    assert contents.is_visible() and contents.bounding_box()["width"] > 150
+    assert visit.outside == set() and visit.errors == []
+
+
 def test_the_first_lesson_runs_in_jupyterlab_and_its_slider_changes_the_picture(visit, lab, tmp_path):
     page = visit.page
     run_all(page, lab)

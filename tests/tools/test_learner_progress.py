@@ -10,11 +10,12 @@ import pytest
 from jupyterlab.commands import get_app_dir
 from jupyterlab_server.settings_utils import _get_overrides as get_overrides
 from jupyterlab_server.settings_utils import get_settings
+from jupyterlab_server.workspaces_handler import WorkspacesManager
 
 from tools.__main__ import main
 from tools.capstone.adapter import HOME
 from tools.capstone.record import record_loss, record_parts
-from tools.jupyter import SETTINGS, write_settings
+from tools.jupyter import CONTENTS, SETTINGS, write_layout, write_settings
 from tools.progress import look_at, report
 from utils.checks import Exercise
 from utils.files.passed import read_record, record_file, record_pass
@@ -178,3 +179,14 @@ def test_jupyterlab_is_told_once_to_note_when_a_cell_was_run(tmp_path):
     before = file.stat().st_mtime_ns
     write_settings(tmp_path)
     assert file.stat().st_mtime_ns == before
+
+
+def test_the_contents_stand_open_until_a_learner_arranges_jupyterlab(tmp_path):
+    folder = tmp_path / "layouts"
+    write_layout(folder)
+    (file,) = folder.iterdir()
+    left = WorkspacesManager(str(folder)).load("default")["data"]["layout-restorer:data"]["left"]
+    assert left["current"] == CONTENTS in left["widgets"] and not left["collapsed"]
+    file.write_text("mine", encoding="utf-8")
+    write_layout(folder)
+    assert file.read_text(encoding="utf-8") == "mine"
