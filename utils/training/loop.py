@@ -21,6 +21,7 @@ from utils.config import flops_per_token, peak_flops
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
 from utils.files.colab import say_what_is_lost
+from utils.files.progress import LiveLine
 from utils.files.signals import StopRequest
 from utils.machine import device_name, parse_dtype, prepare_for_speed, training_dtype
 from utils.model import GPT2, IGNORE
@@ -126,20 +127,29 @@ class Trainer:
     def steps(self, stop: StopRequest) -> str:
         """Step, measure, log and save until there is a reason to stop, and return it."""
         reason = self.reason_to_stop(stop)
-        while not reason:
-            record = self.step()
-            self.memory.tidy()
-            progress, last = self.progress, self.progress.step == self.config.max_steps
-            if self.log:
-                self.log.step(record)
-            if progress.step % self.config.evaluate_every == 0 or last:
-                self.evaluate()
-            self.watch_epoch(record)
-            reason = self.reason_to_stop(stop)
-            if reason or self.time_to_save():
-                self.checkpoints.save(self.state)
-                self.saved_at = time.monotonic()
+        with LiveLine(after=0, is_seen=self.world.is_first) as live:
+            while not reason:
+                live.say(self.what_it_does())
+                record = self.step()
+                live.clear()
+                self.memory.tidy()
+                progress, last = self.progress, self.progress.step == self.config.max_steps
+                if self.log:
+                    self.log.step(record)
+                if progress.step % self.config.evaluate_every == 0 or last:
+                    self.evaluate()
+                self.watch_epoch(record)
+                reason = self.reason_to_stop(stop)
+                if reason or self.time_to_save():
+                    self.checkpoints.save(self.state)
+                    self.saved_at = time.monotonic()
         return reason
+
+    def what_it_does(self) -> str:
+        """Say in a line which step is under way, and what the loss was."""
+        progress = self.progress
+        loss = f" | loss {progress.loss:.4f}" if progress.step else ""
+        return f"step {progress.step + 1:,} of {self.config.max_steps:,}{loss}"
 
     def time_to_save(self) -> bool:
         """Say whether a checkpoint is due, by steps or by the clock."""
