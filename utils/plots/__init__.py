@@ -26,3 +26,4 @@ from utils.plots.basic import (
     token_rows,
 )
 from utils.plots.layouts import byte_strips
+from utils.plots.stories import shaded
