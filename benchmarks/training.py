@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from benchmarks.measure import Child, OthersWatch, Report, Rounds, Sample, compare, machine_description, race, timed
 from utils.config import SIZES, GPT2Config, flops_per_token
+
+if TYPE_CHECKING:
+    import torch
 
 SPEED, FLOPS, SHARE = "tokens/s", "matrix products TFLOP/s", "of the matrix peak share"
 TRANSFORMERS = "transformers.models.gpt2.modeling_gpt2"
@@ -93,14 +97,19 @@ def ratios(samples: dict[str, list[Sample]], settings: Settings) -> list:
     return found
 
 
-def matrix_product(dtype: str, size: int):
+def matrix_product(dtype: str, size: int, device: str | torch.device = "cpu"):
     """Measure the speed of a large product, the best this machine does with matrices."""
     import torch
 
-    a, b = (torch.randn(size, size).to(getattr(torch, dtype)) for _ in range(2))
+    a, b = (torch.randn(size, size, device=device).to(getattr(torch, dtype)) for _ in range(2))
+
+    def product() -> None:
+        c = a @ b
+        if c.is_cuda:  # until here it was only asked for
+            torch.cuda.synchronize(c.device)
 
     def turn() -> Sample:
-        best = min(timed(lambda: a @ b) for _ in range(8))
+        best = min(timed(product) for _ in range(8))
         return {FLOPS: 2 * size**3 / best / 1e12}
 
     return turn

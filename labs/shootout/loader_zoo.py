@@ -128,7 +128,9 @@ def open_torchao(path: Path) -> Opened:
 def open_gptqmodel(path: Path) -> Opened:
     from gptqmodel import BACKEND, GPTQModel
 
-    return Theirs(GPTQModel.load(str(path), device="cpu", dtype=torch.float16, backend=BACKEND.TORCH).model)
+    device = pick_device()
+    backend = BACKEND.AUTO if device.type == "cuda" else BACKEND.TORCH  # its kernels want CUDA
+    return Theirs(GPTQModel.load(str(path), device=str(device), dtype=torch.float16, backend=backend).model)
 
 
 @dataclass(frozen=True)
