@@ -1,7 +1,8 @@
-"""Commands of the labs: Shakespeare's text, figures and weights of a finished run, one step of xl, all loaders."""
+"""Commands of the labs: Shakespeare, figures and weights of a finished run, one step of xl, a GPU, all loaders."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from tools.commands import expect, read_words, write_bins
@@ -65,6 +66,26 @@ def xl_step(
     print(report)
     if out:
         write_result(report, out)
+
+
+def true_size(
+    *,
+    out: str = "",  # the JSON file; without, labs/results/true_size.json, and in build/ at the tiny shape
+    device: str = "",  # cuda or cpu; empty takes the best there is
+    tiny: bool = False,  # a tiny shape, to try all of it on a CPU
+    minutes: float = 10.0,  # for all parts together
+    only: str = "",  # some parts, parted by commas: dtypes,mfu
+    peak: float = 0.0,  # FLOP/s of the device, to count the MFU by, beside the peak that is measured
+) -> int:
+    """Measure on one GPU, in ten minutes, what a CPU can't show; call it again to go on with what is missing."""
+    from labs.true_size.ten_minutes import Settings, place_for, run_parts
+
+    expect(0, minutes=minutes, peak=peak)
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    path = Path(out) if out else place_for(tiny)
+    report = run_parts(Settings(device, tiny, minutes, names, peak), path)
+    print(f"{path} has {report}")
+    return int(any("failed" in one for measures in report.parts.values() for one in measures.values()))
 
 
 def scaling_law(
