@@ -167,6 +167,10 @@ train --max-steps 0 → 1 max_steps 0
 train --max-steps many → 1 max_steps many
 train recipe=nowhere.yaml → 1 nowhere.yaml
 trian → 2 train
+true-size --device warp → 1 warp
+true-size --minutes -1 → 1 --minutes -1
+true-size --only speed → 1 speed dtypes
+true-size --tiny --out README.md → 1 README.md
 xl-step --context 0 → 1 --context 0
 xl-step huge → 1 huge
 """.strip().splitlines()
