@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from utils.errors import CourseError
+from utils.files.progress import OFTEN, SILENCE, LiveLine
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TOKENIZERS_PARALLELISM": "false"}
 Found = TypeVar("Found")
@@ -32,7 +34,7 @@ def run_alone(
         context.set_forkserver_preload(list(shared))
     with ProcessPoolExecutor(1, context, _silence) as pool:
         try:
-            return pool.submit(function, *arguments).result()
+            return wait_for(pool.submit(function, *arguments), name)
         except CourseError:
             raise
         except BrokenProcessPool:
@@ -40,6 +42,15 @@ def run_alone(
         except Exception as error:  # any library may fail in any way
             said = f"{type(error).__name__}: {str(error)[:500]}"
     raise CourseError(f"{name} failed: {said}. Leave it out, or try it alone to see more.")
+
+
+def wait_for(found: Future[Found], name: str) -> Found:
+    """Wait for what another process finds, and say meanwhile for how long."""
+    began = time.monotonic()
+    with LiveLine(SILENCE) as live:
+        while not wait([found], OFTEN).done:
+            live.say(f"{name}: {time.monotonic() - began:.0f} s")
+    return found.result()
 
 
 def _silence() -> None:

@@ -61,7 +61,8 @@ def output_gradients(model: GPT2, tokens: Tensor) -> dict[str, Tensor]:
     try:
         for weight in trained:  # only gradients of outputs are wanted
             weight.requires_grad_(False)
-        for rows in tokens.to(model.device).split(ROWS_AT_A_TIME):
+        parts = tokens.to(model.device).split(ROWS_AT_A_TIME)
+        for rows in progress(parts, "gradients of all layers, parts of the text", after=2.0):
             targets = rows[:, 1:]
             (model(rows[:, :-1], targets) * targets.numel()).backward()  # the sum over tokens, not their mean
     finally:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from utils.batches import Tokens
+from utils.files.progress import progress
 from utils.model import GPT2
 from utils.training.data import TrainingData
 
@@ -55,7 +56,7 @@ def unlikely_row(model: GPT2, sample: Tensor, count: int, steps: int = 300) -> T
     row = torch.zeros(states.shape[1], requires_grad=True)
     optimizer = torch.optim.Adam([row], lr=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
+    for _ in progress(range(steps), "a row for unused tokens, steps", after=2.0):
         odds = states @ row + math.log(count) - total  # log of unused to used probability
         # What their presence adds to the loss; its log, so that the last thousandth is fought for like the first.
         # Far below zero softplus is e^odds, and would be 0 in float32, whose log is no number to learn from.
