@@ -10,9 +10,10 @@ prompt lookup: Saxena 2023, https://github.com/apoorvumang/prompt-lookup-decodin
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import takewhile
 from numbers import Integral, Real
 
 import torch
@@ -25,6 +26,7 @@ from utils.model import GPT2
 
 VOCAB = GPT2Config.vocab_size  # GPT-2's; a padded embedding has more rows, none of which may ever be sampled
 END_OF_TEXT_ID = VOCAB - 1  # "<|endoftext|>" is the last token
+Drafter = Callable[[Sequence[int], int], list[int]]  # a text and how many tokens at most: those that may follow
 
 RULES = {  # what each setting must be: its kind, its range, and both in words
     "max_new": (Integral, lambda n: n >= 0, "a whole number of at least 0"),
@@ -52,6 +54,7 @@ class Sampling:
     stop: tuple[int, ...] = (END_OF_TEXT_ID,)
     window: bool = False  # past the last position: slide a window over the text, and not an error
     draft: int = 0  # speculative decoding: up to so many tokens are proposed for each pass; the text stays the same
+    drafter: Drafter | None = None  # what proposes them, such as NGrams of similar texts; without, prompt lookup
 
     def __post_init__(self) -> None:
         for name, (kind, fine, expected) in RULES.items():
@@ -187,7 +190,7 @@ def look_up(tokens: Sequence[int], most: int, longest: int = 3) -> list[int]:
 
 
 def _speculate(model: GPT2, history: Tensor, settings: Sampling) -> Iterator[int]:
-    """Speculative decoding of one text (1, time): look_up proposes tokens, and one pass of the model checks them all.
+    """Speculative decoding of one text (1, time): a drafter proposes tokens, one pass of the model checks them all.
 
     Each token is chosen as it would be without a draft, with its own random number; what was proposed is kept while
     it is what was chosen. So a right proposal saves a pass, and a wrong one changes nothing but time.
@@ -195,10 +198,11 @@ def _speculate(model: GPT2, history: Tensor, settings: Sampling) -> Iterator[int
     if len(history) > 1:
         raise CourseError(f"draft is {settings.draft} for {len(history)} prompts. Give one prompt, or set draft=0.")
     generator = [torch.Generator().manual_seed(settings.seed)]
-    end = history.shape[1] + settings.max_new
-    cache = model.new_cache(1, min(model.config.context, end))
+    end, propose = history.shape[1] + settings.max_new, settings.drafter or look_up
+    cache, known = model.new_cache(1, min(model.config.context, end)), range(model.config.vocab_size)
     while (length := history.shape[1]) < end:
-        draft = look_up(history[0].tolist(), min(settings.draft, end - length - 1))
+        most = min(settings.draft, end - length - 1)
+        draft = list(takewhile(known.__contains__, propose(history[0].tolist(), most)[:most]))
         unread = torch.cat([history[:, cache.used :], torch.tensor([draft], dtype=torch.long)], dim=1)
         with torch.inference_mode():
             states = model.residual_stream(unread.to(model.device), cache)[:, -len(draft) - 1 :]

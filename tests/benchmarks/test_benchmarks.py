@@ -259,7 +259,10 @@ def test_generation_runs_at_a_tiny_shape(race):
 
 
 def test_drafting_runs_at_a_tiny_shape_and_a_repetition_saves_passes(race):
-    found = race(drafting, config=TINY, max_new=20, dtypes=("float32",))
+    found = race(drafting, config=TINY, max_new=20, dtypes=("float32",), counted_stories=100)
+    counted, story = f"{drafting.COUNTED}, float32, draft 6", f"{drafting.STORY}, float32"
+    assert found.samples[counted][0][drafting.KEPT] > found.samples[story][0][drafting.KEPT]
+    assert (counted, story) in {(ratio.of, ratio.to) for ratio in found.ratios}
     plain, drafted = f"{drafting.REPEATS}, float32", f"{drafting.REPEATS}, float32, draft 4"
     assert found.samples[plain][0][drafting.KEPT] == 1 < found.samples[drafted][0][drafting.KEPT]
     assert {(ratio.of, ratio.to, ratio.quantity) for ratio in found.ratios} >= {(drafted, plain, drafting.SPEED)}

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from utils.config import GPT2Config
 from utils.errors import CourseError
+from utils.loaders import load_gpt2
 from utils.model import GPT2
 from utils.sampling import (
     END_OF_TEXT_ID,
@@ -30,6 +31,8 @@ from utils.sampling import (
     stream,
     truncate,
 )
+from utils.stories.generator import corpus
+from utils.texts.ngrams import NGrams
 from utils.tokenizer import Tokenizer
 
 GREEDY = Sampling(max_new=10, temperature=0, stop=())
@@ -318,6 +321,33 @@ def test_a_draft_never_changes_the_text(model, plain, draft):
     for prompt in ([3, 4, 5, 3, 4, 5], [1, 2, 1, 2, 1], [9, 9, 9], *prompts(1, 6)):
         expected = generate(model, [prompt], plain)
         assert generate(model, [prompt], replace(plain, draft=draft)) == expected
+
+
+@pytest.mark.parametrize(
+    "drafter",
+    [
+        lambda text, most: [],
+        lambda text, most: [96, -1, 10**9],  # no tokens but the first
+        lambda text, most: [7] * (most + 50),
+        NGrams([list(range(97)), [5, 5, 5]]),
+    ],
+)
+def test_no_drafter_changes_the_text(model, drafter):
+    for plain in (Sampling(max_new=18, temperature=0, stop=()), Sampling(max_new=18, seed=5)):
+        for prompt in ([3, 4, 5, 3, 4, 5], *prompts(1, 6)):
+            drafted = generate(model, [prompt], replace(plain, draft=4, drafter=drafter))
+            assert drafted == generate(model, [prompt], plain)
+
+
+def test_n_grams_of_other_stories_save_a_third_of_nanos_passes():
+    nano, tokenizer, passes = load_gpt2("nano"), Tokenizer.gpt2(), []
+    drafter = NGrams(map(tokenizer.encode, corpus(300, 77)))
+    prompt, plain = tokenizer.encode("Once upon a time, there lived a"), Sampling(max_new=60, temperature=0, stop=())
+    expected = generate(nano, [prompt], plain)
+    handle = nano.final_norm.register_forward_hook(lambda *_: passes.append(1))
+    assert generate(nano, [prompt], replace(plain, draft=8, drafter=drafter)) == expected
+    handle.remove()
+    assert len(passes) <= 40
 
 
 def test_a_right_draft_saves_passes_and_a_text_may_still_fill_the_context():
