@@ -207,7 +207,7 @@ def test_the_fast_workflow_covers_three_systems_and_two_pythons():
 
 def test_ci_runs_the_command_that_the_readme_gives():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert re.search(r'"\$python" course.py test "\$@"$', script, re.MULTILINE)
+    assert re.search(r'"\$python" course.py test( --durations\S*)* "\$@"$', script, re.MULTILINE)
     assert "python course.py test" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
