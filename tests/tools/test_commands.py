@@ -225,7 +225,7 @@ def test_the_bare_command_helps_and_every_command_has_a_group_and_help(capsys):
         code, options = outcome(capsys, *name.split(), "--help")
         assert code == 0 and f"python course.py {name} " in options
     assert {"train", "chat", "quantize"} <= groups["For learners"].keys()
-    words = ("pack", "grade", "labs", "export", "alike", "key", "serve")
+    words = ("pack", "grade", "labs", "export", "alike", "key", "serve", "slides")
     teachers = {"forget", *(f"class {word}" for word in words)}
     assert groups["For teachers"].keys() == teachers
     assert outcome(capsys, "--version") == (0, "0.1.0\n")

@@ -121,6 +121,21 @@ def class_key(
     print(f"{out} holds the key.")
 
 
+def class_slides(
+    names: tuple[str, ...],  # beginnings of the lessons' names, such as 02
+    /,
+    *,
+    out: str = "slides",  # folder for the pages; reveal.js is put beside them
+) -> None:
+    """Make slides of lessons: a section each, code with its stored output; they load nothing from another host."""
+    from tools.classroom.slides import make_slides
+
+    print("\n".join(map(str, make_slides(names, Path(out)))))
+    print(
+        "Open a page in a browser: arrows go on, S shows the answers to what is asked, O all slides, ?print-pdf prints."
+    )
+
+
 def class_alike(
     folder: str,  # where the submissions were unpacked
     /,
