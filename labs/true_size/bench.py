@@ -29,6 +29,7 @@ from utils.training.loop import Trainer
 
 TINY = GPT2Config(n_layer=4, n_head=2, n_embd=64, vocab_size=512, context=64)
 POEM_TOKENS = 10_000  # of our poems, which models of the true shape learn from, too
+FEWEST = 2  # steps, even where the time is over: one alone has no speed
 RECOMPILES = 64  # of one piece of code; beyond that PyTorch runs it as it is
 
 Figures = dict[str, Any]  # what a measure found, by name; plain values only
@@ -83,10 +84,13 @@ def new_trainer(bench: Bench, config: TrainConfig) -> Trainer:
     return Trainer(bench.model().train(), data, config, World())
 
 
-def take_steps(trainer: Trainer, count: int) -> list[StepRecord]:
-    """Take steps, and keep freed memory meanwhile, as `train` does."""
+def take_steps(bench: Bench, trainer: Trainer, count: int) -> list[StepRecord]:
+    """Take steps, fewer where the time ends, and keep freed memory meanwhile, as `train` does."""
+    records: list[StepRecord] = []
     with trainer.memory:
-        return [trainer.step() for _ in range(count)]
+        while len(records) < count and (bench.left > 0 or len(records) < FEWEST):
+            records.append(trainer.step())
+    return records
 
 
 def losses(records: Sequence[StepRecord]) -> list[float]:
@@ -94,8 +98,8 @@ def losses(records: Sequence[StepRecord]) -> list[float]:
 
 
 def tokens_per_second(records: Sequence[StepRecord], warm_up: int = 2) -> float:
-    """Return the speed of the steps after the first ones, which pay for what is done once."""
-    counted = records[warm_up:] or records
+    """Return the speed of the steps after the first ones, which pay for what is done once; of the last one at least."""
+    counted = records[warm_up:] or records[-1:]
     return round(sum(one.tokens for one in counted) / sum(one.seconds for one in counted), 1)
 
 

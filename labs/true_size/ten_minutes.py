@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -131,7 +132,8 @@ def attempt(measure: Measure, bench: Bench, results: Mapping[str, Figures]) -> F
     finally:
         gc.collect()
         if bench.device.type == "cuda":
-            torch.cuda.empty_cache()
+            with suppress(RuntimeError):  # after some errors a GPU answers nothing more; the next measure will say so
+                torch.cuda.empty_cache()
     return {"failed": said}
 
 

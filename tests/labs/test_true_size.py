@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from functools import cache, partial
@@ -32,6 +33,7 @@ from utils.training.loop import train
 from utils.training.recipes import TrainingRecipe
 
 CPU = torch.device("cpu")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to a limit of its memory")
 
 
 @cache
@@ -80,13 +82,40 @@ def test_mfu_is_of_the_batch_that_was_fastest_and_compiled_blocks_learn_the_same
     tried = best["tried"]
     assert [row["batch"] for row in tried] == [2**power for power in range(len(tried))]
     assert best["tokens/s"] == max(row["tokens/s"] for row in tried)
-    assert best["ended"]
+    assert best["ended"] == "a batch of 4 is the largest that was to be tried" or "hardly faster" in best["ended"]
     for one in (best, found["compiled"]):
         useful = one["tokens/s"] * flops_per_token(TINY, best["context"])
         assert one["MFU of the measured peak"] == pytest.approx(useful / peak, abs=1e-4)
     assert found["compiled"]["batch"] == best["batch"]
     assert found["compiled"]["largest difference"] < 1e-2  # bfloat16, where the processor has it
     assert "MFU of --peak" not in best and "MFU of the maker's peak" not in best
+
+
+def test_without_time_the_search_ends_after_a_batch_and_a_few_steps(tmp_path):
+    found = mfu.search_batch(Bench(CPU, tmp_path, tiny=True, until=time.monotonic()), {})
+    assert [row["batch"] for row in found["tried"]] == [1] and len(found["losses"]) == 2
+    assert found["ended"] == "there was no time for a batch of 2"
+
+
+SEARCH = """
+import json, sys
+from pathlib import Path
+import torch
+from labs.true_size.bench import Bench
+from labs.true_size.parts import mfu
+from utils.machine import cpu_memory_cap
+bench = Bench(torch.device("cpu"), Path(sys.argv[1]), tiny=True)
+mfu.speed_at(bench, 1)  # what is imported and allocated once
+with cpu_memory_cap(20 * 10**6):  # the batch takes more than 70 MB
+    large = mfu.speed_or_none(bench, 256)
+print(json.dumps([large, mfu.speed_or_none(bench, 1)["batch"]]))
+"""
+
+
+@on_linux
+def test_a_batch_for_which_memory_runs_out_ends_the_search_and_not_the_run(tmp_path):
+    done = subprocess.run([sys.executable, "-c", SEARCH, str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
+    assert json.loads(done.stdout) == [None, 1], done.stderr
 
 
 def test_a_peak_that_is_named_counts_beside_the_measured_one(tmp_path):
@@ -119,7 +148,7 @@ def test_a_process_group_of_one_adds_up_right_and_ddp_steps_as_a_plain_loop_does
     assert len(found["DDP step"]["losses"]) == 3 and not torch.distributed.is_initialized()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to a limit of its memory")
+@on_linux
 def test_under_a_cap_the_ladder_steps_down_and_the_losses_stay():
     found = found_by("memory")["training under a cap"]
     assert "Memory ran out with batch 16, context 64" in found["ladder"][0]
@@ -128,7 +157,7 @@ def test_under_a_cap_the_ladder_steps_down_and_the_losses_stay():
     assert found["cap beyond the weights, bytes"] < found["peak bytes without a cap"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the part's other measure wants Linux")
+@on_linux
 def test_what_is_placed_elsewhere_gives_the_same_logits():
     found = found_by("memory")["placement"]
     assert found["equal to the last bit"] is True and found["largest difference of logits"] == 0

@@ -35,7 +35,7 @@ def learn(bench: Bench, found: Mapping[str, Figures], dtype: str) -> Figures:
     """Take a few steps in one dtype, and hold its losses to those of float32."""
     config, peak = settings(bench, dtype), watch_peak(bench.device)
     trainer = new_trainer(bench, config)
-    records = take_steps(trainer, config.max_steps)
+    records = take_steps(bench, trainer, config.max_steps)
     figures: Figures = {
         "losses": losses(records),
         "tokens/s": tokens_per_second(records),

@@ -33,7 +33,7 @@ PROGRAMS = (
 def run_program(bench: Bench, found: Mapping[str, Figures], name: str) -> Figures:
     """Open the same weights with one program; its logits are held to those of our float32 on the CPU."""
     if reason := LOADERS[name].lacking():
-        return {"skipped": f"Not installed, or not for this machine: {reason}"}
+        return {"skipped": reason}
     vocabulary = SIZES["small"].vocab_size  # stories are asked about, in GPT-2's tokens
     torch.manual_seed(0)
     model = GPT2(replace(bench.config, vocab_size=vocabulary)).eval()

@@ -6,6 +6,7 @@ Counted as in PaLM (Chowdhery et al. 2022, appendix B, arXiv:2204.02311): useful
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Mapping
 
 import torch
@@ -32,6 +33,7 @@ from utils.training.config import TrainConfig
 
 GAIN = 1.03  # a batch twice as large is worth its memory if it is faster by this
 STEPS = 6
+COMPILING = 40  # seconds that are kept for it, at the true shape
 
 
 def matrix_peak(bench: Bench, found: Mapping[str, Figures]) -> Figures:
@@ -59,13 +61,14 @@ def settings(bench: Bench, batch: int) -> TrainConfig:
 
 def speed_at(bench: Bench, batch: int) -> Figures:
     """Take some steps with so many sequences in each."""
-    peak = watch_peak(bench.device)
-    records = take_steps(new_trainer(bench, settings(bench, batch)), STEPS)
+    began, peak = time.monotonic(), watch_peak(bench.device)
+    records = take_steps(bench, new_trainer(bench, settings(bench, batch)), STEPS)
     return {
         "batch": batch,
         "tokens/s": tokens_per_second(records),
         "peak bytes": peak(),
         "losses": losses(records),
+        "measured in seconds": round(time.monotonic() - began, 2),
     }
 
 
@@ -85,6 +88,7 @@ def speed_or_none(bench: Bench, batch: int) -> Figures | None:
 def search_batch(bench: Bench, found: Mapping[str, Figures]) -> Figures:
     """Double the batch until memory, gain or time ends, and keep the fastest."""
     batch, most = (1, 4) if bench.tiny else (8, 512) if bench.device.type == "cuda" else (1, 16)
+    kept = 0 if bench.tiny else COMPILING
     rows: list[Figures] = []
     ended = ""
     while not ended:
@@ -94,8 +98,10 @@ def search_batch(bench: Bench, found: Mapping[str, Figures]) -> Figures:
             ended = f"memory ran out with a batch of {batch}"
         elif len(rows) > 1 and row["tokens/s"] < GAIN * rows[-2]["tokens/s"]:
             ended = f"a batch of {batch} was hardly faster than one of {batch // 2}"
-        elif batch >= most or bench.left < 20 * (not bench.tiny):
-            ended = "the largest batch was reached" if batch >= most else "the time was needed for torch.compile"
+        elif batch >= most:
+            ended = f"a batch of {batch} is the largest that was to be tried"
+        elif bench.left - kept < 2 * row["measured in seconds"]:
+            ended = f"there was no time for a batch of {2 * batch}"
         batch *= 2
     if not rows:
         raise CourseError(f"Not even one batch was measured: {ended}. Close other programs on this device.")
@@ -110,7 +116,7 @@ def compiled(bench: Bench, found: Mapping[str, Figures]) -> Figures:
     peak = watch_peak(bench.device)
     trainer = new_trainer(bench, settings(bench, batch))
     with compiled_blocks(bench, trainer.model) as backend:
-        records = take_steps(trainer, 2 * STEPS)
+        records = take_steps(bench, trainer, 2 * STEPS)
     speed = tokens_per_second(records, warm_up=STEPS)
     return {
         "backend": backend,

@@ -50,7 +50,7 @@ def step_by_ddp(bench: Bench, found: Mapping[str, Figures]) -> Figures:
     with group_of_one(bench) as backend:
         ids = [bench.device] if bench.device.type == "cuda" else None
         shared.network = nn.parallel.DistributedDataParallel(shared.model, device_ids=ids)
-        curves = [losses(take_steps(trainer, 3)) for trainer in (plain, shared)]
+        curves = [losses(take_steps(bench, trainer, 3)) for trainer in (plain, shared)]
     pairs = zip(plain.model.parameters(), shared.model.parameters(), strict=True)
     return {
         "backend": backend,
