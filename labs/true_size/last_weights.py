@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.files.beginnings import write_beginnings
 from utils.files.settings import read_settings
 from utils.formats.open_file import open_weights
 from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
@@ -46,4 +47,5 @@ def keep_last(words: Sequence[str], folder: str | Path) -> Path:
         model = vocabulary.expand(model, vocabulary.shorten(data), recipe.seed)
     save_gpt2(model, folder)
     tokenizer.save(folder)
+    write_beginnings(folder, recipe.beginnings.split("|"))
     return folder

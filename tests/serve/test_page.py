@@ -8,6 +8,7 @@ import html
 import importlib.metadata
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ from gradio_client import Client
 from shapes import tiny_model
 
 from utils.errors import CourseError
+from utils.files.beginnings import read_beginnings, write_beginnings
 from utils.files.places import ROOT
 from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
@@ -38,8 +40,9 @@ from utils.model import GPT2, KeyValueCache
 from utils.quantize.grids import Grid
 from utils.quantize.quantized_linear import quantize_model
 from utils.sampling import Sampling, complete
+from utils.serve.door import Listeners
 from utils.serve.export import export_app, needed_modules
-from utils.serve.page import NO_OTHER, Address, as_message, read_together, start_app
+from utils.serve.page import EXAMPLES, NO_OTHER, Address, Site, as_message, build_page, read_together, start_app
 from utils.serve.server import Limits, ModelCache, Request, Server, find_choices, name_choices
 from utils.tokenizer import CharTokenizer
 
@@ -664,6 +667,16 @@ def test_an_exported_folder_serves_by_itself(in_a_process, exported, shelf, tmp_
     server = in_a_process(sys.executable, "-I", "-u", "-c", ALONE, str(exported["q4"]), cwd=tmp_path)
     event, (text, *_) = ask(server.url, "A fox", 30, 0, None, "q4")
     assert (event, text) == ("complete", greedy(shelf["q4"], "A fox", 30))
+
+
+def test_a_page_offers_beginnings_that_suit_its_first_model_and_an_export_takes_them_along(shelf, tmp_path):
+    first = shutil.copytree(shelf["tiny"], tmp_path / "first")
+    write_beginnings(first, ["ROMEO:", "What news"])
+    for choices, expected in (({"a": first, "b": shelf["q4"]}, ["ROMEO:", "What news"]), (shelf, list(EXAMPLES))):
+        page = build_page(Site(Server(choices), Listeners(), None))
+        (offered,) = [block.samples for block in page.blocks.values() if hasattr(block, "samples")]
+        assert [text for (text,) in offered] == expected
+    assert read_beginnings(export_app(first, tmp_path / "app") / "model") == ["ROMEO:", "What news"]
 
 
 def test_an_exported_folder_holds_weights_code_pins_and_nothing_else(exported, shelf):

@@ -16,6 +16,7 @@ from runs import tiny_data
 from utils.config import BYTES, SIZES, Workload, estimate_memory, format_bytes
 from utils.errors import CourseError
 from utils.evaluate import Protocol, measure_loss
+from utils.files.beginnings import read_beginnings
 from utils.files.places import ROOT
 from utils.files.settings import read_settings
 from utils.loaders import load_gpt2, save_gpt2
@@ -200,11 +201,13 @@ def test_a_run_learns_from_whole_documents(folders, tmp_path, compact):
 def test_the_training_text_is_measured_by_the_same_weights_as_the_held_out_one(folders, tmp_path):
     words = ["context=32", "batch_size=8", "max_steps=4", "warmup_steps=1", "dtype=float32", "device=cpu", "n_layer=1"]
     words += ["n_head=1", "n_embd=8", "evaluate_every=2", "evaluate_tokens=320", "measure_train=true", "sample="]
+    words += ["beginnings=All night|The kettle thinks"]
     run_recipe([*words, f"data={folders['poems']}", f"out={tmp_path / 'run'}"])
     measured = pd.read_csv(tmp_path / "run" / "evaluations.csv")
     text = load_bin(folders["poems"] / "train.bin")[:320]
     expected = measure_loss(load_gpt2(tmp_path / "run" / "last.safetensors"), text, Protocol(32, 32)).loss
     assert measured["train"].iloc[-1] == pytest.approx(expected, abs=1e-5) != measured["held_out"].iloc[-1]
+    assert read_beginnings(tmp_path / "run") == ["All night", "The kettle thinks"]
     table = pd.read_csv(tmp_path / "run" / "training_log.csv", keep_default_na=False)
     assert set(table["Resource"]) == {names_of_texts(folders["poems"])}
     assert all("available" in cell for cell in table["Machine"])

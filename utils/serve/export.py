@@ -12,7 +12,9 @@ import torch
 
 from utils.bpe import GPT2_TOKENIZER
 from utils.errors import CourseError
+from utils.files.beginnings import read_beginnings, write_beginnings
 from utils.files.places import ROOT
+from utils.formats.open_file import find_model, find_weights
 from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_with_tokenizer, save_gpt2
 from utils.model import GPT2
@@ -64,6 +66,7 @@ def export_app(model: str | Path, folder: str | Path) -> Path:
     network, tokenizer = load_with_tokenizer(model)
     write_model(network, folder / "model")
     tokenizer.save(folder / "model")
+    write_beginnings(folder / "model", read_beginnings(find_weights(find_model(model)).parent))
     ours, others = needed_modules("utils.serve.page")
     for file in (*ours.values(), STYLE, SCRIPT, GPT2_TOKENIZER):
         target = folder / file.relative_to(ROOT)

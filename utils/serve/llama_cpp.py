@@ -11,7 +11,8 @@ import secrets
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -180,9 +181,21 @@ class StreamBatch:
 def in_llama_cpp(choices: Mapping[str, Choice], seats: int, kind: str = "F16") -> dict[str, Choice]:
     """Return a server's choices, each place to be opened in llama.cpp when somebody first asks for it."""
     return {
-        name: partial(open_in_llama_cpp, choice, kind, seats) if isinstance(choice, str | Path) else choice
+        name: InLlamaCpp(choice, kind, seats) if isinstance(choice, str | Path) else choice
         for name, choice in choices.items()
     }
+
+
+@dataclass(frozen=True)
+class InLlamaCpp:
+    """A model that a server opens in llama.cpp when somebody asks for it."""
+
+    place: str | Path
+    kind: str
+    seats: int
+
+    def __call__(self) -> tuple[LlamaCpp, Codec]:
+        return open_in_llama_cpp(self.place, self.kind, self.seats)
 
 
 def open_in_llama_cpp(name: str | Path, kind: str = "F16", seats: int = 1) -> tuple[LlamaCpp, Codec]:

@@ -194,7 +194,8 @@ def add_form(site: Site, settings: list) -> None:
     with gr.Accordion("As plain text", open=False):
         output = gr.Textbox(label="Continuation", lines=8, buttons=["copy"], interactive=False, elem_id="continuation")
     line = gr.Textbox(label="How it went", visible="hidden", interactive=False, elem_id="how-it-went")
-    gr.Examples([[example] for example in EXAMPLES], [text], cache_examples=False)
+    examples = site.server.models.beginnings() or EXAMPLES
+    gr.Examples([[example] for example in examples], [text], cache_examples=False)
     shown, asked = [output, line, view], [text, *settings, seed, beside]
     parts: dict[str, Any] = dict(fn=continuing(site), inputs=asked, outputs=shown, show_progress="hidden")
     running = [go.click(api_name="generate", **parts), text.submit(api_visibility="private", **parts)]

@@ -19,6 +19,7 @@ import torch
 
 from utils.config import SIZES
 from utils.errors import CourseError, show
+from utils.files.beginnings import read_beginnings
 from utils.files.hub import is_downloaded
 from utils.formats.open_file import WEIGHT_FILES, find_model, find_weights
 from utils.loaders import Codec, load_with_tokenizer
@@ -76,6 +77,11 @@ class ModelCache:
     @property
     def first(self) -> str:
         return next(iter(self.choices))
+
+    def beginnings(self) -> list[str]:
+        """Return beginnings of texts that suit the first model, none where its folder keeps none."""
+        place = getattr(self.choices[self.first], "place", self.choices[self.first])
+        return read_beginnings(find_weights(find_model(place)).parent) if isinstance(place, str | Path) else []
 
     def get(self, name: str = "") -> Loaded:
         """Return a model and its tokenizer; nothing but the names of the choices can be asked for."""

@@ -17,6 +17,7 @@ import torch
 from utils.batches import Tokens, open_batches
 from utils.config import SIZES, count_parameters
 from utils.errors import CourseError
+from utils.files.beginnings import write_beginnings
 from utils.files.progress import progress
 from utils.files.settings import read_settings
 from utils.loaders import load_gpt2, load_tokenizer, save_gpt2
@@ -62,6 +63,7 @@ class TrainingRecipe(TrainConfig):
     # epochs may go without, and writing stays cheap beside learning. Under fsdp, whose shards can't write, no row has.
     sample: str = "The"  # beginning of the sentence that is written after an epoch; empty writes none
     sample_tokens: int = 24  # of one sentence, at most
+    beginnings: str = ""  # parted by |, which suit the model: a page that serves it offers them
     device: str = ""  # empty takes the best there is
     watch: float = 1.0  # seconds between two rows of system_log.csv; 0 writes none
 
@@ -98,6 +100,7 @@ def run_recipe(words: Sequence[str]) -> TrainResult:
             if vocabulary:
                 save_gpt2(vocabulary.expand(load_gpt2(recipe.out), data, recipe.seed), recipe.out)
             load_tokenizer(recipe.data).save(recipe.out)  # so that chat knows how to read and write
+            write_beginnings(recipe.out, recipe.beginnings.split("|"))
             print(f"{result.reason}; weights and logs are in {recipe.out}")
     return result
 
