@@ -89,6 +89,21 @@ def test_a_spreadsheet_gets_the_rosters_columns(graded):
     assert {(row["Id"], row["Email"]) for row in rows} >= {("10002", "kim2@example.org"), ("777", "jose@example.org")}
 
 
+def test_labs_are_exported_beside_exercises_to_the_same_people(graded):
+    """One Kim Lee alone hands in a lab, so that class labs knows them by another id than class grade."""
+    head = "Learner,Id,Number,Lab,Points,Possible,Percent\n"
+    text = head + "Kim Lee,x9,10001,01,6,8,75\nZoe,x8,,,0,0,\n"
+    (graded / "grades" / "labs.csv").write_text(text, encoding="utf-8-sig")
+    marks, _ = collect(graded / "grades", read_roster(graded / "students.csv"))
+    (plain,) = write_plain(marks, graded / "out")
+    found = {row["Id"]: (row["lab_01"], row[ATTENTION]) for row in rows_of(plain) if row["Id"]}
+    assert found == {"10001": ("75", "75"), "10002": ("", "100"), "777": ("", "")}
+    made = {path.name: path for path in write_moodle(marks, graded / "grades", graded / "out")}
+    assert [row["Identifier"] for row in rows_of(made["moodle_lab_01.csv"])] == ["Participant 10001"]
+    assert zipfile.ZipFile(made["moodle_lab_01_feedback.zip"]).namelist() == [], "class labs writes no pages"
+    assert "lab_01" in write_canvas(marks, graded / "grades", graded / "out")[0].read_text(encoding="utf-8")
+
+
 def test_people_are_found_by_number_then_login_then_an_unshared_name():
     roster = [Person("1", "ada", name="Ada Lovelace"), Person("2", "bob", name="Kim Lee"), Person("3", name="Kim Lee")]
     assert find_person("whoever", "2", roster) == roster[1]
@@ -109,7 +124,7 @@ def test_the_command_writes_and_says_whom_it_does_not_know(graded, capsys):
     said = capsys.readouterr().out
     assert "is nobody in the roster" in said and "canvas_feedback.zip" in said
     assert main(["class", "export", str(graded / "grades"), "--to", "moodle", "--out", str(graded / "m")]) == 0
-    assert main(["class", "export", str(graded)]) == 1 and "There is no grades.csv" in capsys.readouterr().err
+    assert main(["class", "export", str(graded)]) == 1 and "neither grades.csv nor labs.csv" in capsys.readouterr().err
 
 
 def test_a_page_shows_own_code_beside_each_check_and_loads_nothing(graded):

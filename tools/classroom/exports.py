@@ -95,17 +95,13 @@ def find_person(learner: str, number: str, roster: list[Person]) -> Person | Non
 
 
 def collect(grades: Path, roster: list[Person]) -> tuple[list[Marks], list[str]]:
-    """Return each learner's marks from grades.csv, and a line for each that the roster doesn't know."""
-    try:
-        rows = read_csv(grades / "grades.csv")
-    except OSError as error:
-        raise CourseError(f"There is no grades.csv in {grades}. First: python course.py class grade FOLDER.") from error
-    found, unknown = dict[str, Marks](), list[str]()
-    for row in rows:
-        if row["Id"] not in found:
-            found[row["Id"]] = Marks(row["Learner"], row.get("Number") or "")
-        own = found[row["Id"]]
-        own.number = own.number or row.get("Number") or ""
+    """Return each learner's marks from grades.csv and labs.csv, and a line for each that the roster doesn't know."""
+    found, unknown, known = dict[str, Marks](), list[str](), dict[tuple[str, str], str]()
+    for row in rows_of(grades):
+        number = row.get("Number") or ""
+        ident = known.setdefault((row["Learner"], number), row["Id"]) if number else row["Id"]
+        own = found.setdefault(ident, Marks(row["Learner"], number))
+        own.number = own.number or number
         before = own.best.get(row["Exercise"])
         if row["Exercise"] and (before is None or _percent(row) > _percent(before)):
             own.best[row["Exercise"]] = row
@@ -115,6 +111,19 @@ def collect(grades: Path, roster: list[Person]) -> tuple[list[Marks], list[str]]
         elif roster:
             unknown.append(f"{own.learner} ({own.number or 'no number'}) is nobody in the roster, or several people.")
     return sorted(found.values(), key=lambda own: own.learner), unknown
+
+
+def rows_of(grades: Path) -> list[dict[str, str]]:
+    """Return the rows of what `class grade` and `class labs` left; a lab is an exercise without a page."""
+    tables = {name: read_csv(grades / name) for name in ("grades.csv", "labs.csv") if (grades / name).is_file()}
+    if not tables:
+        raise CourseError(
+            f"There is neither grades.csv nor labs.csv in {grades}. First: python course.py class grade FOLDER."
+        )
+    labs = [
+        {**row, "Exercise": f"lab_{row['Lab']}" if row["Lab"] else "", "File": ""} for row in tables.get("labs.csv", [])
+    ]
+    return tables.get("grades.csv", []) + labs
 
 
 def _percent(row: dict[str, str]) -> float:
@@ -165,7 +174,7 @@ def write_moodle(marks: list[Marks], grades: Path, out: Path) -> list[Path]:
         pages = [
             (f"{own.learner.replace('_', ' ').replace('/', ' ')}_{own.number}_assignsubmission_file_/feedback.html",
              _page(own, own.best[exercise], grades))
-            for own in own_number
+            for own in own_number if own.best[exercise]["File"]
         ]  # fmt: skip
         made += [
             _write(out / f"moodle_{exercise}.csv", as_csv(MOODLE, rows, mark=False)),
