@@ -131,3 +131,36 @@ def slurm_here(
 
     expect(1, steps=steps)
     print(run_here(out, steps))
+
+
+def ladder(
+    size: str = "small",  # nano, small, medium, large or xl
+    /,
+    *,
+    context: int = 256,  # tokens of one sequence
+    sequences: int = 4,  # in one step
+    steps: int = 4,  # of each rung; the first one is not timed
+    rounds: int = 1,  # how often the whole ladder is climbed; the middle counts
+    out: str = "",  # a JSON file for the result, for instance labs/results/ladder.json
+) -> None:
+    """Measure lab 07's ladder of training speed at a true shape: tokens a second, peak memory, losses."""
+    from labs.ladder.stored import Climb, climb_and_store
+
+    expect(2, steps=steps)
+    expect(1, context=context, sequences=sequences, rounds=rounds)
+    print(climb_and_store(Climb(size, context, sequences, steps, rounds), out))
+
+
+def vllm_here(
+    model: str = "nano",  # a size, a folder or a file
+    /,
+    *,
+    requests: int = 50,  # at the same moment
+    tokens: int = 40,  # of each answer
+    out: str = "",  # a JSON file for the result, for instance labs/results/vllm.json
+) -> None:
+    """Serve a model with vLLM on this machine's CPU: is its greedy text ours, and what do many requests take?"""
+    from labs.scale.vllm_here import run_here
+
+    expect(1, requests=requests, tokens=tokens)
+    print(run_here(model, requests, tokens, out))

