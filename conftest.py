@@ -1,8 +1,8 @@
 """What every run of pytest stands on, tests and notebooks alike; set before anything imports torch.
 
 Notebooks run in kernels of their own, which inherit these settings: the embedded model on the CPU, no hub,
-and one thread in each of the two processes of `python course.py test`. Lessons, solved exercises and labs run once
-more as on another processor: with two threads and nothing newer than AVX2.
+and one thread in each of the two processes of `python course.py test`. With `-m variants`, or by their names, lessons,
+solved exercises and labs run once more as on another processor: with two threads and nothing newer than AVX2.
 """
 
 from __future__ import annotations

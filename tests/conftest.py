@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import sys
+from pathlib import Path
 
 import hypothesis
 import matplotlib
@@ -45,7 +46,9 @@ def pytest_addoption(parser) -> None:
 
 def pytest_collection_modifyitems(config, items) -> None:
     """Mark the tests of the core; leave out those that take long, unless they are asked for."""
-    for name in ("true_shape", "all_pages", "whole_pack"):
+    whole = {Path(place).name for place in config.args} == set(config.getini("testpaths"))
+    once = ("variants",) if whole else ()  # who names a notebook wants all that it can show
+    for name in ("true_shape", "all_pages", "whole_pack", *once):
         if name not in config.option.markexpr:
             long = [item for item in items if item.get_closest_marker(name)]
             config.hook.pytest_deselected(items=long)
