@@ -112,6 +112,13 @@ print(json.dumps([large, mfu.speed_or_none(bench, 1)["batch"]]))
 """
 
 
+def test_a_step_that_the_scaler_skips_may_set_a_curve_back_by_one_step_and_no_further():
+    whole = [6.0, 5.5, 5.25, 5.125]
+    one_late = [6.0, 6.0, 5.5, 5.25]
+    far = max(abs(a - b) for a, b in zip(whole, one_late, strict=True))
+    assert dtypes.allowed(whole, 0) == dtypes.TOLERANCE < far <= dtypes.allowed(whole, 1) < 2 * far
+
+
 @on_linux
 def test_a_batch_for_which_memory_runs_out_ends_the_search_and_not_the_run(tmp_path):
     done = subprocess.run([sys.executable, "-c", SEARCH, str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
