@@ -352,7 +352,7 @@ def test_the_command_gives_everybody_a_row_and_names_copies(by_heart, machine, t
     shutil.copytree(machine, tmp_path / "in" / "Ada" / "lab_03")
     (tmp_path / "in" / "Zoe").mkdir()
     assert main(["class", "labs", "in", "--out", "out"]) == 0
-    assert "4 labs" in capsys.readouterr().out
+    assert "4 rows" in capsys.readouterr().out
     with (tmp_path / "out" / "labs.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = {(row["Learner"], row["Lab"]): row for row in csv.DictReader(file)}
     assert rows["Ada", "01"]["Same as"] == "Bob" and rows["Bob", "01"]["Same as"] == "Ada"

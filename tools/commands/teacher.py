@@ -82,7 +82,7 @@ def class_labs(
 
     expect(1, seconds=seconds)
     rows = mark_labs(Path(folder), Path(out), Limits(seconds), unfenced)
-    print(f"{len(rows)} labs; {Path(out) / 'labs.csv'} holds a row for each." if rows else f"{folder} holds no lab.")
+    print(f"{Path(out) / 'labs.csv'} holds {len(rows)} rows, one for each lab." if rows else f"{folder} holds no lab.")
 
 
 def class_export(
