@@ -121,14 +121,14 @@ def ours(settings: Settings, seats: int) -> Callable[[], Sample]:
     """Serve with the course's page, through its interface for programs."""
     import httpx
 
-    from utils.serve.page import start_app
+    from utils.serve.page import NO_OTHER, start_app
     from utils.serve.server import Limits
 
     app = start_app({settings.model: settings.model}, Limits(at_once=seats, waiting=2 * settings.visitors))
     call = "/gradio_api/call/generate"
 
     def body(prompt: str, max_new: int) -> dict:
-        return {"data": [prompt, max_new, 0, 0, settings.model]}
+        return {"data": [prompt, max_new, 0, 0, settings.model, 0, NO_OTHER]}
 
     def ask(prompt: str, max_new: int) -> int:
         with httpx.Client(base_url=app.url, **PLAIN) as http:

@@ -1,21 +1,23 @@
 """vLLM (PagedAttention, continuous batching) on a CPU: serves an exported folder; greedy texts and a load test.
 
-serve_vllm.sh starts it, as it would on GPUs; llama.cpp's server gets the same requests from the same client.
+serve_vllm.sh starts it, as it would on GPUs; llama.cpp's server and the course's page get the same requests.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +35,16 @@ SCRIPT = ROOT / "labs" / "scale" / "serve_vllm.sh"
 PROMPTS = ("Once upon a time, there lived a fox", "The owl", "Ada had a friend", "One day,", '"Where is my hat?" asked')
 STARTS_IN = 900  # seconds; it compiles for this processor first
 SEATS, CONTEXT = 8, 256
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: seconds to its first and last token, how many it has, and the text."""
+
+    first: float
+    last: float
+    tokens: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -73,9 +85,10 @@ def run_here(model: str = "nano", requests: int = 50, tokens: int = 40, out: str
     with TemporaryDirectory(prefix="vllm-") as name:
         folder = Path(name) / "served"
         with vllm_server(program, model, folder) as url:
-            ours, texts = greedy_texts(folder, tokens), [ask(url, prompt, tokens)[-1] for prompt in PROMPTS]
-            load = {"vLLM": ask_at_once(url, requests, tokens)}
+            ours, texts = greedy_texts(folder, tokens), [ask(url, prompt, tokens).text for prompt in PROMPTS]
+            load = {"vLLM": ask_at_once(partial(ask, url), requests, tokens)}
         load["llama.cpp"] = load_of_llama_cpp(folder, Path(name) / "served.gguf", requests, tokens)
+        load["our page"] = load_of_page(folder, requests, tokens)
     version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()[-1:]
     result = VllmRun(
         command=f"python course.py vllm-here {model} --requests {requests} --tokens {tokens}",
@@ -132,8 +145,8 @@ def greedy_texts(folder: Path, tokens: int) -> list[str]:
     return [tokenizer.decode(row) for row in rows]
 
 
-def ask(url: str, prompt: str, tokens: int) -> tuple[float, float, int, str]:
-    """Ask for a greedy text that streams: seconds to its first token and to its end, tokens, and the text."""
+def ask(url: str, prompt: str, tokens: int) -> Answer:
+    """Ask for a greedy text that streams, by OpenAI's protocol."""
     import httpx
 
     body = {"prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True, "model": "served"}
@@ -149,22 +162,45 @@ def ask(url: str, prompt: str, tokens: int) -> tuple[float, float, int, str]:
             if event.get("choices"):
                 first = first or time.perf_counter() - began
                 parts.append(event["choices"][0].get("text") or "")
-    return first, time.perf_counter() - began, count, "".join(parts)
+    return Answer(first, time.perf_counter() - began, count, "".join(parts))
 
 
-def ask_at_once(url: str, requests: int, tokens: int) -> dict[str, float]:
+def ask_page(url: str, prompt: str, tokens: int) -> Answer:
+    """Ask the course's page for a greedy text that streams, by its interface for programs."""
+    import httpx
+
+    from utils.serve.page import NO_OTHER
+
+    began, first, text, last = time.perf_counter(), 0.0, "", ""
+    words = [prompt, tokens, 0, 0, "served", 0, NO_OTHER]
+    with httpx.Client(base_url=url, timeout=None, trust_env=False, verify=False) as http:
+        call = "/gradio_api/call/generate"
+        event = http.post(call, json={"data": words}).raise_for_status().json()["event_id"]
+        with http.stream("GET", f"{call}/{event}") as lines:
+            for line in lines.iter_lines():
+                if not line.startswith("data: ["):
+                    continue
+                text, last = json.loads(line.removeprefix("data: "))[:2]
+                if text:  # before that it tells how many wait
+                    first = first or time.perf_counter() - began
+    if not (count := re.match(r"(\d+) token", last)):
+        raise CourseError(f"The page ended with {last[:300]!r}, expected how many tokens the text has.")
+    return Answer(first, time.perf_counter() - began, int(count[1]), text)
+
+
+def ask_at_once(ask_for: Callable[[str, int], Answer], requests: int, tokens: int) -> dict[str, float]:
     """Let so many ask at the same moment, and return the rates and the times that they met."""
     began = time.perf_counter()
     with ThreadPoolExecutor(requests) as people:
         prompts = [f"Once upon a time, {number} mice" for number in range(requests)]
-        found = list(people.map(lambda prompt: ask(url, prompt, tokens), prompts))
+        found = list(people.map(lambda prompt: ask_for(prompt, tokens), prompts))
     seconds = time.perf_counter() - began
-    first, last = sorted(one[0] for one in found), sorted(one[1] for one in found)
+    last = sorted(one.last for one in found)
     return {
         "requests": requests,
         "requests/s": round(requests / seconds, 3),
-        "tokens/s": round(sum(one[2] for one in found) / seconds, 1),
-        "s to the first token, median": round(statistics.median(first), 3),
+        "tokens/s": round(sum(one.tokens for one in found) / seconds, 1),
+        "s to the first token, median": round(statistics.median(one.first for one in found), 3),
         "s to the last token, median": round(statistics.median(last), 3),
         "s to the last token, p95": round(last[int(0.95 * (len(last) - 1))], 3),
     }
@@ -182,4 +218,13 @@ def load_of_llama_cpp(folder: Path, file: Path, requests: int, tokens: int) -> d
     params.n_parallel, params.n_ctx = SEATS, SEATS * CONTEXT
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
     server = xllamacpp.Server(params)
-    return ask_at_once(server.listening_address, requests, tokens)
+    return ask_at_once(partial(ask, server.listening_address), requests, tokens)
+
+
+def load_of_page(folder: Path, requests: int, tokens: int) -> dict[str, float]:
+    """Give the same requests to the course's own page, with as many answers in one batch."""
+    from utils.serve.page import start_app
+    from utils.serve.server import Limits
+
+    app = start_app({"served": str(folder)}, Limits(at_once=SEATS, waiting=2 * requests))
+    return ask_at_once(partial(ask_page, app.url), requests, tokens)

@@ -20,7 +20,7 @@ import yaml
 
 from labs.scale.one_machine_slurm import OneMachineSlurm, missing_programs
 from labs.scale.slurm_here import BOUND, SlurmRun, check, largest_difference, run_here
-from labs.scale.vllm_here import load_of_llama_cpp, vllm_program
+from labs.scale.vllm_here import VllmRun, load_of_llama_cpp, load_of_page, vllm_program
 from labs.scale.vllm_here import run_here as serve_by_vllm
 from labs.true_size.lab_results import RESULTS, read_result
 from utils.errors import CourseError
@@ -295,9 +295,10 @@ def test_skypilot_reads_its_file(tmp_path):
 
 
 def test_the_client_of_the_load_test_streams_from_a_server(tiny, tmp_path):
-    """llama.cpp's server speaks the same protocol as vLLM, and is always at hand here."""
+    """llama.cpp's server speaks the same protocol as vLLM, and is always at hand here; the page has its own."""
     pytest.importorskip("xllamacpp")
     row = load_of_llama_cpp(tiny, tmp_path / "served.gguf", requests=3, tokens=8)
+    assert load_of_page(tiny, requests=2, tokens=8).keys() == row.keys()
     assert row["requests"] == 3 and row["requests/s"] > 0
     assert row["tokens/s"] == pytest.approx(8 * row["requests/s"], rel=0.1)
     names = ("first token, median", "last token, median", "last token, p95")
@@ -316,3 +317,12 @@ def test_a_real_vllm_writes_what_we_write(tmp_path):
     found = serve_by_vllm("nano", requests=3, tokens=8, out=tmp_path / "vllm.json")
     assert found.equal == found.prompts == 5
     assert found.load["vLLM"]["requests/s"] > 0
+
+
+def test_the_stored_run_of_vllm_wrote_what_we_write():
+    stored = read_result(VllmRun, RESULTS / "vllm.json")
+    assert stored is not None
+    assert stored.equal == stored.prompts == 5
+    assert set(stored.load) == {"vLLM", "llama.cpp", "our page"}
+    assert {row["requests"] for row in stored.load.values()} == {50}
+    assert "vllm-here nano" in stored.command
