@@ -1,4 +1,4 @@
-"""Commands of the labs: Shakespeare, figures and weights of a finished run, one step of xl, a GPU, a cluster, all loaders."""
+"""Commands of the labs: Shakespeare, figures and weights of a finished run, a step of xl, a GPU, clusters, loaders."""
 
 from __future__ import annotations
 
