@@ -216,8 +216,7 @@ def main() -> None:
         rest[:1] = ["-m", "quick", "tests"]
     python = sys.executable if options.here else str(PYTHON)
     modules = {"lab": ["tools.jupyter"], "run": ["tools.repo.notebooks", "--no-store"], "help": ["tools", "-h"]}
-    in_order, slowest = ("--dist=loadscope", "--no-loadscope-reorder"), ("--durations=40", "--durations-min=10")
-    modules["test"] = ["pytest", "-n2", *in_order, *slowest]
+    modules["test"] = ["pytest", "-n2", "--dist=loadscope", "--no-loadscope-reorder", "--durations=40"]
     line = [python, "-m", *modules.get(command, ["tools", command]), *rest]
     os.environ.setdefault("PYTHONUTF8", "1")
     os.chdir(ROOT if command in ("test", "lab") else ".")
