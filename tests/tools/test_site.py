@@ -154,35 +154,39 @@ def test_every_word_of_the_glossary_leads_to_a_lesson_and_stands_in_order():
 # In a browser
 
 LIVING_LESSONS = [page_name(path) for path in sources() if path.parent.name == "lessons" and path.name[:2] in LIVE_IN]
-KINDS = [  # pages of every kind; `-m all_pages` takes the others too
+KINDS = [  # pages of every kind; `-m all_pages` looks at all others
     "index.html", "live.html", "search.html", "docs/glossary.html", "docs/benchmarks.html",
     "exercises/03_build_attention.html", "lessons/00_set_up_and_choose_a_size.html",
     "lessons/02_one_head_by_hand.html", "labs/05_compare_all_loaders.html",
 ]  # fmt: skip
+OTHERS = sorted({page_name(source) for source in sources()} - set(KINDS))
+
+
+def each(pages: list[str], others: list[str]) -> pytest.MarkDecorator:
+    """Let a test look at pages one by one: at the others only where all pages are asked for."""
+    rare = [pytest.param(page, marks=pytest.mark.all_pages) for page in others]
+    return pytest.mark.parametrize("page", [*pages, *rare])
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-@pytest.mark.parametrize("which", ["kinds", pytest.param("all", marks=pytest.mark.all_pages)])
 class TestInBrowser:
     pytestmark = IN_BROWSER
 
-    def test_no_page_hinders_its_readers_or_asks_another_host(self, visit, site, address, width, scheme, which):
-        every = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
-        pages = KINDS if which == "kinds" else every
-        assert [line for page in pages for line in serious(visit, address + page, width, scheme)] == []
+    @each(KINDS, OTHERS)
+    def test_no_page_hinders_its_readers_or_asks_another_host(self, visit, address, page, width, scheme):
+        assert serious(visit, address + page, width, scheme) == []
 
-    def test_living_views_work_in_the_theme_of_the_site(self, visit, site, address, width, scheme, which):
+    @each(["live.html", "index.html"], LIVING_LESSONS)
+    def test_living_views_work_in_the_theme_of_the_site(self, visit, address, page, width, scheme):
         visit.page.emulate_media(color_scheme=scheme)
-        for name in ["live.html", "index.html"] if which == "kinds" else LIVING_LESSONS:
-            visit.page.goto(address + name)
-            views = visit.page.locator("[data-live]")
-            for view in views.all():
-                view.scroll_into_view_if_needed()
-                view.and_(visit.page.locator("[data-ready]")).wait_for()
-            assert views.count() >= 1
-            if which == "kinds":  # the other test asks axe about lessons
-                assert serious(visit, address + name, width, scheme, reload=False) == []
-        assert visit.outside == set() and visit.errors == []
+        visit.page.goto(address + page)
+        views = visit.page.locator("[data-live]")
+        for view in views.all():
+            view.scroll_into_view_if_needed()
+            view.and_(visit.page.locator("[data-ready]")).wait_for()
+        assert views.count() >= 1 and visit.outside == set() and visit.errors == []
+        if page not in LIVING_LESSONS:  # the other test asks axe about lessons
+            assert serious(visit, address + page, width, scheme, reload=False) == []
 
 
 class TestFromAFile:

@@ -13,7 +13,7 @@ from utils.model import GPT2
 from utils.tokenizer import CharTokenizer, StreamDecoder, Tokenizer
 
 WIDTH = 90  # characters of a line where there is no HTML
-MUTED = "var(--jp-content-font-color2, var(--pst-color-text-muted, inherit))"  # JupyterLab's, the site's, the page's
+MUTED = "opacity: 0.75"  # of whatever color stands there: outputs have a ground of their own on the site
 PAPER = "max-width: 75ch; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.7; margin: 0.4em 0"
 KEY = "The stronger a token's ground, the less likely it was."
 
@@ -34,9 +34,9 @@ class Story:
 
     def _repr_html_(self) -> str:
         title = f"<b>{escape(self.title)}</b>\n" if self.title else ""
-        own = f'<i style="color: {MUTED}">{escape(self.prompt)}</i>'
+        own = f'<i style="{MUTED}">{escape(self.prompt)}</i>'
         told = "".join(f"<span {shade(share)}>{escape(piece)}</span>" for piece, share in self.shares)
-        key = f'\n<small style="color: {MUTED}">{KEY}</small>' if self.shares else ""
+        key = f'\n<small style="{MUTED}">{KEY}</small>' if self.shares else ""
         return f'<div class="story" style="{PAPER}">{title}{own}{told or escape(self.text)}{key}</div>'
 
 
