@@ -29,7 +29,7 @@ from utils.training.loop import Trainer
 
 TINY = GPT2Config(n_layer=4, n_head=2, n_embd=64, vocab_size=512, context=64)
 POEM_TOKENS = 10_000  # of our poems, which models of the true shape learn from, too
-FEWEST = 2  # steps, even where the time is over: one alone has no speed
+FEWEST = 2  # steps or tokens, even where the time is over: one alone has no speed
 RECOMPILES = 64  # of one piece of code; beyond that PyTorch runs it as it is
 
 Figures = dict[str, Any]  # what a measure found, by name; plain values only
