@@ -141,6 +141,7 @@ def ladder(
     sequences: int = 4,  # in one step
     steps: int = 4,  # of each rung; the first one is not timed
     rounds: int = 1,  # how often the whole ladder is climbed; the middle counts
+    clock: Literal["wall", "processor"] = "wall",  # processor: one thread's own seconds, on a busy machine
     out: str = "",  # a JSON file for the result, for instance labs/results/ladder.json
 ) -> None:
     """Measure lab 07's ladder of training speed at a true shape: tokens a second, peak memory, losses."""
@@ -148,7 +149,7 @@ def ladder(
 
     expect(2, steps=steps)
     expect(1, context=context, sequences=sequences, rounds=rounds)
-    print(climb_and_store(Climb(size, context, sequences, steps, rounds), out))
+    print(climb_and_store(Climb(size, context, sequences, steps, rounds, clock), out))
 
 
 def vllm_here(

@@ -10,6 +10,8 @@ from torch.testing import assert_close
 
 from labs.ladder.climb import Climbed, Rung, Task, build_ladder, lacks_compiler, middle, take_steps
 from labs.ladder.pictures import as_table, draw_climb, draw_ladders, own_ladder, published_ladders
+from labs.ladder.stored import Ladder
+from labs.true_size.lab_results import RESULTS, read_result
 from utils.config import GPT2Config
 from utils.machine import has_real_bf16
 
@@ -102,3 +104,13 @@ def test_published_ladders_gain_what_their_authors_say():
     assert all(list(rungs.values()) == sorted(rungs.values()) for rungs in ladders.values())
     said = [text.get_text() for axes in draw_ladders(ladders).axes for text in axes.texts]
     assert said.count("1 ×") == 2 and said[-1] == "11 ×"
+
+
+def test_the_stored_ladder_trained_alike_on_every_rung():
+    stored = read_result(Ladder, RESULTS / "ladder.json")
+    assert stored is not None
+    losses = {name: torch.tensor(row["losses"]) for name, row in stored.rungs.items()}
+    assert_close(losses["fused optimizer"], losses["plain loop"], rtol=1e-4, atol=0)
+    for name in losses.keys() - {"plain loop", "fused optimizer", "larger batch"}:
+        assert_close(losses[name], losses["plain loop"], rtol=1e-2, atol=0)
+    assert stored.command.startswith("python course.py ladder small") and "larger batch" in str(stored)
