@@ -70,8 +70,9 @@ class Conversation:
         """Load a model by size, folder, file or recipe, with settings as key=value words."""
         name = model_of(name)
         settings = read_settings(ChatSettings, words)
+        sampling = settings.sampling  # refused, if so, before anything is loaded
         model, tokenizer = open_engine(name, settings.engine)
-        return cls(model, tokenizer, settings.sampling, log, name=name)
+        return cls(model, tokenizer, sampling, log, name=name)
 
     def run(self) -> None:
         """Ask and answer until the learner says exit or quit, or presses Ctrl-D or Ctrl-C."""
