@@ -93,7 +93,7 @@ class OneMachineSlurm:
     def run(self, *words: str, **variables: str) -> str:
         """Return what one of Slurm's commands says."""
         env = {**self.env, **variables}
-        done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", timeout=120)
         if done.returncode:
             raise CourseError(f"Slurm refused `{' '.join(words)}`: {done.stderr.strip()[-500:]}. {self.last_words()}")
         return done.stdout
@@ -124,7 +124,7 @@ class OneMachineSlurm:
     def last_words(self, job: str = "") -> str:
         """Return the end of a job's output, or of the daemons' logs."""
         paths = [self.folder / f"job-{job}.log"] if job else sorted(self.folder.glob("*.log"))
-        said = [f"{path.name} ends: {path.read_text(errors='replace')[-1500:]}" for path in paths if path.is_file()]
+        said = [f"{path.name} ends: {path.read_text('utf-8', 'replace')[-1500:]}" for path in paths if path.is_file()]
         return "\n".join(said)
 
     def _configure(self) -> None:
@@ -151,7 +151,7 @@ class OneMachineSlurm:
     def _daemon(self, program: str, *words: str) -> None:
         """Start a program that stays in the foreground, and end it when the with block ends."""
         log = self.stack.enter_context(
-            (self.folder / f"{program}-{len(list(self.folder.glob('*.log')))}.log").open("w")
+            (self.folder / f"{program}-{len(list(self.folder.glob('*.log')))}.log").open("w", encoding="utf-8")
         )
         path = shutil.which(program, path=self.env["PATH"])
         process = subprocess.Popen(

@@ -151,7 +151,7 @@ def train_alone(folder: Path, data: Path, steps: int) -> Points:
     words = [f"recipe={RECIPE}", f"out={folder}", *settings_for(1, data, steps).split()]
     env = {**os.environ, **python_here()}
     line = [sys.executable, "-m", "tools", "train", *words]
-    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise CourseError(f"The run in one process failed: {done.stderr[-1500:]}")
     return losses_of(folder)

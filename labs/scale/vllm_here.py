@@ -89,7 +89,7 @@ def run_here(model: str = "nano", requests: int = 50, tokens: int = 40, out: str
             load = {"vLLM": ask_at_once(partial(ask, url), requests, tokens)}
         load["llama.cpp"] = load_of_llama_cpp(folder, Path(name) / "served.gguf", requests, tokens)
         load["our page"] = load_of_page(folder, requests, tokens)
-    version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()[-1:]
+    version = subprocess.run([program, "--version"], capture_output=True, encoding="utf-8").stdout.split()[-1:]
     result = VllmRun(
         command=f"python course.py vllm-here {model} --requests {requests} --tokens {tokens}",
         machine=machine_in_words(torch.device("cpu")),
@@ -122,7 +122,7 @@ def vllm_server(program: str, model: str, folder: Path) -> Iterator[str]:
             url, until = f"http://127.0.0.1:{port}", time.monotonic() + STARTS_IN
             while not answers(httpx, url):
                 if server.poll() is not None or time.monotonic() > until:
-                    raise CourseError(f"vLLM did not start. Its log ends: {log.read_text(errors='replace')[-3000:]}")
+                    raise CourseError(f"vLLM did not start. Its log ends: {log.read_text('utf-8', 'replace')[-3000:]}")
                 time.sleep(1)
             yield url
         finally:
