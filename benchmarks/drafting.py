@@ -58,9 +58,9 @@ def contestants(settings: Settings, folder: Path) -> dict[str, Child]:
                 arguments = (source, dtype, settings.max_new, draft)
                 found[f"{text}, {dtype}{name}"] = Child(writer, *arguments, imports=("torch", "tools.fast_layers"))
     for dtype in settings.dtypes:
-        arguments = ("nano", dtype, settings.max_new, settings.counted_draft, settings.counted_stories)
+        counted = ("nano", dtype, settings.max_new, settings.counted_draft, settings.counted_stories)
         name = f"{COUNTED}, {dtype}, draft {settings.counted_draft}"
-        found[name] = Child(writer, *arguments, imports=("torch", "tools.fast_layers"))
+        found[name] = Child(writer, *counted, imports=("torch", "tools.fast_layers"))
     return found
 
 
