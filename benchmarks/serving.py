@@ -143,15 +143,12 @@ def ours(settings: Settings, seats: int) -> Callable[[], Sample]:
 def llama_cpp(settings: Settings, path: Path) -> Callable[[], Sample]:
     """Serve with llama.cpp, as many slots as we have seats."""
     import httpx
-    import torch
     import xllamacpp
 
-    params = xllamacpp.CommonParams()
-    params.model.path, params.port, params.verbosity = str(path), 0, -1
-    params.n_parallel = settings.seats
-    params.n_ctx = settings.seats * (64 + max(settings.max_new, settings.abandoned_new))
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
-    engine = xllamacpp.Server(params)
+    from utils.serve.llama_cpp import server_settings
+
+    context = 64 + max(settings.max_new, settings.abandoned_new)
+    engine = xllamacpp.Server(server_settings(path, context, settings.seats))
     call = "/v1/completions"
 
     def body(prompt: str, max_new: int) -> dict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -108,9 +108,14 @@ def _widened(path: Path, columns: Sequence[str]) -> bool:
     if not set(header) <= set(columns):
         return False
     found = [dict(zip(header, row, strict=False)) for row in rows]
-    lines = as_line(columns) + "".join(as_line([row.get(name, "") for name in columns]) for row in found)
-    write_whole(path, lambda file: file.write(lines.encode("utf-8", "surrogateescape")))
+    _rewrite(path, [columns, *([row.get(name, "") for name in columns] for row in found)])
     return True
+
+
+def _rewrite(path: Path, rows: Iterable[Sequence]) -> None:
+    """Put other rows into a table, the header first, in one atomic write."""
+    text = "".join(map(as_line, rows))
+    write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
 
 
 def cut_rows(path: Path, column: str, last: int) -> list[dict[str, str]]:
@@ -133,8 +138,7 @@ def cut_rows(path: Path, column: str, last: int) -> list[dict[str, str]]:
     at = header.index(column)
     kept = [row for row in whole if len(row) == len(header) and row[at].isdecimal() and int(row[at]) <= last]
     if kept != rows:
-        lines = "".join(map(as_line, [header, *kept]))
-        write_whole(path, lambda file: file.write(lines.encode("utf-8", "surrogateescape")))
+        _rewrite(path, [header, *kept])
     return [dict(zip(header, row, strict=True)) for row in kept]
 
 

@@ -236,13 +236,13 @@ class Sensors:
 
     def read(self) -> Reading:
         """Ask every sensor; each may be missing without harm to the others."""
-        memory, (busy, own) = known(psutil.virtual_memory), self._processor_percents()
+        memory, (busy, own), process = known(psutil.virtual_memory), self._processor_percents(), self.process
         return Reading(
             self.name,
             memory.available if memory else None,
             memory.available / memory.total if memory and memory.total else None,
             None if busy is None else busy / 100,
-            known(lambda: psutil.Process().memory_info().rss),
+            known(lambda: process.memory_info().rss) if process else None,
             None if own is None else own / 100,
             self.gpu.name if self.gpu else "",
             known(self.gpu.used_memory) if self.gpu else None,

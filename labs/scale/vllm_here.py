@@ -212,12 +212,9 @@ def load_of_llama_cpp(folder: Path, file: Path, requests: int, tokens: int) -> d
 
     from utils.formats.gguf_writer import save_gguf
     from utils.loaders import load_gpt2
+    from utils.serve.llama_cpp import server_settings
 
-    params = xllamacpp.CommonParams()
-    params.model.path, params.port, params.verbosity = str(save_gguf(load_gpt2(folder), file, "F32")), 0, -1
-    params.n_parallel, params.n_ctx = SEATS, SEATS * CONTEXT
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
-    server = xllamacpp.Server(params)
+    server = xllamacpp.Server(server_settings(save_gguf(load_gpt2(folder), file, "F32"), CONTEXT, SEATS))
     return ask_at_once(partial(ask, server.listening_address), requests, tokens)
 
 

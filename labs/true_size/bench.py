@@ -93,6 +93,14 @@ def take_steps(bench: Bench, trainer: Trainer, count: int) -> list[StepRecord]:
     return records
 
 
+def learn_steps(bench: Bench, config: TrainConfig, count: int) -> tuple[Trainer, list[StepRecord], Figures]:
+    """Let new weights take some steps, and return the trainer, the steps, and what every measure says of them."""
+    peak, trainer = watch_peak(bench.device), new_trainer(bench, config)
+    records = take_steps(bench, trainer, count)
+    figures = {"losses": losses(records), "tokens/s": tokens_per_second(records), "peak bytes": peak()}
+    return trainer, records, figures
+
+
 def losses(records: Sequence[StepRecord]) -> list[float]:
     return [round(record.loss, 6) for record in records]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.classroom.names import read_csv
 from utils.errors import CourseError
 from utils.files.whole_files import read_json
 
@@ -46,8 +47,7 @@ class Work:
         """Return the rows of a CSV file that has at least these columns, and at least one row."""
         path, wanted = self.path(name), list(columns)
         try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = list(csv.DictReader(file))
+            rows = read_csv(path)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise CourseError(f"{name} can't be read as a table: {error}.") from error
         if not rows:

@@ -12,13 +12,13 @@ import torch
 
 from utils.bpe import GPT2_TOKENIZER
 from utils.errors import CourseError
-from utils.files.beginnings import read_beginnings, write_beginnings
+from utils.files.beginnings import write_beginnings
 from utils.files.places import ROOT
-from utils.formats.open_file import find_model, find_weights
 from utils.formats.quantized_files import save_quantized
 from utils.loaders import load_with_tokenizer, save_gpt2
 from utils.model import GPT2
 from utils.quantize.quantized_linear import plan_of
+from utils.serve.server import beginnings_of
 from utils.serve.thoughts import SCRIPT, STYLE
 
 START = '''"""Serves the model beside this file: python app.py. GRADIO_SERVER_NAME and _PORT set where."""
@@ -66,7 +66,7 @@ def export_app(model: str | Path, folder: str | Path) -> Path:
     network, tokenizer = load_with_tokenizer(model)
     write_model(network, folder / "model")
     tokenizer.save(folder / "model")
-    write_beginnings(folder / "model", read_beginnings(find_weights(find_model(model)).parent))
+    write_beginnings(folder / "model", beginnings_of(model))
     ours, others = needed_modules("utils.serve.page")
     for file in (*ours.values(), STYLE, SCRIPT, GPT2_TOKENIZER):
         target = folder / file.relative_to(ROOT)

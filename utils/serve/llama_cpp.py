@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,17 @@ SAMPLERS = ("penalties", "temperature", "top_k", "top_p", "min_p")  # the order 
 LINE = "data: "  # what stands before each event of a stream
 
 
+def server_settings(path: str | Path, context: int, seats: int = 1, threads: int | None = None) -> Any:
+    """Return xllamacpp's settings of a quiet server on this machine, with so many texts at once."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path, params.port, params.verbosity = str(path), 0, -1  # any port, errors only
+    params.n_parallel, params.n_ctx = seats, context * seats
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or torch.get_num_threads()
+    return params
+
+
 class LlamaCpp:
     """One GGUF file in llama.cpp."""
 
@@ -43,12 +55,8 @@ class LlamaCpp:
     ) -> None:
         import xllamacpp
 
-        params, self._key = xllamacpp.CommonParams(), secrets.token_hex(16)
-        params.model.path = str(path)
-        params.n_ctx, params.n_parallel = context * seats, seats
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or torch.get_num_threads()
+        params, self._key = server_settings(path, context, seats, threads), secrets.token_hex(16)
         params.n_gpu_layers = gpu_layers
-        params.verbosity = -1  # errors only
         params.api_keys = [self._key]  # it listens on this machine, where others may be logged in
         self.path, self.context, self.server = Path(path), context, xllamacpp.Server(params)
         # A server that is given up before its loop has begun never hears of it, and waits for its loop for ever.

@@ -81,7 +81,7 @@ class ModelCache:
     def beginnings(self) -> list[str]:
         """Return beginnings of texts that suit the first model, none where its folder keeps none."""
         place = getattr(self.choices[self.first], "place", self.choices[self.first])
-        return read_beginnings(find_weights(find_model(place)).parent) if isinstance(place, str | Path) else []
+        return beginnings_of(place) if isinstance(place, str | Path) else []
 
     def get(self, name: str = "") -> Loaded:
         """Return a model and its tokenizer; nothing but the names of the choices can be asked for."""
@@ -98,6 +98,11 @@ class ModelCache:
                 self._loaded[name] = choice() if callable(choice) else load_with_tokenizer(choice)
             self._loaded.move_to_end(name)
             return self._loaded[name]
+
+
+def beginnings_of(place: str | Path) -> list[str]:
+    """Return the beginnings of texts that a size, folder or file keeps beside its weights."""
+    return read_beginnings(find_weights(find_model(place)).parent)
 
 
 def find_choices(folder: str | Path = ".") -> dict[str, Choice]:

@@ -7,17 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
-from labs.true_size.bench import (
-    Bench,
-    Figures,
-    Measure,
-    largest_difference,
-    losses,
-    new_trainer,
-    take_steps,
-    tokens_per_second,
-    watch_peak,
-)
+from labs.true_size.bench import Bench, Figures, Measure, largest_difference, learn_steps
 from utils.training.config import TrainConfig
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -34,15 +24,9 @@ def settings(bench: Bench, dtype: str) -> TrainConfig:
 
 def learn(bench: Bench, found: Mapping[str, Figures], dtype: str) -> Figures:
     """Take a few steps in one dtype, and hold its losses to those of float32."""
-    config, peak = settings(bench, dtype), watch_peak(bench.device)
-    trainer = new_trainer(bench, config)
-    records = take_steps(bench, trainer, config.max_steps)
-    figures: Figures = {
-        "losses": losses(records),
-        "tokens/s": tokens_per_second(records),
-        "peak bytes": peak(),
-        "skipped steps": sum(not math.isfinite(record.gradient_norm) for record in records),
-    }
+    config = settings(bench, dtype)
+    trainer, records, figures = learn_steps(bench, config, config.max_steps)
+    figures["skipped steps"] = sum(not math.isfinite(record.gradient_norm) for record in records)
     if trainer.scaler.is_enabled():
         figures["loss scale"] = trainer.scaler.get_scale()
     whole = found.get("float32", {}).get("losses")

@@ -19,6 +19,7 @@ from labs.true_size.bench import (
     compiled_blocks,
     found_in,
     largest_difference,
+    learn_steps,
     losses,
     new_trainer,
     take_steps,
@@ -61,15 +62,9 @@ def settings(bench: Bench, batch: int) -> TrainConfig:
 
 def speed_at(bench: Bench, batch: int) -> Figures:
     """Take some steps with so many sequences in each."""
-    began, peak = time.monotonic(), watch_peak(bench.device)
-    records = take_steps(bench, new_trainer(bench, settings(bench, batch)), STEPS)
-    return {
-        "batch": batch,
-        "tokens/s": tokens_per_second(records),
-        "peak bytes": peak(),
-        "losses": losses(records),
-        "measured in seconds": round(time.monotonic() - began, 2),
-    }
+    began = time.monotonic()
+    _, _, figures = learn_steps(bench, settings(bench, batch), STEPS)
+    return {"batch": batch, **figures, "measured in seconds": round(time.monotonic() - began, 2)}
 
 
 def speed_or_none(bench: Bench, batch: int) -> Figures | None:
