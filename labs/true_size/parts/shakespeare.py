@@ -13,6 +13,7 @@ from labs.true_size.bench import Bench, Figures, Measure
 from labs.true_size.lab_results import different_settings
 from labs.true_size.step_child import TEXT
 from utils.config import total_parameters
+from utils.files.hub import fetch_text
 from utils.files.places import ROOT
 from utils.files.settings import read_settings
 from utils.files.signals import StopRequest
@@ -103,9 +104,7 @@ def prepared(bench: Bench, folder: Path) -> Path:
         texts = [Document(path.stem, path.read_text(encoding="utf-8")) for path in poems]
         tokenize_to_bin(texts, folder, Tokenizer.gpt2(), BinSettings(fraction=0.25))
     elif not (folder / "train.bin").is_file():
-        from labs.commands import shakespeare
-
-        shakespeare(out=str(folder))
+        tokenize_to_bin(fetch_text("tinyshakespeare"), folder, Tokenizer.gpt2(), BinSettings())
     return folder
 
 
