@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -101,3 +103,22 @@ def test_a_view_leaves_its_place_for_pages_without_a_kernel(nano):
     shown = LivingView("lens", *nano, 'She said: "Oh <b>"')._repr_mimebundle_()[0]
     assert "run this cell" in shown["text/plain"]
     assert 'data-live="lens" data-prompt="She said: &quot;Oh &lt;b&gt;&quot;"' in shown["text/html"]
+
+
+def test_views_of_one_model_answer_at_the_same_time_and_a_cell_runs_on_beside_them(nano, ids):
+    model, tokenizer = nano
+    alone = model(torch.tensor([ids]))
+    views = [LivingView("attention", model, tokenizer, PROMPT) for _ in range(2)]
+    assert all(view.gpt2.head.weight is model.head.weight for view in views), "a view should copy no weights"
+
+    def ask(view: LivingView, tokens: list[int], muted: list[str]) -> list[torch.Size]:
+        question = {"kind": "read", "tokens": tokens, "muted": muted, "keep": True, "note": False}
+        return [array.shape for _ in range(20) for array in view.answer(question, [])[1:]]
+
+    with ThreadPoolExecutor(2) as pool:
+        long, short = pool.submit(ask, views[0], ids, ["2.1"]), pool.submit(ask, views[1], ids[:3], [])
+        with torch.no_grad():
+            while not (long.done() and short.done()):
+                same = torch.allclose(model(torch.tensor([ids])), alone, atol=1e-4)
+                assert same, "a view silenced a head of the model that a cell runs"
+    assert {shape[1] for shape in long.result()} == {len(ids)} and {shape[1] for shape in short.result()} == {3}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from html import escape
 from itertools import product
 from typing import Any
@@ -48,7 +49,7 @@ class LivingView(anywidget.AnyWidget):
     def __init__(self, view: str, model: GPT2, tokenizer: Tokenizer | CharTokenizer, prompt: str) -> None:
         if view not in VIEWS:
             raise CourseError(f"{view!r} is no view, expected one of {', '.join(VIEWS)}.")
-        config, self.gpt2 = model.config, model
+        config, self.gpt2 = model.config, same_weights_apart(model)
         shape = {"layers": config.n_layer, "heads": config.n_head, "width": config.n_embd, "context": config.context}
         shape["vocab"] = min(config.vocab_size, tokenizer.vocab_size)
         about = {"config": shape, "tokenizer": tokenizer_for_page(tokenizer), "names": list(note_names(model))}
@@ -96,6 +97,16 @@ def place_for(view: str, instead: str, **settings: object) -> str:
     """
     data = "".join(f' data-{name}="{escape(str(value))}"' for name, value in settings.items())
     return f'<div class="live" data-live="{view}"{data}>{instead}</div>'
+
+
+def same_weights_apart(model: GPT2) -> GPT2:
+    """Return the model with modules of its own that share its weights.
+
+    Jupyter answers each view in a thread of its own (subshells), beside a cell that may run the same model: hooks on
+    shared modules would note, and silence, passes of somebody else.
+    """
+    weights = [*model.parameters(), *model.buffers()]
+    return deepcopy(model, {id(weight): weight for weight in weights})
 
 
 def note_names(model: GPT2) -> Iterator[str]:
