@@ -260,6 +260,25 @@ def test_a_report_follows_from_its_own_table(tmp_path):
     assert parts_of(marked(tmp_path, "05").wrong) == {"table.csv", "report.md"}
 
 
+def test_a_ladder_is_held_against_its_shape_and_its_own_lowest_rung(tmp_path):
+    train(tiny_model(), tiny_data(), QUICK, quiet_log(tmp_path / "run"))
+    assert all("no JSON file of `ladder`" in line for line in marked(tmp_path, "07").missing)
+    ladder = json.loads((RESULTS / "ladder.json").read_text(encoding="utf-8"))
+    for rung, changed, wrong, said in (
+        ("bfloat16", {}, set(), ""),
+        ("bfloat16", {"tokens_per_second": 0}, {"rungs measured"}, "0 tokens/s"),
+        ("chunked loss", {"peak_bytes": 10**6}, {"rungs measured"}, "the weights take 497,759,232"),
+        ("plain loop", {"losses": [7.0, 6.0, 5.0]}, {"rungs measured", "the same losses"}, "near 10.82"),
+        ("fused optimizer", {"losses": [11.026, 9.8151, 9.2]}, {"the same losses"}, "off the plain loop's"),
+        ("larger batch", {"losses": [11.026, 9.7, 9.0]}, set(), ""),
+    ):
+        rungs = ladder["rungs"] | {rung: ladder["rungs"][rung] | changed}
+        (tmp_path / "mine.json").write_text(json.dumps(ladder | {"rungs": rungs}), encoding="utf-8")
+        found = marked(tmp_path, "07")
+        assert parts_of(found.wrong) == wrong and found.points == 8 - 4 * len(wrong), found.wrong
+        assert said in " ".join(found.wrong) and any("ladder" in trace for trace in found.traces)
+
+
 # Lab 06
 
 
@@ -331,6 +350,7 @@ def test_labs_are_found_by_the_names_of_folders(tmp_path):
     for name in (
         "Ada/lab_01/run",
         "Ada/mine/Lab 5",
+        "Ada/Lab07",
         "Kim Lee_10001_assignsubmission_file_/lab03",
         "bob_lab_02",
         "Zoe/x",
@@ -340,8 +360,8 @@ def test_labs_are_found_by_the_names_of_folders(tmp_path):
     (tmp_path / "eve_123_77_06_find_the_bugs.ipynb").write_text("{}", encoding="utf-8")
     found = {(one.learner, one.number, one.exercise) for one in find_labs(tmp_path)}
     assert found == {
-        ("Ada", "", "01"), ("Ada", "", "05"), ("Ada", "", "06"), ("Kim Lee", "10001", "03"), ("bob", "", "02"),
-        ("eve", "123", "06"), ("Zoe", "", ""),
+        ("Ada", "", "01"), ("Ada", "", "05"), ("Ada", "", "06"), ("Ada", "", "07"), ("Kim Lee", "10001", "03"),
+        ("bob", "", "02"), ("eve", "123", "06"), ("Zoe", "", ""),
     }  # fmt: skip
 
 

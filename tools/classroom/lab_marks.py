@@ -11,6 +11,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -60,12 +61,16 @@ LABS: dict[str, dict[str, tuple[float, Check]]] = {  # lab → part → its poin
         "report.md": (3, REPORTS.check_report),
         "pictures": (2, partial(REPORTS.check_pictures, names=("size.png", "speed.png"))),
     },
+    "07": {
+        "rungs measured": (4, REPORTS.check_ladder),
+        "the same losses": (4, REPORTS.check_same_losses),
+    },
 }
 BUGS, POINTS_OF_A_BUG = "06", 1.0
 NOTEBOOK = "06_find_the_bugs"
 GIVEN = ("test_speed", "test_that_proves_nothing")  # tests that stand in the lab already
 HEAD = ["Learner", "Id", "Number", "Lab", "Points", "Possible", "Percent", "Found", "Missing", "Wrong", "Same as"]
-NAMED = re.compile(r"(?i)(?:^|[\W_])lab[\W_]*0?([1-6])(?!\d)")
+NAMED = re.compile(r"(?i)(?:^|[\W_])lab[\W_]*0?([1-7])(?!\d)")
 TRACES = {"steps.csv": "seconds", "system_log.csv": "Run", "table.csv": "load_seconds"}  # no two runs share these
 
 
@@ -199,11 +204,12 @@ def traces_of(work: Work) -> set[str]:
             except CourseError:
                 continue  # the marks say so already
             found.add(f"{name} {[row[TRACES[name]] for row in rows]}")
-    try:
+    with suppress(CourseError):
         step = work.json(REPORTS.find_step(work))
         found.add(f"step {step['seconds']} {step['peak_bytes']}")
-    except CourseError:
-        pass
+    with suppress(CourseError):
+        ladder = REPORTS.read_ladder(work)
+        found.add(f"ladder {[(rung['tokens_per_second'], rung['peak_bytes']) for rung in ladder.rungs.values()]}")
     return found
 
 

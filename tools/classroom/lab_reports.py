@@ -1,17 +1,19 @@
-"""Are results that were handed in those of a measurement? One step of lab 04, the race of loaders of lab 05."""
+"""Are results that were handed in those of a measurement? A step of lab 04, lab 05's loaders, lab 07's ladder."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, get_type_hints
 
+from labs.ladder.stored import Ladder
 from labs.shootout.race import Row, recommend, to_markdown
 from labs.true_size.lab_results import read_result
 from labs.true_size.step_child import StepJob, StepReport
 from tools.classroom.lab_files import Missing, Work, number
-from utils.config import total_parameters
+from utils.config import SIZES, total_parameters
 from utils.errors import CourseError
 
 UNITS = {"bytes": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -19,16 +21,21 @@ FREE = re.compile(r"With ([\d.,]+) (\w+) of memory free")
 ADVICE = re.compile(r"(?m)^- \*\*(.+?)\*\*: (.+)$")
 
 
-def find_step(work: Work) -> str:
-    """Return the name of the file with the report of one step, whatever it is called."""
-    wanted = {field.name for field in fields(StepReport)}
+def find_report(work: Work, kind: type, command: str) -> str:
+    """Return the name of the file with a result of one kind, whatever it is called."""
+    wanted = {field.name for field in fields(kind)}
     for path in sorted(work.folder.glob("*.json")):
         try:
             if wanted <= work.json(path.name).keys():
                 return path.name
         except CourseError:
             continue  # another one may be readable
-    raise Missing("no JSON file of `xl-step` is there")
+    raise Missing(f"no JSON file of `{command}` is there")
+
+
+def find_step(work: Work) -> str:
+    """Return the name of the file with the report of one step."""
+    return find_report(work, StepReport, "xl-step")
 
 
 def check_step(work: Work) -> None:
@@ -91,6 +98,48 @@ def check_report(work: Work) -> None:
     for purpose, words in expected.items():
         if said.get(purpose) != words:
             raise CourseError(f"report.md recommends {purpose} {said.get(purpose)!r}; by its table it is {words!r}.")
+
+
+def read_ladder(work: Work) -> Ladder:
+    """Return the ladder that was handed in."""
+    ladder = read_result(Ladder, work.path(find_report(work, Ladder, "ladder")))
+    assert ladder is not None  # it is there
+    if ladder.size not in SIZES or "plain loop" not in ladder.rungs:
+        raise CourseError(
+            f"The ladder of {ladder.size!r} has no rung 'plain loop', which all others are compared with."
+        )
+    return ladder
+
+
+def check_ladder(work: Work, fewest: int = 4) -> None:
+    """Refuse a ladder with few rungs, or with figures that no measurement gives."""
+    ladder = read_ladder(work)
+    if len(ladder.rungs) < fewest:
+        raise CourseError(f"The ladder has {len(ladder.rungs)} rungs, expected at least {fewest}.")
+    weights, beginning = 4 * total_parameters(SIZES[ladder.size]), math.log(SIZES[ladder.size].vocab_size)
+    for name, rung in ladder.rungs.items():
+        speed, peak, first = rung["tokens_per_second"], rung["peak_bytes"], rung["losses"][0]
+        if speed <= 0 or not weights < peak < 1000 * weights:
+            raise CourseError(
+                f"Rung {name!r}: {speed} tokens/s in {peak:,} bytes can't be: the weights take {weights:,}."
+            )
+        if abs(first - beginning) > 1:
+            raise CourseError(f"Rung {name!r} begins at a loss of {first:.2f}; from zero it is near {beginning:.2f}.")
+
+
+def check_same_losses(work: Work) -> None:
+    """Hold the losses of all rungs with the same batch against the lowest one's, as the lab does."""
+    ladder = read_ladder(work)
+    lowest = ladder.rungs["plain loop"]
+    for name, rung in ladder.rungs.items():
+        if rung["sequences"] != lowest["sequences"]:
+            continue  # a larger batch is another training
+        pairs = zip(rung["losses"], lowest["losses"], strict=True)
+        apart, most = max(abs(a - b) / b for a, b in pairs), 1e-2 if rung["dtype"] == "bfloat16" else 1e-4
+        if not apart <= most:
+            raise CourseError(
+                f"Rung {name!r}: a loss is {apart:.1e} of its value off the plain loop's, at most {most}."
+            )
 
 
 def check_pictures(work: Work, names: Iterable[str]) -> None:
