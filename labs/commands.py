@@ -53,6 +53,7 @@ def xl_step(
     context: int = 128,  # tokens to learn from
     way: Literal["careful", "usual"] = "careful",  # usual takes the memory that most loops take
     weights: str = "",  # a size, folder or file; without, new ones are drawn
+    prompt: str = "The kettle",  # what goes on before and after the step, where weights are given
     keep_free: float = 2.0,  # GB to leave to others
     out: str = "",  # a JSON file for the result, for instance labs/results/xl_step.json
 ) -> None:
@@ -62,7 +63,7 @@ def xl_step(
 
     expect(1, context=context)
     expect(0, keep_free=keep_free)
-    report = measure_step(StepJob(size, context, way, weights), keep_free=int(keep_free * 1e9))
+    report = measure_step(StepJob(size, context, way, weights, prompt), keep_free=int(keep_free * 1e9))
     print(report)
     if out:
         write_result(report, out)

@@ -19,6 +19,7 @@ from labs.true_size.lab_results import machine_in_words
 from utils.config import SIZES, GPT2Config, Workload, estimate_memory, format_bytes, total_parameters
 from utils.errors import CourseError
 from utils.files.places import ROOT
+from utils.formats.open_file import open_model_file
 from utils.machine import peak_memory
 from utils.model import GPT2
 from utils.training.config import TrainConfig
@@ -36,6 +37,7 @@ class StepJob:
     context: int = 128
     way: str = "careful"
     weights: str = ""  # a size, folder or file; empty draws new ones
+    prompt: str = "The kettle"  # goes on before and after the step, where weights are given
     rate: float = 1e-4
     seed: int = 0
 
@@ -73,18 +75,26 @@ class StepReport:
     threads: int
     peak_bytes: int
     estimated_bytes: int
+    said_before: str = ""  # how a prompt goes on; from zero nothing is asked
+    said_after: str = ""
 
     def __str__(self) -> str:
+        asked = f"\nbefore: {self.said_before!r}\nafter:  {self.said_after!r}" if self.said_before else ""
         return (
             f"{self.size}, {self.parameters:,} parameters, one {self.way} step on {self.context} tokens: "
             f"loss {self.loss_before:.2f} before, {self.loss_after:.2f} after; {self.seconds:.0f} s with threads: "
             f"{self.threads}; at most {format_bytes(self.peak_bytes)} of memory, "
-            f"{format_bytes(self.estimated_bytes)} were estimated"
+            f"{format_bytes(self.estimated_bytes)} were estimated{asked}"
         )
 
 
 def measure_step(job: StepJob, keep_free: int = 0) -> StepReport:
     """Take a step in a child process and return what it took; refuse before anything is allocated if it can't fit."""
+    if job.weights and (held := open_model_file(job.weights).config) != job.config:
+        raise CourseError(
+            f"{job.weights} has {total_parameters(held):,} parameters, {job.size} has "
+            f"{total_parameters(job.config):,}. Name the size that the weights have."
+        )
     need, free = sum(job.estimate().values()), psutil.virtual_memory().available - keep_free
     if need > free:
         raise CourseError(
@@ -98,14 +108,14 @@ def take_step(job: StepJob) -> StepReport:
     """Take a step in this process, after a tiny one that pays for what PyTorch allocates once."""
     step(GPT2(GPT2Config(1, 1, 8, 16, 8)), torch.zeros(1, 9, dtype=torch.long), job)
     start_peak_anew()
-    before = psutil.Process().memory_info().rss
+    held = psutil.Process().memory_info().rss
     tokens = first_tokens(job.context + 1)
     torch.manual_seed(job.seed)
     model = load_weights(job)
-    began = time.perf_counter()
+    said_before, began = go_on(model, job), time.perf_counter()
     loss = step(model, tokens, job)
     seconds = time.perf_counter() - began
-    peak = peak_memory() - before
+    peak = peak_memory() - held
     with torch.no_grad():
         after = float(model(tokens[:, :-1], tokens[:, 1:]))
     return StepReport(
@@ -121,7 +131,20 @@ def take_step(job: StepJob) -> StepReport:
         threads=torch.get_num_threads(),
         peak_bytes=peak,
         estimated_bytes=sum(job.estimate().values()),
+        said_before=said_before,
+        said_after=go_on(model, job),
     )
+
+
+def go_on(model: GPT2, job: StepJob) -> str:
+    """Return the prompt and the likeliest twenty tokens behind it; random weights have nothing to say."""
+    if not job.weights:
+        return ""
+    from utils.loaders import load_tokenizer
+    from utils.sampling import Sampling, complete
+
+    how = Sampling(max_new=min(20, model.config.context // 2), temperature=0)
+    return job.prompt + complete(model, load_tokenizer(open_model_file(job.weights)), job.prompt, how)[0]
 
 
 def step(model: GPT2, tokens: torch.Tensor, job: StepJob) -> float:

@@ -105,6 +105,15 @@ def test_a_step_in_a_child_is_measured_and_near_its_estimate():
     assert 4 * report.parameters < report.peak_bytes < 1.3 * report.estimated_bytes
 
 
+def test_with_weights_a_prompt_goes_on_before_the_step_and_after_it():
+    report = measure_step(StepJob("nano", 16, weights="nano", prompt="The owl"))
+    assert not report.from_zero and report.loss_after < report.loss_before
+    assert all(said.startswith("The owl") and len(said) > 20 for said in (report.said_before, report.said_after))
+    assert f"before: {report.said_before!r}" in str(report)
+    with pytest.raises(CourseError, match="nano has 17,867,008 parameters, small has 124,439,808"):
+        measure_step(StepJob("small", 16, weights="nano"))
+
+
 @pytest.mark.parametrize("wrong", [{"size": "huge"}, {"way": "fast"}, {"context": 0}, {"context": 1025}])
 def test_a_step_that_cannot_be_is_refused(wrong):
     with pytest.raises(CourseError, match=str(*wrong.values())):
