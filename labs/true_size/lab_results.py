@@ -16,6 +16,7 @@ from utils.files.whole_files import write_whole
 RESULTS = ROOT / "labs" / "results"
 Result = TypeVar("Result")
 Points = list[tuple[int, float]]  # (step, value)
+Samples = list[tuple[int, str]]  # (step, text)
 
 
 @dataclass(frozen=True)
@@ -24,25 +25,29 @@ class StoredRun:
 
     machine: str
     recipe: dict  # settings that differ from the defaults
-    parameters: int
+    parameters: int  # that were trained: a compact vocabulary has only the rows of tokens that occur
+    file_parameters: int  # of the model as it is saved, with all rows
     text_tokens: int  # that are learned, each counted once
     held_out_tokens: int
     tokens: int  # that went through, repeats counted
     steps: int
     minutes: float
     step_loss: float  # of the last step's own batch
+    epoch_loss: float  # mean over the last epoch that ended, or over all steps where none has
     text_loss: float  # of the last weights, on the text that was learned, or its beginning
+    losses: list[float]  # of every step's own batch
     training: Points  # mean loss of the steps since the evaluation before
     held_out: Points
     memorized: Points  # share of phrases in the model's own texts that stand in the training text
+    samples: Samples  # one prompt's continuation at the ends of up to five epochs
 
     def __str__(self) -> str:
         best_step, best = min(self.held_out, key=lambda point: point[1])
         return (
-            f"{self.parameters:,} parameters, {self.tokens:,} tokens in {self.steps:,} steps and "
+            f"{self.file_parameters:,} parameters, {self.tokens:,} tokens in {self.steps:,} steps and "
             f"{self.minutes:.1f} minutes on {self.machine}: a step's loss of {self.step_loss:.4f}, "
-            f"{self.text_loss:.4f} on the text itself, and {self.held_out[-1][1]:.2f} on held-out text, "
-            f"which was best after step {best_step:,} at {best:.2f}"
+            f"{self.epoch_loss:.4f} over the last epoch, {self.text_loss:.4f} on the text itself, and "
+            f"{self.held_out[-1][1]:.2f} on held-out text, which was best after step {best_step:,} at {best:.2f}"
         )
 
 
@@ -70,7 +75,7 @@ def read_result(kind: type[Result], path: str | Path) -> Result | None:
 
 
 def _points(value):
-    return [tuple(pair) for pair in value] if isinstance(value, list) else value
+    return [tuple(each) if isinstance(each, list) else each for each in value] if isinstance(value, list) else value
 
 
 def in_words(result: object | None, what: str) -> str:
@@ -86,38 +91,50 @@ def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000
     from utils.evaluate import Protocol, measure_loss
     from utils.files.settings import read_settings
     from utils.machine import pick_device
+    from utils.sampling import VOCAB
     from utils.texts.bins import load_bin
     from utils.training.recipes import TrainingRecipe
 
     recipe = read_settings(TrainingRecipe, words)
-    folder, data = Path(recipe.out), Path(recipe.data)
-    steps = read_steps(folder / "steps.csv")
-    measured = _read_table(folder / "evaluations.csv")
-    if not measured:
-        raise CourseError(f"{folder} holds no evaluation. Train with held-out text, or with a smaller evaluate_every.")
-    text, held_out = (load_bin(data / f"{side}.bin") for side in ("train", "validate"))
+    logged = read_logs(Path(recipe.out))
     model = last_model(recipe).to(pick_device(recipe.device or None))
     context = min(recipe.context, model.config.context)
     known = torch.from_numpy(learned_text(recipe)[:check_tokens].astype("int64"))
-    loss = measure_loss(model, known, Protocol(context, context)).loss
-    last = max(steps)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    unused = VOCAB - model.config.vocab_size if recipe.compact else 0
     result = StoredRun(
         machine=machine_in_words(model.device),
         recipe=different_settings(recipe),
-        parameters=sum(weight.numel() for weight in model.parameters()),
-        text_tokens=len(text),
-        held_out_tokens=len(held_out),
-        tokens=sum(int(row["tokens"]) for row in steps.values()),
-        steps=last,
-        minutes=round(sum(float(row["seconds"]) for row in steps.values()) / 60, 2),
-        step_loss=round(float(steps[last]["loss"]), 6),
-        text_loss=round(loss, 6),
-        training=mean_losses(steps, [int(row["step"]) for row in measured]),
-        held_out=_column(measured, "held_out"),
-        memorized=_column(measured, "memorized"),
+        parameters=parameters,
+        file_parameters=parameters + unused * model.config.n_embd,
+        text_tokens=len(load_bin(Path(recipe.data) / "train.bin")),
+        held_out_tokens=len(load_bin(Path(recipe.data) / "validate.bin")),
+        text_loss=round(measure_loss(model, known, Protocol(context, context)).loss, 6),
+        **logged,
     )
     write_result(result, path)
     return result
+
+
+def read_logs(folder: Path) -> dict[str, Any]:
+    """Return what the logs of a run say: its length, every loss, and what was measured on the way."""
+    steps, measured = read_steps(folder / "steps.csv"), _read_table(folder / "evaluations.csv")
+    if not measured:
+        raise CourseError(f"{folder} holds no evaluation. Train with held-out text, or with a smaller evaluate_every.")
+    table, last = folder / "training_log.csv", max(steps)
+    epochs = _read_table(table) if table.is_file() else []  # a short run ends within its first
+    return {
+        "tokens": sum(int(row["tokens"]) for row in steps.values()),
+        "steps": last,
+        "minutes": round(sum(float(row["seconds"]) for row in steps.values()) / 60, 2),
+        "step_loss": round(float(steps[last]["loss"]), 6),
+        "epoch_loss": float(epochs[-1]["Avg Training Loss"]) if epochs else mean_losses(steps, [last])[0][1],
+        "losses": [round(float(row["loss"]), 4) for row in steps.values()],
+        "training": mean_losses(steps, [int(row["step"]) for row in measured]),
+        "held_out": _column(measured, "held_out"),
+        "memorized": _column(measured, "memorized"),
+        "samples": some_samples(epochs),
+    }
 
 
 def read_steps(path: Path) -> dict[int, dict[str, str]]:
@@ -143,6 +160,18 @@ def mean_losses(steps: dict[int, dict[str, str]], ends: Sequence[int]) -> Points
     return means
 
 
+def some_samples(epochs: Sequence[dict[str, str]], most: int = 5) -> Samples:
+    """Return the sentences of the first epoch, the last one and some between.
+
+    >>> rows = [{"Total Steps": str(step), "Generated Sentence": f"To {step}"} for step in range(1, 8)]
+    >>> [step for step, _ in some_samples(rows)]
+    [1, 3, 4, 5, 7]
+    """
+    told = [(int(row["Total Steps"]), row["Generated Sentence"]) for row in epochs if row["Generated Sentence"]]
+    places = {round(place * (len(told) - 1) / (most - 1)) for place in range(most)} if told else set()
+    return [told[place] for place in sorted(places)]
+
+
 def different_settings(recipe) -> dict:
     """Return the settings of a recipe that differ from the defaults."""
     return {
@@ -154,11 +183,11 @@ def different_settings(recipe) -> dict:
 
 def machine_in_words(device) -> str:
     """Say what a run ran on, in one line that names no machine."""
-    from utils.machine import describe_machine, device_name
+    from utils.machine import describe_machine, device_name, has_amx
 
     if device.type == "cuda":
         return device_name(device)
-    return f"a CPU with {describe_machine()['processor']}"
+    return f"a CPU with {describe_machine()['processor']}{' and AMX' * has_amx()}"
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

@@ -164,6 +164,13 @@ def test_a_stored_run_says_what_its_logs_say(run, tmp_path):
         (ends[0], pytest.approx(first, abs=1e-5)),
         (ends[1], pytest.approx(second, abs=1e-5)),
     ]
+    assert stored.losses == [round(float(row["loss"]), 4) for row in rows]
+    with (out_of(run) / "training_log.csv").open(encoding="utf-8", newline="") as file:
+        epochs = list(csv.DictReader(file))
+    assert stored.epoch_loss == float(epochs[-1]["Avg Training Loss"])
+    assert [step for step, _ in stored.samples] == [int(row["Total Steps"]) for row in epochs]
+    rows_left_out = stored.file_parameters - stored.parameters
+    assert rows_left_out == 16 * (50257 - last_model(read_settings(TrainingRecipe, run)).config.vocab_size) > 0
     assert stored.recipe["optimizer"] == "muon" and "resume" not in stored.recipe
     assert read_result(StoredRun, tmp_path / "result.json") == stored
 
