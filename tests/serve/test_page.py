@@ -528,6 +528,13 @@ def test_the_chat_reads_on_from_what_was_said(client, shelf):
     assert spoken(alone)[-1] == greedy(shelf["tiny"], "and he", 10)
 
 
+def test_one_seed_gives_one_answer_in_the_chat(client):
+    def answer_of(seed: int) -> str:
+        return spoken(client.predict("A fox", [], True, 20, 1, None, "tiny", seed, api_name="/chat")[1])[-1]
+
+    assert answer_of(7) == answer_of(7) != answer_of(8)
+
+
 def spoken(conversation: list) -> list[str]:
     return [html.unescape(part["text"]) for turn in conversation for part in turn["content"]]
 
@@ -563,7 +570,7 @@ def test_many_people_chat_into_one_log_row_by_row(running):
     before = len(read_log(running.log)) if running.log.exists() else 0
     queries = [f'{number}, "quoted"\nand two lines' for number in range(20)]
     with ThreadPoolExecutor(20) as people:
-        list(people.map(lambda q: ask(running.url, q, [], False, 5, 0, None, "tiny", name="chat"), queries))
+        list(people.map(lambda q: ask(running.url, q, [], False, 5, 0, None, "tiny", 0, name="chat"), queries))
     rows = read_log(running.log)[before:]
     assert sorted(row[1] for row in rows) == sorted(queries) and {len(row) for row in rows} == {4}
 

@@ -11,11 +11,14 @@ import secrets
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPConnection
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor
@@ -33,7 +36,7 @@ from utils.serve.server import Choice
 from utils.tokenizer import Tokenizer
 
 SAMPLERS = ("penalties", "temperature", "top_k", "top_p", "min_p")  # the order of shape_logits
-LINE = "data: "  # what stands before each event of a stream
+LINE = b"data: "  # what stands before each event of a stream
 
 
 def server_settings(path: str | Path, context: int, seats: int = 1, threads: int | None = None) -> Any:
@@ -112,20 +115,20 @@ class LlamaCpp:
         return self.server.handle_completions({"prompt": list(prompt), "max_tokens": max_new} | fixed | extra)
 
     def _stream(self, text: Sequence[int], most: int, settings: Sampling) -> Iterator[int]:
-        import httpx
-
-        place, key = f"{self.server.listening_address}/completion", {"Authorization": f"Bearer {self._key}"}
+        address = urlsplit(self.server.listening_address)
         asked = {"prompt": list(text), "n_predict": most, "stream": True, "return_tokens": True}
         asked |= {"repeat_last_n": self.context} | odds(settings)  # a penalty counts the whole text
-        with (
-            httpx.Client(trust_env=False, timeout=None, headers=key) as http,
-            http.stream("POST", place, json=asked) as answer,
-        ):
-            for line in answer.iter_lines():
-                if answer.status_code != 200 or line.startswith("error"):
-                    raise CourseError(f"llama.cpp refused a text of {len(text):,} tokens: {show(line)}. Shorten it.")
-                if line.startswith(LINE):
-                    yield from json.loads(line.removeprefix(LINE)).get("tokens", [])
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        # The plain client: httpx costs 3 % of all tokens a second, since each event goes through its layers.
+        with closing(HTTPConnection(address.hostname or "", address.port)) as http:
+            http.request("POST", "/completion", json.dumps(asked), headers)
+            with http.getresponse() as answer:
+                for line in answer:
+                    if answer.status != 200 or line.startswith(b"error"):
+                        said = show(line.decode(errors="replace"))
+                        raise CourseError(f"llama.cpp refused a text of {len(text):,} tokens: {said}. Shorten it.")
+                    if line.startswith(LINE):
+                        yield from json.loads(line.removeprefix(LINE)).get("tokens", [])
 
 
 def odds(settings: Sampling) -> dict:

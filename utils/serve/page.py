@@ -264,9 +264,10 @@ def add_chat(site: Site, settings: list) -> None:
     query = gr.Textbox(label="You", info=kept, lines=1, submit_btn=True, elem_id="query")
     with gr.Row():
         together = gr.Checkbox(True, label="Write one text together: the model reads the whole conversation")
+        seed = gr.Number(0, label="Seed", info="0: another one each time; the same one: the same answer")
         stop = gr.Button("Stop", size="sm")
         gr.ClearButton([talk, query], value="Begin anew", size="sm", api_visibility="private")
-    asked, shown = [query, talk, together, *settings], [query, talk]
+    asked, shown = [query, talk, together, *settings, seed], [query, talk]
     running = query.submit(chat_turns(site), asked, shown, api_name="chat")
     stop.click(None, cancels=[running], api_visibility="private")
 
@@ -282,13 +283,14 @@ def chat_turns(site: Site) -> Callable[..., AsyncIterator[tuple]]:
         temperature: float,
         top_n: float | None,
         model: str,
+        seed: float | None,
         visit: gr.Request,
     ) -> AsyncIterator[tuple[str, list]]:  # these names are those of the page's API
         """Yield the emptied field and the conversation so far."""
         text = read_together(history or [], query, site.server.limits.prompt) if together else query
         turn, said = [*(history or []), as_message("user", query)], ""
         try:
-            request = Request(text, max_tokens, temperature, top_n, model)
+            request = Request(text, max_tokens, temperature, top_n, model, seed)
             async for (answer,) in responses(site, [request], visit):
                 said = answer.text
                 yield "", [*turn, as_message("assistant", said)]
@@ -302,7 +304,10 @@ def chat_turns(site: Site) -> Callable[..., AsyncIterator[tuple]]:
 async def responses(
     site: Site, requests: list[Request], visit: gr.Request, every: float = 0.05
 ) -> AsyncIterator[list[Answer]]:
-    """Yield the answers, as far as they are written, as long as somebody listens; a refusal becomes a message."""
+    """Yield the answers, as far as they are written, as long as somebody listens; a refusal becomes a message.
+
+    What is shown anew costs the model's own time: the more answers are being written, the less often each is shown.
+    """
     session, answers = visit.session_hash or "", list[Answer]()
     try:
         with refusals():
@@ -312,7 +317,7 @@ async def responses(
                 prepared = await asyncio.to_thread(site.server.prepare, request)
                 answers.append(site.server.submit(prepared, visitor_of(visit.client.host, session), request.begun))
         while not all(answer.ended for answer in answers) and not await site.listeners.have_left(session):
-            await asyncio.sleep(every)
+            await asyncio.sleep(every * max(1, len(site.server.scheduler.seated) / 2))
             news = [answer.take_all() for answer in answers]
             if any(news):
                 yield answers
