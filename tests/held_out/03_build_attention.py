@@ -350,6 +350,169 @@ def whole_block(x, block):
             "reads a global instead of its argument",
         ),
     ],
+    "q6": [
+        Answer(
+            """
+def norm(x, layer):
+    return (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True) * layer.weight + layer.bias
+""",
+            "standard deviation with one less, no eps",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    centered = x - x.mean()
+    return centered / (centered.square().mean() + layer.eps).sqrt() * layer.weight + layer.bias
+""",
+            "one mean and variance for all tokens",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    centered = x - x.mean(-1, keepdim=True)
+    variance = centered.square().sum(-1, keepdim=True)
+    return centered / (variance + layer.eps).sqrt() * layer.weight + layer.bias
+""",
+            "sum instead of mean of squares",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    centered = x - x.mean(-1, keepdim=True)
+    variance = centered.abs().mean(-1, keepdim=True)
+    return centered / (variance + layer.eps) * layer.weight + layer.bias
+""",
+            "mean distance instead of variance",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    centered = x - x.mean(-1)
+    variance = centered.square().mean(-1)
+    return centered / (variance + layer.eps).sqrt() * layer.weight + layer.bias
+""",
+            "the axis is not kept",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    centered = x - x.mean(-1, keepdim=True)
+    variance = x.square().mean(-1, keepdim=True)
+    return centered / (variance + layer.eps).sqrt() * layer.weight + layer.bias
+""",
+            "variance of what is not centered",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    x -= x.mean(-1, keepdim=True)
+    x /= (x.square().mean(-1, keepdim=True) + layer.eps).sqrt()
+    return x * layer.weight + layer.bias
+""",
+            "changes what it was handed",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    centered = x - x.mean(-1, keepdim=True)
+    variance = centered.square().mean(-1, keepdim=True)
+    return centered / (variance + 1e-5).sqrt() * layer.weight + layer.bias
+""",
+            "an eps of its own",
+        ),
+    ],
+    "q7": [
+        Answer(
+            """
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[len(tokens) - 1]
+    for block in model.blocks:
+        x = whole_block(x, block)
+    return norm(x, model.final_norm) @ model.token_embedding.weight.T
+""",
+            "the position of the last token for all",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[tokens]
+    for block in model.blocks:
+        x = whole_block(x, block)
+    return norm(x, model.final_norm) @ model.token_embedding.weight.T
+""",
+            "positions looked up by token",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    start = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for block in model.blocks:
+        x = whole_block(start, block)
+    return norm(x, model.final_norm) @ model.token_embedding.weight.T
+""",
+            "every block reads the beginning",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for block in model.blocks:
+        x = x + whole_block(x, block)
+    return norm(x, model.final_norm) @ model.token_embedding.weight.T
+""",
+            "adds the stream once more at each block",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for block in model.blocks:
+        x = norm(whole_block(x, block), model.final_norm)
+    return x @ model.token_embedding.weight.T
+""",
+            "the final norm after every block",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for block in model.blocks:
+        x = whole_block(x, block)
+    return norm(x, model.final_norm)[-1] @ model.token_embedding.weight.T
+""",
+            "logits of the last token only",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for block in model.blocks:
+        x = whole_block(x, block)
+    return norm(x, model.final_norm)
+""",
+            "the stream, without the table",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for block in model.blocks:
+        x = whole_block(x, block)
+    return (norm(x, model.final_norm) @ model.token_embedding.weight.T).log_softmax(-1)
+""",
+            "logarithms of probabilities",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for number in range(1, len(model.blocks)):
+        x = whole_block(x, model.blocks[number])
+    return norm(x, model.final_norm) @ model.token_embedding.weight.T
+""",
+            "counts blocks from 1",
+        ),
+    ],
 }
 
 RIGHT = {
@@ -461,6 +624,59 @@ def whole_block(x, block):
     return x + block.mlp(normed(x, block.norm2))
 """,
             "norms worked out by hand",
+        ),
+    ],
+    "q6": [
+        Answer(
+            """
+def norm(x, layer):
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], layer.weight, layer.bias, layer.eps)
+""",
+            "PyTorch's own",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    rows = []
+    for row in x:
+        mean = row.sum() / len(row)
+        variance = ((row - mean) ** 2).sum() / len(row)
+        rows.append((row - mean) * torch.rsqrt(variance + layer.eps) * layer.weight + layer.bias)
+    return torch.stack(rows)
+""",
+            "row by row, with sums",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
+    return torch.addcmul(layer.bias, (x - mean) / torch.sqrt(variance + layer.eps), layer.weight)
+""",
+            "var_mean without the correction",
+        ),
+    ],
+    "q7": [
+        Answer(
+            """
+def network(tokens, model):
+    places = torch.arange(len(tokens))
+    x = model.token_embedding(tokens) + model.position_embedding(places)
+    for number in range(len(model.blocks)):
+        x = whole_block(x, model.blocks[number])
+    return model.head(norm(x, model.final_norm))
+""",
+            "the modules called, the tied head",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens]
+    x = x + model.position_embedding.weight.narrow(0, 0, len(x))
+    for block in model.blocks:
+        x = block(x[None])[0]
+    return torch.einsum("tw,vw->tv", model.final_norm(x), model.token_embedding.weight)
+""",
+            "the course's own blocks, an einsum",
         ),
     ],
 }

@@ -35,6 +35,21 @@ HINTS = {
         "second reads what the first has made.",
         "`x = x + attend(block.norm1(x), block.attention)`, then the same with `block.mlp` and `block.norm2`.",
     ),
+    "q6": (
+        "Mean and variance are taken along the width, for each token. What has to stay so that they can be "
+        "subtracted from and divided by row?",
+        "`x.mean(-1, keepdim=True)` keeps the axis. The variance is the mean of the squares of what is left "
+        "after the mean is taken away; `x.var` divides by one less unless you say `correction=0`.",
+        "With `centered` and `variance`, the result is `centered / (variance + layer.eps).sqrt() * layer.weight` "
+        "plus `layer.bias`.",
+    ),
+    "q7": (
+        "Three steps: where the stream begins, what every block makes of it, what is read off at its end.",
+        "A table indexed by `tokens` gives one row for each; the positions are the first `len(tokens)` rows of "
+        "theirs. The blocks are a list that you can walk over.",
+        "After the loop: `norm(x, model.final_norm) @ model.token_embedding.weight.T`, one product with each "
+        "token's row.",
+    ),
 }
 
 WHY = {
@@ -51,4 +66,10 @@ WHY = {
     "q5": "Each part adds to the stream and never replaces it, so a gradient has a straight way from the last "
     "block to the first. The norm stands before each part (pre-norm): the stream itself is normed only "
     "once, after the last block.",
+    "q6": "Centered and divided by their spread, a token's numbers have mean 0 and variance 1 whatever their size was; "
+    "weight and bias then give each column the size and place that training found. eps keeps the division possible "
+    "where all numbers are the same. Unlike batch norm, no token looks at another.",
+    "q7": "The same table stands at both ends (tied weights): a row says what a token brings into the stream, and how "
+    "much a stream at its end looks like that token. All else is blocks that add. Nothing here knows how large "
+    "the model is: the same lines run GPT-2 small, medium, large and XL.",
 }

@@ -72,4 +72,48 @@ WRONG = {
             "through its own norm",
         ),
     ],
+    "q6": [
+        (
+            "def norm(x, layer):\n    return x / (x.var(-1, correction=0, keepdim=True) + layer.eps).sqrt() "
+            "* layer.weight + layer.bias",
+            "the mean is taken away",
+        ),
+        (
+            "def norm(x, layer):\n    centered = x - x.mean(-1, keepdim=True)\n"
+            "    return centered / (x.var(-1, keepdim=True) + layer.eps).sqrt() * layer.weight + layer.bias",
+            "one less",
+        ),
+        (
+            "def norm(x, layer):\n    centered = x - x.mean(0)\n"
+            "    return centered / (centered.square().mean(0) + layer.eps).sqrt() * layer.weight + layer.bias",
+            "Over which axis",
+        ),
+        (
+            "def norm(x, layer):\n    centered = x - x.mean(-1, keepdim=True)\n"
+            "    return centered / (centered.square().mean(-1, keepdim=True) + layer.eps).sqrt()",
+            "weight and bias",
+        ),
+    ],
+    "q7": [
+        (
+            "def network(tokens, model):\n    x = model.token_embedding.weight[tokens]\n"
+            "    for block in model.blocks:\n        x = whole_block(x, block)\n"
+            "    return norm(x, model.final_norm) @ model.token_embedding.weight.T",
+            "in which order tokens stand",
+        ),
+        (
+            "def network(tokens, model):\n"
+            "    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]\n"
+            "    for block in model.blocks:\n        x = whole_block(x, block)\n"
+            "    return x @ model.token_embedding.weight.T",
+            "final_norm",
+        ),
+        (
+            "def network(tokens, model):\n"
+            "    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]\n"
+            "    x = whole_block(x, model.blocks[0])\n"
+            "    return norm(x, model.final_norm) @ model.token_embedding.weight.T",
+            "first block",
+        ),
+    ],
 }
