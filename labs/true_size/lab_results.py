@@ -7,11 +7,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from utils.errors import CourseError
 from utils.files.places import ROOT
 from utils.files.whole_files import write_whole
+
+if TYPE_CHECKING:  # the figures of a stored result are read without PyTorch
+    from torch import Tensor
+
+    from utils.model import GPT2
 
 RESULTS = ROOT / "labs" / "results"
 Result = TypeVar("Result")
@@ -34,7 +39,9 @@ class StoredRun:
     minutes: float
     step_loss: float  # of the last step's own batch
     epoch_loss: float  # mean over the last epoch that ended, or over all steps where none has
-    text_loss: float  # of the last weights, on the text that was learned, or its beginning
+    text_loss: float  # of the last weights, on the text that was learned, or its beginning, cut as at the first epoch
+    shifted_loss: float  # of the same weights on the same text, cut half a window later
+    recited: dict  # share of phrases that are the text's own, greedily: from the start of a window, and from its middle
     losses: list[float]  # of every step's own batch
     training: Points  # mean loss of the steps since the evaluation before
     held_out: Points
@@ -46,8 +53,9 @@ class StoredRun:
         return (
             f"{self.file_parameters:,} parameters, {self.tokens:,} tokens in {self.steps:,} steps and "
             f"{self.minutes:.1f} minutes on {self.machine}: a step's loss of {self.step_loss:.4f}, "
-            f"{self.epoch_loss:.4f} over the last epoch, {self.text_loss:.4f} on the text itself, and "
-            f"{self.held_out[-1][1]:.2f} on held-out text, which was best after step {best_step:,} at {best:.2f}"
+            f"{self.epoch_loss:.4f} over the last epoch, {self.text_loss:.4f} on the text itself, "
+            f"{self.shifted_loss:.2f} where it is cut half a window later, and {self.held_out[-1][1]:.2f} on held-out "
+            f"text, which was best after step {best_step:,} at {best:.2f}"
         )
 
 
@@ -98,8 +106,8 @@ def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000
     recipe = read_settings(TrainingRecipe, words)
     logged = read_logs(Path(recipe.out))
     model = last_model(recipe).to(pick_device(recipe.device or None))
-    context = min(recipe.context, model.config.context)
-    known = torch.from_numpy(learned_text(recipe)[:check_tokens].astype("int64"))
+    context, text = min(recipe.context, model.config.context), torch.from_numpy(learned_text(recipe).astype("int64"))
+    known, protocol = text[:check_tokens], Protocol(context, context)
     parameters = sum(weight.numel() for weight in model.parameters())
     unused = VOCAB - model.config.vocab_size if recipe.compact else 0
     result = StoredRun(
@@ -107,13 +115,35 @@ def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000
         recipe=different_settings(recipe),
         parameters=parameters,
         file_parameters=parameters + unused * model.config.n_embd,
-        text_tokens=len(load_bin(Path(recipe.data) / "train.bin")),
+        text_tokens=len(text),
         held_out_tokens=len(load_bin(Path(recipe.data) / "validate.bin")),
-        text_loss=round(measure_loss(model, known, Protocol(context, context)).loss, 6),
+        text_loss=round(measure_loss(model, known, protocol).loss, 6),
+        shifted_loss=round(measure_loss(model, known[context // 2 :], protocol).loss, 6),
+        recited={
+            "from the start of a window": recited(model, text, context),
+            "from its middle": recited(model, text[context // 2 :], context),
+        },
         **logged,
     )
     write_result(result, path)
     return result
+
+
+def recited(model: GPT2, text: Tensor, context: int, texts: int = 8, phrase: int = 8) -> float:
+    """Return which share of runs of `phrase` tokens the model takes from the text (time,), word for word.
+
+    It goes on greedily from a quarter of a window, at eight places as far apart as they can be. Carlini and others
+    2021, arXiv:2012.07805, call it extraction: a prompt from the training text, and what follows held against it.
+    """
+    from utils.sampling import Sampling, generate
+
+    windows, given = max(1, len(text) // context), max(1, context // 4)
+    starts = sorted({place * (windows - 1) // (texts - 1) * context for place in range(texts)})
+    new = Sampling(max_new=context - given, temperature=0)
+    told = generate(model, [text[start : start + given].tolist() for start in starts], new)
+    known = {tuple(run) for run in text.unfold(0, phrase, 1).tolist()}
+    runs = [tuple(one[end - phrase : end]) for one in told for end in range(phrase, len(one) + 1)]
+    return round(sum(run in known for run in runs) / max(1, len(runs)), 4)
 
 
 def read_logs(folder: Path) -> dict[str, Any]:

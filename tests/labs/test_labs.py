@@ -14,7 +14,17 @@ from safetensors.torch import load_file
 from shapes import peak_bytes, random_tokens
 
 from labs.true_size.careful_step import careful_memory, careful_step
-from labs.true_size.lab_results import RESULTS, StoredRun, in_words, read_result, read_steps, store_run, write_result
+from labs.true_size.lab_results import (
+    RESULTS,
+    StoredRun,
+    different_settings,
+    in_words,
+    read_result,
+    read_steps,
+    recited,
+    store_run,
+    write_result,
+)
 from labs.true_size.last_weights import keep_last, last_model, learned_text
 from labs.true_size.step_child import StepJob, StepReport, measure_step
 from tools.__main__ import main
@@ -188,7 +198,21 @@ def test_the_loss_on_the_text_is_that_of_the_last_weights(run, tmp_path):
     assert model.config.vocab_size < 50257 and int(text.max()) < model.config.vocab_size
     expected = measure_loss(model, text[:100], Protocol(16, 16)).loss
     assert store_run(run, tmp_path / "r.json", check_tokens=100).text_loss == pytest.approx(expected, abs=1e-5)
+    shifted = measure_loss(model, text[8:100], Protocol(16, 16)).loss  # cut half a window later
+    stored = read_result(StoredRun, tmp_path / "r.json")
+    assert stored is not None and stored.shifted_loss == pytest.approx(shifted, abs=1e-5)
     assert expected < 6.5  # ln of the used tokens is about 6, and of all of them 10.8
+
+
+def test_what_a_model_recites_is_counted_in_runs_of_the_text():
+    torch.manual_seed(0)
+    model, text = GPT2(GPT2Config(1, 2, 16, 50, 16)).eval(), torch.arange(200) % 50
+    assert recited(model, text, 16, phrase=3) == 0  # it has learned nothing
+    with torch.no_grad():  # whatever it reads, it likes token 7 best: the text's own where that is all there is
+        model.final_norm.weight.zero_()
+        model.final_norm.bias.copy_(model.token_embedding.weight[7] * 100)
+    assert recited(model, torch.full((200,), 7), 16, phrase=3) == 1
+    assert recited(model, text, 16, phrase=3) == 0
 
 
 def test_last_weights_are_kept_in_the_whole_vocabulary(run, poems, tmp_path):
@@ -233,7 +257,11 @@ def test_stored_results_of_the_labs_are_of_the_true_sizes():
     step = read_result(StepReport, RESULTS / "xl_step.json")
     assert step is None or (step.size == "xl" and step.parameters == 1_557_611_200 and step.way == "careful")
     run = read_result(StoredRun, RESULTS / "shakespeare.json")
-    assert run is None or (run.parameters == 124_439_808 and run.tokens <= 10_000_000 and run.step_loss < 0.099999)
+    assert run is not None and (run.file_parameters, run.text_tokens) == (124_439_808, 301_966)
+    assert run.tokens <= 10_000_000 and run.epoch_loss < 0.099999 and len(run.losses) == run.steps
+    assert len(run.samples) == 5 and run.shifted_loss > 1 > run.text_loss, "it knows windows, not the text: say so"
+    recipe = read_settings(TrainingRecipe, [f"recipe={ROOT / 'labs' / 'recipes' / 'shakespeare.yaml'}"])
+    assert run.recipe | {"dtype": "auto"} == different_settings(recipe) | {"dtype": "auto"}
 
 
 # Shakespeare's recipe
@@ -241,9 +269,9 @@ def test_stored_results_of_the_labs_are_of_the_true_sizes():
 
 def test_shakespeares_recipe_trains_gpt2_small_on_at_most_ten_million_tokens():
     recipe = read_settings(TrainingRecipe, [f"recipe={ROOT / 'labs' / 'recipes' / 'shakespeare.yaml'}"])
-    assert total_parameters(SIZES[recipe.size]) == 124_439_808 and not recipe.compact and not recipe.n_layer
+    assert total_parameters(SIZES[recipe.size]) == 124_439_808 and not recipe.n_layer
     assert recipe.batch_size * recipe.accumulate * recipe.context * recipe.max_steps <= 10_000_000
-    assert recipe.target_loss == 0.099999 and recipe.memorization_samples
+    assert recipe.target_epoch_loss == 0.1 and not recipe.target_loss and recipe.memorization_samples
 
 
 def test_the_command_writes_the_downloaded_text_as_token_files(monkeypatch, tmp_path, capsys):
