@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tools.classroom.feedback import MOST_LINES, page
 from tools.classroom.gradebook import Table
 from tools.classroom.grading import Grade, Submission, Task, answers
 from utils.errors import CourseError
+from utils.files.places import ROOT
 
 ATTENTION, TOKENS = "03_build_attention", "01_count_and_merge_tokens"
 ROSTER = """\ufeffID,Login,E-mail,Section,Name
@@ -100,7 +102,7 @@ def test_labs_are_exported_beside_exercises_to_the_same_people(graded):
     assert found == {"10001": ("75", "75"), "10002": ("", "100"), "777": ("", "")}
     made = {path.name: path for path in write_moodle(marks, graded / "grades", graded / "out")}
     assert [row["Identifier"] for row in rows_of(made["moodle_lab_01.csv"])] == ["Participant 10001"]
-    assert zipfile.ZipFile(made["moodle_lab_01_feedback.zip"]).namelist() == [], "class labs writes no pages"
+    assert "moodle_lab_01_feedback.zip" not in made, "class labs writes no pages, so there is nothing to zip"
     assert "lab_01" in write_canvas(marks, graded / "grades", graded / "out")[0].read_text(encoding="utf-8")
 
 
@@ -116,6 +118,16 @@ def test_a_roster_without_anybody_is_refused(tmp_path, text, named):
     (tmp_path / "students.csv").write_text(text, encoding="utf-8")
     with pytest.raises(CourseError, match=f"Found the columns {named}"):
         read_roster(tmp_path / "students.csv")
+
+
+def test_no_zip_is_written_where_no_name_is_canvas_own_and_the_command_says_so(tmp_path, capsys):
+    table = Table(tmp_path / "grades", lambda line: None)
+    path = tmp_path / "in" / "Ada_1001_assignsubmission_file_" / f"{ATTENTION}.ipynb"
+    table.add("1", Grade(Submission(path, "Ada", ATTENTION, "1001"), {"q1": Task(1, 4)}), "x1")
+    (tmp_path / "grades" / "canvas_feedback.zip").write_bytes(b"of an earlier class")
+    assert main(["class", "export", str(tmp_path / "grades"), "--to", "canvas"]) == 0
+    assert "named as Canvas names" in capsys.readouterr().out
+    assert not (tmp_path / "grades" / "canvas_feedback.zip").exists()
 
 
 def test_the_command_writes_and_says_whom_it_does_not_know(graded, capsys):
@@ -171,6 +183,9 @@ def test_renamed_copies_are_found_and_short_or_different_answers_are_not(tmp_pat
     for name, code in {"ada": LONG, "bob": renamed, "cleo": other}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / f"{ATTENTION}.ipynb").write_text(notebook(code, "x = 1"), encoding="utf-8")
+    for name in ("dan", "eve"):  # the exercise itself, with its own cells and its blanks, is nobody's copy
+        (tmp_path / name).mkdir()
+        shutil.copy(ROOT / "exercises" / f"{ATTENTION}.ipynb", tmp_path / name)
     (line,) = alike(tmp_path)
     assert line.startswith(f"{ATTENTION} q1: ada, bob (")
     assert form_of("def f(:") == ("", 0)

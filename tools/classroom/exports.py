@@ -10,7 +10,7 @@ import csv
 import re
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -143,7 +143,7 @@ def write_plain(marks: list[Marks], out: Path) -> list[Path]:
 
 
 def write_canvas(marks: list[Marks], grades: Path, out: Path) -> list[Path]:
-    """Write what Canvas imports under Grades → Import, and a zip for its Upload Submissions."""
+    """Write what Canvas imports under Grades → Import, and a zip for its Upload Submissions, if it has any page."""
     exercises = sorted({name for own in marks for name in own.best})
     rows: list[dict] = [{"Student": "    Points Possible"} | dict.fromkeys(exercises, 100.0)]
     for own in marks:
@@ -155,10 +155,8 @@ def write_canvas(marks: list[Marks], grades: Path, out: Path) -> list[Path]:
         for row in own.best.values()
         if (start := CANVAS_NAME.match(row["File"]))
     ]
-    return [
-        _write(out / "canvas.csv", as_csv([*CANVAS, *exercises], rows, mark=False)),
-        _zip(out / "canvas_feedback.zip", pages),
-    ]
+    table = _write(out / "canvas.csv", as_csv([*CANVAS, *exercises], rows, mark=False))
+    return [table, *_zip(out / "canvas_feedback.zip", pages)]
 
 
 def write_moodle(marks: list[Marks], grades: Path, out: Path) -> list[Path]:
@@ -176,10 +174,8 @@ def write_moodle(marks: list[Marks], grades: Path, out: Path) -> list[Path]:
              _page(own, own.best[exercise], grades))
             for own in own_number if own.best[exercise]["File"]
         ]  # fmt: skip
-        made += [
-            _write(out / f"moodle_{exercise}.csv", as_csv(MOODLE, rows, mark=False)),
-            _zip(out / f"moodle_{exercise}_feedback.zip", pages),
-        ]
+        made.append(_write(out / f"moodle_{exercise}.csv", as_csv(MOODLE, rows, mark=False)))
+        made += _zip(out / f"moodle_{exercise}_feedback.zip", pages)
     return made
 
 
@@ -197,9 +193,13 @@ def _write(path: Path, data: bytes) -> Path:
     return path
 
 
-def _zip(path: Path, pages: Iterable[tuple[str, bytes]]) -> Path:
+def _zip(path: Path, pages: Sequence[tuple[str, bytes]]) -> list[Path]:
+    """Write the pages into a zip; where there is none, also none of an earlier day is left."""
+    if not pages:
+        path.unlink(missing_ok=True)
+        return []
     data = BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
         for name, page in pages:
             file.writestr(name, page)
-    return _write(path, data.getvalue())
+    return [_write(path, data.getvalue())]

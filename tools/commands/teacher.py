@@ -104,6 +104,8 @@ def class_export(
     else:
         made = (exports.write_canvas if to == "canvas" else exports.write_moodle)(marks, Path(grades), place)
     print("\n".join(map(str, made)))
+    if to != "csv" and not any(path.suffix == ".zip" for path in made):
+        print(f"No zip with feedback: no file or folder is named as {to.capitalize()} names what is handed in there.")
     return int(bool(unknown))
 
 
