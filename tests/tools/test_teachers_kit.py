@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
+from tests.reach import read_judged
 from tools.__main__ import main
 from tools.classroom.alike import alike, form_of
 from tools.classroom.exports import Person, collect, find_person, read_roster, write_canvas, write_moodle, write_plain
 from tools.classroom.feedback import MOST_LINES, page
 from tools.classroom.gradebook import Table
-from tools.classroom.grading import Grade, Submission, Task, answers
+from tools.classroom.grading import Grade, Submission, Task, answers, handed_out
 from utils.errors import CourseError
 from utils.files.places import ROOT
 
@@ -156,6 +157,14 @@ def test_a_page_of_an_earlier_run_is_added_to():
     assert f"… and {500 - MOST_LINES} more lines" in both
 
 
+def test_the_question_at_the_end_of_a_long_message_is_on_the_page():
+    longest = max(
+        len(one["message"]) for tasks in read_judged().values() for task in tasks.values() for one in task.values()
+    )
+    note = f"Given {'x' * longest}. Is it twice?"
+    assert "Is it twice?" in page([Grade(Submission(Path("a.ipynb"), "Ada", ATTENTION), {"q1": Task(0, 4, note)})])
+
+
 def notebook(*answers_: str) -> str:
     cells = [{"cell_type": "markdown", "source": ["# q"]}]
     for number, code in enumerate(answers_, start=1):
@@ -186,6 +195,8 @@ def test_renamed_copies_are_found_and_short_or_different_answers_are_not(tmp_pat
     for name in ("dan", "eve"):  # the exercise itself, with its own cells and its blanks, is nobody's copy
         (tmp_path / name).mkdir()
         shutil.copy(ROOT / "exercises" / f"{ATTENTION}.ipynb", tmp_path / name)
+    blank = (ROOT / "exercises" / f"{ATTENTION}.ipynb").read_text(encoding="utf-8")
+    assert set(answers(blank, handed_out(ATTENTION)).values()) == {""}
     (line,) = alike(tmp_path)
     assert line.startswith(f"{ATTENTION} q1: ada, bob (")
     assert form_of("def f(:") == ("", 0)

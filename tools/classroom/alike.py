@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Container
-from functools import cache
 from pathlib import Path
 
-from tools.classroom.grading import answers, find_submissions, read_submission
-from utils.checks.blanks import parsed, without_magics
+from tools.classroom.grading import answers, find_submissions, handed_out, read_submission
 from utils.errors import CourseError
-from utils.files.places import ROOT
-from utils.files.whole_files import parse_json
 
 FEWEST = 40  # nodes of a syntax tree; about four lines
 
@@ -40,10 +35,8 @@ class _Renamed(ast.NodeTransformer):
         return None if is_text else self.generic_visit(node)
 
 
-def form_of(code: str, given: Container[str] = ()) -> tuple[str, int]:
+def form_of(code: str) -> tuple[str, int]:
     """Return the form of an answer without names and comments, and its length in nodes; none if it is no Python.
-
-    Statements that were `given` are nobody's own.
 
     >>> form_of("def f(a):\\n    'A text.'\\n    return a + 1") == form_of("def f(x):  # mine\\n  return x+1")
     True
@@ -52,20 +45,10 @@ def form_of(code: str, given: Container[str] = ()) -> tuple[str, int]:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError):
         return "", 0
-    tree.body = [statement for statement in tree.body if ast.dump(statement) not in given]
     stored = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     own = stored | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     renamed = _Renamed(own).visit(tree)
     return ast.dump(renamed), sum(1 for _ in ast.walk(renamed))
-
-
-@cache
-def given_in(exercise: str) -> frozenset[str]:
-    """Return the statements of an exercise as it is handed out: its own cells, and tasks that were left blank."""
-    path = ROOT / "exercises" / f"{exercise}.ipynb"
-    cells = parse_json(path.read_text(encoding="utf-8"))["cells"] if path.is_file() else []
-    trees = (parsed(without_magics("".join(cell["source"]))) for cell in cells if cell["cell_type"] == "code")
-    return frozenset(ast.dump(statement) for tree in trees if tree for statement in tree.body)
 
 
 def alike(folder: Path) -> list[str]:
@@ -76,12 +59,11 @@ def alike(folder: Path) -> list[str]:
         if one.problem:
             continue
         try:
-            codes = answers(read_submission(one.path))
+            codes = answers(read_submission(one.path), handed_out(one.exercise))
         except CourseError:
             continue
         for task, code in codes.items():
-            form, length = form_of(code, given_in(one.exercise))
-            lengths[form] = length
+            form, lengths[form] = form_of(code)
             if lengths[form] >= FEWEST:
                 found[one.exercise, task, form].add(f"{one.name} {one.number}".strip())
     return [

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,7 @@ from tools.classroom.sandbox import Fence, Limits, stop_tree
 from tools.repo.notebooks import ROOT
 from utils.checks.exercise import Help
 from utils.errors import CourseError
+from utils.files.whole_files import parse_json
 
 LONGEST_NOTEBOOK = 50 * 2**20  # bytes
 LONGEST_ANSWER = 1_000_000  # characters
@@ -276,7 +277,7 @@ class Grader:
         except CourseError as error:
             result.status = f"not a notebook: {error}"
             return result
-        result.code = answers(notebook)
+        result.code = answers(notebook, handed_out(submission.exercise))
         answer = self._process(submission.exercise).ask(notebook, self.limits, self.fence)
         take_answer(result, checks, answer)
         return result
@@ -297,8 +298,19 @@ class Grader:
 CHECK = re.compile(r"""\bcheck\(\s*["'](\w+)["']\s*\)""")
 
 
-def answers(notebook: str) -> dict[str, str]:
-    """Return the code of each task, from the text of a notebook: the last two cells before its check."""
+@cache
+def handed_out(exercise: str) -> frozenset[str]:
+    """Return the code of an exercise's cells as they are handed out, which is nobody's answer."""
+    path = ROOT / "exercises" / f"{exercise}.ipynb"
+    cells = parse_json(path.read_text(encoding="utf-8"))["cells"] if path.is_file() else []
+    return frozenset("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+def answers(notebook: str, given: Container[str] = ()) -> dict[str, str]:
+    """Return the code of each task, from the text of a notebook: the last two cells before its check.
+
+    Cells that stand there as they were `given` are left out.
+    """
     found, since = dict[str, str](), list[str]()
     for cell in json.loads(notebook)["cells"]:
         source = "".join(cell["source"])
@@ -307,7 +319,7 @@ def answers(notebook: str) -> dict[str, str]:
         if asked := CHECK.search(source):
             found.setdefault(asked[1], "\n\n".join(since[-2:]))
             since = []
-        else:
+        elif source not in given:
             since.append(source)
     return found
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from utils.run_log import no_formula
 
-LONGEST_NAME, LONGEST_NOTE, LONGEST_TEXT = 80, 300, 500
+LONGEST_NAME, LONGEST_NOTE, LONGEST_TEXT = 80, 1_000, 500  # a check shows values before it asks
 
 
 def readable(name: str) -> str:
