@@ -39,7 +39,7 @@ from utils.errors import CourseError
 JUDGED = Path(__file__).parent / "held_out" / "judged.json"
 REFUSED, HIDDEN, ACCEPTED, ENDLESS = "refused", "refused by hidden checks only", "accepted", "never ended"
 VERDICTS = ("diagnosed", "shows the values", "python error", "misleading")
-ENOUGH = 15.0  # seconds for one check, less than a learner's notebook gives
+ENOUGH = 8.0  # seconds for one check, less than a learner's notebook gives; the slowest right answer takes one
 SECONDS = 60  # of the processor, for one answer and all of its checks
 NEEDS_TENSORFLOW, NO_TENSORFLOW = "00", 77
 

@@ -73,7 +73,8 @@ def test_float16_with_a_scaler_and_bfloat16_learn_as_float32_does(tmp_path):
         assert one["agrees"] and one["losses"] != found["float32"]["losses"]
     assert found["float16"]["loss scale"] == 2**16 and found["float16"]["skipped steps"] == 0
     assert "loss scale" not in found["bfloat16"]
-    assert all(one["tokens/s"] > 0 and one["peak bytes"] > 0 for one in found.values())
+    # so small a step may fit into what the process already holds: then its peak is nothing more
+    assert all(one["tokens/s"] > 0 and one["peak bytes"] >= 0 for one in found.values())
 
 
 def test_mfu_is_of_the_batch_that_was_fastest_and_compiled_blocks_learn_the_same():

@@ -76,7 +76,7 @@ WRONG = {
         (
             "def norm(x, layer):\n    return x / (x.var(-1, correction=0, keepdim=True) + layer.eps).sqrt() "
             "* layer.weight + layer.bias",
-            "the mean is taken away",
+            "mean is taken away below the root only",
         ),
         (
             "def norm(x, layer):\n    centered = x - x.mean(-1, keepdim=True)\n"
