@@ -45,6 +45,7 @@ from tools.classroom.grading import (
     take_answer,
 )
 from tools.classroom.kernel import landlock_version
+from tools.classroom.names import LONGEST_NOTE
 from tools.classroom.sandbox import Fence, available_fence, demand
 from utils.errors import CourseError
 
@@ -246,7 +247,7 @@ def test_points_are_the_teachers_whatever_an_answer_says(answer):
     one = Grade(Submission(Path("x"), "x", NAME), {"q1": Task(0, 4)})
     take_answer(one, checks, answer)
     assert set(one.tasks) == {"q1"} and one.possible == 4 and 0 <= one.points <= 4
-    assert len(one.status) <= 300 and len(one.tasks["q1"].note) <= 300
+    assert len(one.status) <= LONGEST_NOTE and len(one.tasks["q1"].note) <= LONGEST_NOTE
     assert one.points == (4 if answer.get("tasks", 0) and "points" in str(answer) else 0)
 
 
