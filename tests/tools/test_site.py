@@ -180,6 +180,7 @@ class TestInBrowser:
     def test_living_views_work_in_the_theme_of_the_site(self, visit, address, page, width, scheme):
         visit.page.emulate_media(color_scheme=scheme)
         visit.page.goto(address + page)
+        visit.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")  # Predict's
         views = visit.page.locator("[data-live]")
         for view in views.all():
             view.scroll_into_view_if_needed()
