@@ -96,10 +96,11 @@ def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000
     import torch
 
     from labs.true_size.last_weights import last_model, learned_text
+    from utils.config import total_parameters
     from utils.evaluate import Protocol, measure_loss
     from utils.files.settings import read_settings
+    from utils.formats.open_file import open_model_file
     from utils.machine import pick_device
-    from utils.sampling import VOCAB
     from utils.texts.bins import load_bin
     from utils.training.recipes import TrainingRecipe
 
@@ -108,13 +109,11 @@ def store_run(words: Sequence[str], path: str | Path, check_tokens: int = 20_000
     model = last_model(recipe).to(pick_device(recipe.device or None))
     context, text = min(recipe.context, model.config.context), torch.from_numpy(learned_text(recipe).astype("int64"))
     known, protocol = text[:check_tokens], Protocol(context, context)
-    parameters = sum(weight.numel() for weight in model.parameters())
-    unused = VOCAB - model.config.vocab_size if recipe.compact else 0
     result = StoredRun(
         machine=machine_in_words(model.device),
         recipe=different_settings(recipe),
-        parameters=parameters,
-        file_parameters=parameters + unused * model.config.n_embd,
+        parameters=total_parameters(model.config),
+        file_parameters=total_parameters(open_model_file(recipe.out).config),
         text_tokens=len(text),
         held_out_tokens=len(load_bin(Path(recipe.data) / "validate.bin")),
         text_loss=round(measure_loss(model, known, protocol).loss, 6),
