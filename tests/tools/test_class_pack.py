@@ -25,8 +25,10 @@ from tools.repo.notebooks import ROOT
 from utils.errors import CourseError
 from utils.files.whole_files import sha256_of
 
-pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="a pack is made from a clone, with git")
-
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("git"), reason="a pack is made from a clone, with git"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:myst_parser"),
+]
 
 CPU = f"{version('torch').partition('+')[0]}+cpu"
 
@@ -74,7 +76,7 @@ def pack(tmp_path_factory) -> Path:
     patch.setattr(class_pack, "ROOT", course)
     patch.setenv("PIP_NO_INDEX", "1")
     patch.setenv("PIP_FIND_LINKS", index.as_uri())
-    make_pack(place / "stick", pages=False, show=lambda text: None)
+    make_pack(place / "stick", show=lambda text: None)
     patch.undo()
     return place / "stick"
 

@@ -23,8 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:myst_parser"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("site")
+    out = tmp_path_factory.mktemp("site") / "pages"
     build_site(out)
+    assert [path.name for path in out.parent.iterdir()] == ["pages"]  # a class pack holds nothing that it doesn't name
     return out
 
 

@@ -80,19 +80,19 @@ def build_site(out: Path, live: bool = True) -> list[Path]:
 
     if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").is_file():
         raise CourseError(f"{out} holds something else than a site. Choose an empty folder.")
+    out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder:
-        source = Path(folder)
+        source, built = Path(folder, "source"), Path(folder, "site", "html")  # myst-nb keeps pictures beside its output
         prepare(source, live)
         options = SETTINGS | {"html_theme_options": theme_options()}
-        app = Sphinx(str(source), None, str(out), str(source / ".doctrees"), "html", options, status=None, parallel=1)
+        app = Sphinx(str(source), None, str(built), str(source / ".doctrees"), "html", options, status=None, parallel=1)
         app.connect("html-page-context", add_open_graph)
         if live:
             app.connect("html-page-context", wake_views)
         app.build()
         if app.statuscode:
             raise CourseError("Sphinx could not build the site; what it found stands above.")
-    for template in (out / "_static").glob("*macros.html"):  # the theme's own, which are no pages
-        template.unlink()
+        shutil.copytree(built, out, ignore=shutil.ignore_patterns("*macros.html"), dirs_exist_ok=True)  # the theme's own
     return sorted(out / page_name(file) for file in sources())
 
 
