@@ -92,7 +92,8 @@ def build_site(out: Path, live: bool = True) -> list[Path]:
         app.build()
         if app.statuscode:
             raise CourseError("Sphinx could not build the site; what it found stands above.")
-        shutil.copytree(built, out, ignore=shutil.ignore_patterns("*macros.html"), dirs_exist_ok=True)  # the theme's own
+        own_to_the_theme = shutil.ignore_patterns("*macros.html")  # which are no pages
+        shutil.copytree(built, out, ignore=own_to_the_theme, dirs_exist_ok=True)
     return sorted(out / page_name(file) for file in sources())
 
 
