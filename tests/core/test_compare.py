@@ -45,6 +45,7 @@ def double(x):
         (lambda x: b"ab", lambda x: b"ac", (0,), "you give b'ab', expected b'ac'."),
         (lambda x: x.float(), lambda x: x, torch.tensor([1, 2]), "The dtype is float32, expected int64."),
         (lambda x: x[:1], lambda x: x, torch.tensor([1, 2]), "The shape is 1, expected 2."),
+        (lambda x: x[None], lambda x: x, torch.tensor(2.0), "The shape is 1, expected ()."),
         (lambda x: x * 3, double, torch.ones(4, 64),
          "Given x=(4 × 64 numbers) you give (4 × 64 numbers). Shape and dtype are right, but every value is 1.5 times"),
         (lambda x: np.array([1, 3]), lambda x: np.array([1, 2]), (0,), "you give [1, 3], expected [1, 2]."),
@@ -54,6 +55,10 @@ def double(x):
 )  # fmt: skip
 def test_input_got_and_expected_are_shown(answer, reference, case, words):
     assert words in said(answer, reference, case)
+
+
+def test_whether_it_returns_its_result_is_asked_of_a_function_without_one_alone():
+    assert said(lambda x: {}.get(x), double, (2,)) == "Given x=2 you give nothing (None), expected 4."
 
 
 @pytest.mark.parametrize(

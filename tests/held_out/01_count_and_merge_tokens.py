@@ -77,6 +77,58 @@ def count_pairs(words, times):
 """,
             "forgets the order within a pair",
         ),
+        Answer(
+            '''
+def count_pairs(words, times):
+    """Return a Counter of all pairs of neighbors: {(id, id): how often}."""
+    pairs = Counter()
+    for word, n in zip(words, times):
+        for pair in set(pairwise(word)):
+            pairs[pair] += n
+    return pairs
+''',
+            "a pair that stands twice in one word is counted once",
+        ),
+        Answer(
+            '''
+def count_pairs(words, times):
+    """Return a Counter of all pairs of neighbors: {(id, id): how often}."""
+    pairs = Counter()
+    for word, n in zip(words, times):
+        for pair, often in Counter(pairwise(word)).items():
+            pairs[pair] = often * n
+    return pairs
+''',
+            "overwrites instead of adding: a pair in two words keeps the last word's count only",
+        ),
+        Answer(
+            '''
+def count_pairs(words, times):
+    """Return a Counter of all pairs of neighbors: {(id, id): how often}."""
+    pairs = Counter()
+    before = None
+    for word, n in zip(words, times):
+        for token in word:
+            if before is not None:
+                pairs[before, token] += n
+            before = token
+    return pairs
+''',
+            "the token before is kept from word to word, so pairs across two words are counted",
+        ),
+        Answer(
+            '''
+def count_pairs(words, times):
+    """Return a Counter of all pairs of neighbors: {(id, id): how often}."""
+    pairs = Counter()
+    for word, n in zip(words, times):
+        while len(word) > 1:
+            pairs[word[0], word[1]] += n
+            word.pop(0)
+    return pairs
+''',
+            "in-place: counts right but eats up the words that were handed in",
+        ),
     ],
     "q2": [
         Answer(
@@ -187,6 +239,61 @@ def join(ids, pair, new):
     return joined
 """,
             "crashes at the end of the row",
+        ),
+        Answer(
+            '''
+def join(ids, pair, new):
+    """Return the row with every occurrence of the pair replaced by the id `new`."""
+    joined, i = [], len(ids) - 1
+    while i >= 0:
+        if i > 0 and (ids[i - 1], ids[i]) == tuple(pair):
+            joined.append(new)
+            i -= 2
+        else:
+            joined.append(ids[i])
+            i -= 1
+    return joined[::-1]
+''',
+            "goes from right to left: wrong for an odd run of one id with the pair of it with itself",
+        ),
+        Answer(
+            '''
+def join(ids, pair, new):
+    """Return the row with every occurrence of the pair replaced by the id `new`."""
+    row = ",".join(str(token) for token in ids)
+    row = row.replace(f"{pair[0]},{pair[1]}", str(new))
+    return [int(token) for token in row.split(",") if token]
+''',
+            "replaces in a string of decimal digits, where 1,2 also stands in 11,25",
+        ),
+        Answer(
+            '''
+def join(ids, pair, new):
+    """Return the row with every occurrence of the pair replaced by the id `new`."""
+    i = 0
+    while i < len(ids) - 1:
+        if (ids[i], ids[i + 1]) == tuple(pair):
+            ids[i : i + 2] = [new]
+        i += 1
+    return ids
+''',
+            "in-place: changes the row that was given and returns that row",
+        ),
+        Answer(
+            '''
+def join(ids, pair, new):
+    """Return the row with every occurrence of the pair replaced by the id `new`."""
+    joined, i = [], 0
+    while i < len(ids) - 1:
+        if (ids[i], ids[i + 1]) == tuple(pair):
+            joined.append(new)
+            i += 2
+        else:
+            joined.append(ids[i])
+            i += 1
+    return joined
+''',
+            "loses the last id of a row unless it belongs to the pair",
         ),
     ],
     "q3": [
@@ -318,6 +425,121 @@ def train(text, n_merges):
 """,
             "among equals takes the smaller sum of ids",
         ),
+        Answer(
+            '''
+def train(text, n_merges):
+    """Return at most n_merges merges learned from a text, in their order: {pair: new id}."""
+    times = Counter(split_pieces(text))
+    words, merges = [spell(piece) for piece in times], {}
+
+    def replaced(word, pair, new):
+        row, i = [], 0
+        while i < len(word):
+            hit = tuple(word[i : i + 2]) == pair
+            row.append(new if hit else word[i])
+            i += 2 if hit else 1
+        return row
+
+    for _ in range(n_merges):
+        pairs = Counter()
+        for word, n in zip(words, times.values()):
+            for pair in pairwise(word):
+                pairs[pair] += n
+        if max(pairs.values(), default=0) < 2:
+            break
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair[0]))
+        merges[best] = 256 + len(merges)
+        words = [replaced(word, best, merges[best]) for word in words]
+    return merges
+''',
+            "ties are decided by the first id only: two equally frequent pairs that begin alike come as they were met",
+        ),
+        Answer(
+            '''
+def train(text, n_merges):
+    """Return at most n_merges merges learned from a text, in their order: {pair: new id}."""
+    times = Counter(split_pieces(text))
+    words, merges = [spell(piece) for piece in times], {}
+
+    def replaced(word, pair, new):
+        row, i = [], 0
+        while i < len(word):
+            hit = tuple(word[i : i + 2]) == pair
+            row.append(new if hit else word[i])
+            i += 2 if hit else 1
+        return row
+
+    for _ in range(n_merges):
+        pairs = Counter()
+        for word, n in zip(words, times.values()):
+            for pair in pairwise(word):
+                pairs[pair] += n
+        if max(pairs.values(), default=0) <= 2:
+            break
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges[best] = 256 + len(merges)
+        words = [replaced(word, best, merges[best]) for word in words]
+    return merges
+''',
+            "stops too early: a pair that occurs exactly twice is no longer merged",
+        ),
+        Answer(
+            '''
+def train(text, n_merges):
+    """Return at most n_merges merges learned from a text, in their order: {pair: new id}."""
+    times = Counter(split_pieces(text))
+    words, merges = [spell(piece) for piece in times], {}
+
+    def replaced(word, pair, new):
+        row, i = [], 0
+        while i < len(word):
+            hit = tuple(word[i : i + 2]) == pair
+            row.append(new if hit else word[i])
+            i += 2 if hit else 1
+        return row
+
+    for _ in range(n_merges):
+        pairs = Counter()
+        for word, n in zip(words, times.values()):
+            for pair in pairwise(word):
+                pairs[pair] += n
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        if pairs[best] < 2:
+            break
+        merges[best] = 256 + len(merges)
+        words = [replaced(word, best, merges[best]) for word in words]
+    return merges
+''',
+            "Python error where no pair is left at all (an empty text, or every word joined to one id)",
+        ),
+        Answer(
+            '''
+def train(text, n_merges):
+    """Return at most n_merges merges learned from a text, in their order: {pair: new id}."""
+    times = Counter(split_pieces(text))
+    words, merges = [spell(piece) for piece in times], {}
+
+    def replaced(word, pair, new):
+        row, i = [], 0
+        while i < len(word):
+            hit = tuple(word[i : i + 2]) == pair
+            row.append(new if hit else word[i])
+            i += 2 if hit else 1
+        return row
+
+    for _ in range(n_merges):
+        pairs = Counter()
+        for word in words:
+            pairs.update(pairwise(word))
+        if max(pairs.values(), default=0) < 2:
+            break
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges[best] = 256 + len(merges)
+        words = [replaced(word, best, merges[best]) for word in words]
+    return merges
+''',
+            "counts each different piece once, however often it occurs in the text",
+        ),
     ],
     "q4": [
         Answer(
@@ -429,6 +651,85 @@ def encode(text, merges):
 """,
             "the smallest pair of ids instead of the first learned",
         ),
+        Answer(
+            '''
+def encode(text, merges):
+    """Return the ids of a text under some merges {pair: new id}."""
+    ids = []
+    for piece in split_pieces(text):
+        word = spell(piece)
+        while known := [pair for pair in pairwise(word) if pair in merges]:
+            best, row, i = min(known), [], 0
+            while i < len(word):
+                hit = tuple(word[i : i + 2]) == best
+                row.append(merges[best] if hit else word[i])
+                i += 2 if hit else 1
+            word = row
+        ids += word
+    return ids
+''',
+            "takes the pair with the smallest ids instead of the pair whose new id is the smallest",
+        ),
+        Answer(
+            '''
+def encode(text, merges):
+    """Return the ids of a text under some merges {pair: new id}."""
+    word = spell(text)
+    while known := [pair for pair in pairwise(word) if pair in merges]:
+        best, row, i = min(known, key=merges.get), [], 0
+        while i < len(word):
+            hit = tuple(word[i : i + 2]) == best
+            row.append(merges[best] if hit else word[i])
+            i += 2 if hit else 1
+        word = row
+    return word
+''',
+            "works on the whole text at once, so pairs are joined across pieces",
+        ),
+        Answer(
+            '''
+joined_before = {}
+
+
+def encode(text, merges):
+    """Return the ids of a text under some merges {pair: new id}."""
+    ids = []
+    for piece in split_pieces(text):
+        if piece not in joined_before:
+            word = spell(piece)
+            while known := [pair for pair in pairwise(word) if pair in merges]:
+                best, row, i = min(known, key=merges.get), [], 0
+                while i < len(word):
+                    hit = tuple(word[i : i + 2]) == best
+                    row.append(merges[best] if hit else word[i])
+                    i += 2 if hit else 1
+                word = row
+            joined_before[piece] = word
+        ids += joined_before[piece]
+    return ids
+''',
+            "stale memory: a piece seen before is answered from merges of an earlier call",
+        ),
+        Answer(
+            '''
+def encode(text, merges):
+    """Return the ids of a text under some merges {pair: new id}."""
+    ids = []
+    for piece in split_pieces(text):
+        word = spell(piece)
+        known = sorted({pair for pair in pairwise(word) if pair in merges}, key=merges.get)
+        for best in known:
+            row, i = [], 0
+            while i < len(word):
+                hit = tuple(word[i : i + 2]) == best
+                row.append(merges[best] if hit else word[i])
+                i += 2 if hit else 1
+            word = row
+        ids += word
+    return ids
+''',
+            "does not look again: only pairs of bytes are joined, never what has been joined before",
+        ),
     ],
     "q5": [
         Answer(
@@ -496,6 +797,47 @@ def fit(text, room):
 """,
             "drops whatever isn't ASCII",
         ),
+        Answer(
+            r'''
+def fit(text, room):
+    """Return the beginning of a text that its first `room` tokens hold, in whole characters."""
+    raw = tokenizer.decode(tokenizer.encode(text)[:room])
+    return raw.rstrip("\ufffd")
+''',
+            "strips replacement characters from the end, also those that stand in the text itself",
+        ),
+        Answer(
+            '''
+def fit(text, room):
+    """Return the beginning of a text that its first `room` tokens hold, in whole characters."""
+    ids = tokenizer.encode(text)[:room]
+    while True:
+        raw = tokenizer.decode_bytes(ids)
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            ids = ids[:-1]
+''',
+            "drops the whole last token where it ends in half a character, and a space before that half with it",
+        ),
+        Answer(
+            '''
+def fit(text, room):
+    """Return the beginning of a text that its first `room` tokens hold, in whole characters."""
+    raw = tokenizer.decode_bytes(tokenizer.encode(text)[:room])
+    return raw.decode("utf-8", "ignore").strip()
+''',
+            "strips white space from both ends, which belongs to the text",
+        ),
+        Answer(
+            '''
+def fit(text, room):
+    """Return the beginning of a text that its first `room` tokens hold, in whole characters."""
+    raw = tokenizer.decode_bytes(tokenizer.encode(text)[:room])
+    return raw.decode("utf-8", errors="replace")
+''',
+            "half a character at the end becomes a replacement character instead of going",
+        ),
     ],
 }
 
@@ -518,6 +860,31 @@ def count_pairs(words, times):
     return Counter(pair for word, n in zip(words, times) for _ in range(n) for pair in pairwise(word))
 """,
             "repeats each word as often as it occurs",
+        ),
+        Answer(
+            """
+def count_pairs(words, times):
+    return Counter(
+        (left, right)
+        for word, often in zip(words, times)
+        for left, right in zip(word, word[1:])
+        for _ in range(often)
+    )
+""",
+            "one generator in which every pair comes as often as its word occurs",
+        ),
+        Answer(
+            """
+def count_pairs(words, times):
+    table = {}
+    for i in range(len(words)):
+        row = words[i]
+        for j in range(1, len(row)):
+            key = (row[j - 1], row[j])
+            table[key] = table.get(key, 0) + times[i]
+    return Counter(table)
+""",
+            "two index loops into a plain dictionary, a Counter at the end",
         ),
     ],
     "q2": [
@@ -544,6 +911,35 @@ def join(ids, pair, new):
     return list(ids)
 """,
             "by recursion over the row",
+        ),
+        Answer(
+            """
+def join(ids, pair, new):
+    text = "".join(map(chr, ids))
+    return [ord(c) for c in text.replace(chr(pair[0]) + chr(pair[1]), chr(new))]
+""",
+            "each id as one character, then str.replace, which goes from left to right",
+        ),
+        Answer(
+            """
+def join(ids, pair, new):
+    a, b = pair
+    joined, waiting = [], False  # waiting: an `a` was read and is not written yet
+    for token in ids:
+        if waiting and token == b:
+            joined.append(new)
+            waiting = False
+            continue
+        if waiting:
+            joined.append(a)
+        waiting = token == a
+        if not waiting:
+            joined.append(token)
+    if waiting:
+        joined.append(a)
+    return joined
+""",
+            "a machine with one bit of memory, no index",
         ),
     ],
     "q3": [
@@ -579,6 +975,63 @@ def train(text, n_merges):
 """,
             "the largest count first, then the smallest of those that have it",
         ),
+        Answer(
+            """
+def train(text, n_merges):
+    words = Counter()
+    for piece in split_pieces(text):
+        words[tuple(spell(piece))] += 1
+    merges = {}
+    while len(merges) < n_merges:
+        pairs = Counter()
+        for word, often in words.items():
+            for i in range(1, len(word)):
+                pairs[word[i - 1], word[i]] += often
+        most = max(pairs.values(), default=0)
+        if most < 2:
+            break
+        best = sorted(pair for pair, often in pairs.items() if often == most)[0]
+        new = 256 + len(merges)
+        merges[best] = new
+        fresh = Counter()
+        for word, often in words.items():
+            row = []
+            skip = False
+            for i, token in enumerate(word):
+                if skip:
+                    skip = False
+                elif word[i : i + 2] == best:
+                    row.append(new)
+                    skip = True
+                else:
+                    row.append(token)
+            fresh[tuple(row)] += often
+        words = fresh
+    return merges
+""",
+            "words as tuples in a Counter, best pair by sorting all that are most frequent",
+        ),
+        Answer(
+            """
+def train(text, n_merges):
+    times = Counter(split_pieces(text))
+    words = {piece: "".join(map(chr, spell(piece))) for piece in times}
+    merges = {}
+    for new in range(256, 256 + n_merges):
+        pairs = Counter()
+        for piece, word in words.items():
+            for i in range(len(word) - 1):
+                pairs[word[i : i + 2]] += times[piece]
+        often = [pair for pair in pairs if pairs[pair] > 1]
+        if not often:
+            return merges
+        best = min(often, key=lambda pair: (-pairs[pair], pair))
+        merges[ord(best[0]), ord(best[1])] = new
+        words = {piece: word.replace(best, chr(new)) for piece, word in words.items()}
+    return merges
+""",
+            "words as strings with one character for each id, joined by str.replace",
+        ),
     ],
     "q4": [
         Answer(
@@ -611,6 +1064,42 @@ def encode(text, merges):
 """,
             "asks for infinity where a pair is unknown",
         ),
+        Answer(
+            """
+def encode(text, merges):
+    ids = []
+    for piece in split_pieces(text):
+        word = "".join(map(chr, spell(piece)))
+        while True:
+            known = [(merges[ord(a), ord(b)], a + b) for a, b in zip(word, word[1:]) if (ord(a), ord(b)) in merges]
+            if not known:
+                break
+            new, pair = min(known)
+            word = word.replace(pair, chr(new))
+        ids.extend(map(ord, word))
+    return ids
+""",
+            "one character for each id and str.replace, smallest new id by min of tuples",
+        ),
+        Answer(
+            """
+import math
+
+
+def encode(text, merges):
+    ids = []
+    for piece in split_pieces(text):
+        word = spell(piece)
+        while len(word) > 1:
+            new, place = min((merges.get((word[i], word[i + 1]), math.inf), i) for i in range(len(word) - 1))
+            if new == math.inf:
+                break
+            word[place : place + 2] = [new]
+        ids.extend(word)
+    return ids
+""",
+            "joins one place at a time, the leftmost of the pair learned first, then looks again",
+        ),
     ],
     "q5": [
         Answer(
@@ -633,6 +1122,29 @@ def fit(text, room):
     return codecs.getincrementaldecoder("utf-8")().decode(tokenizer.decode_bytes(tokenizer.encode(text)[:room]))
 """,
             "a decoder that waits for the other half",
+        ),
+        Answer(
+            """
+import codecs
+
+
+def fit(text, room):
+    raw = tokenizer.decode_bytes(tokenizer.encode(text)[:room])
+    return codecs.getincrementaldecoder("utf-8")().decode(raw)
+""",
+            "an incremental decoder, which holds back what is not whole",
+        ),
+        Answer(
+            """
+def fit(text, room):
+    left = len(tokenizer.decode_bytes(tokenizer.encode(text)[:room]))
+    for i, character in enumerate(text):
+        left -= len(character.encode("utf-8"))
+        if left < 0:
+            return text[:i]
+    return text
+""",
+            "counts how many bytes the tokens hold and walks along the text, nothing is decoded",
         ),
     ],
 }

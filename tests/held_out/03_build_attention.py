@@ -49,6 +49,39 @@ def future(time):
 """,
             "hides only the next token",
         ),
+        Answer(
+            '''
+def future(time):
+    """Return (time, time) of bool: True where the column comes after the row."""
+    return torch.ones(time, time, dtype=torch.bool).triu()
+''',
+            "the diagonal is hidden, too: a token may not look at itself",
+        ),
+        Answer(
+            '''
+def future(time):
+    """Return (time, time) of bool: True where the column comes after the row."""
+    places = torch.arange(time).to(torch.uint8)  # small numbers need one byte
+    return places[None, :] > places[:, None]
+''',
+            "places in 8 bits: they begin anew at 256, so the table is wrong for longer texts",
+        ),
+        Answer(
+            '''
+def future(time):
+    """Return (time, time) of bool: True where the column comes after the row."""
+    return torch.diag(torch.ones(time - 1), 1).bool()
+''',
+            "hides the next token only, not all later ones: right for one or two tokens",
+        ),
+        Answer(
+            '''
+def future(time):
+    """Return (time, time) of bool: True where the column comes after the row."""
+    return torch.ones(time, time).triu(1)
+''',
+            "wrong dtype: floats 0 and 1 instead of bool",
+        ),
     ],
     "q2": [
         Answer(
@@ -149,6 +182,47 @@ def shares(q, k):
 """,
             "multiplies infinity by 0",
         ),
+        Answer(
+            '''
+def shares(q, k):
+    """Return how much each token takes from each other: (time, time), rows that sum to 1."""
+    scores = q @ k.T / config.head_width**0.5
+    scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+    return scores.softmax(-1)
+''',
+            "divides by the root of the model's head width, whatever width the queries have",
+        ),
+        Answer(
+            '''
+def shares(q, k):
+    """Return how much each token takes from each other: (time, time), rows that sum to 1."""
+    scores = (q @ k.T / q.shape[-1] ** 0.5).tril()
+    scores = scores.masked_fill(scores == 0, -torch.inf)
+    return scores.softmax(-1)
+''',
+            "hides every score that is 0, also a real one of the past",
+        ),
+        Answer(
+            '''
+def shares(q, k):
+    """Return how much each token takes from each other: (time, time), rows that sum to 1."""
+    q /= q.shape[-1] ** 0.5
+    scores = q @ k.T
+    scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+    return scores.softmax(-1)
+''',
+            "in-place: divides the queries that were handed in",
+        ),
+        Answer(
+            '''
+def shares(q, k):
+    """Return how much each token takes from each other: (time, time), rows that sum to 1."""
+    scores = q @ k.T / q.shape[-1] ** 0.5
+    scores = scores.softmax(-1)
+    return scores.masked_fill(torch.ones_like(scores).triu(1).bool(), 0)
+''',
+            "masks after the softmax, so that rows sum to less than 1",
+        ),
     ],
     "q3": [
         Answer(
@@ -222,6 +296,53 @@ def one_head(x, attention, head):
 """,
             "counts heads from 1",
         ),
+        Answer(
+            '''
+def one_head(x, attention, head):
+    """Return what one head takes for each token of x (time, width): (time, head width)."""
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)  # each (time, width)
+    own = slice(head, head + config.head_width)
+    scores = q[:, own] @ k[:, own].T / config.head_width**0.5
+    scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+    return scores.softmax(-1) @ v[:, own]
+''',
+            "the columns begin at the head's number instead of head times width: right for head 0 only",
+        ),
+        Answer(
+            '''
+def one_head(x, attention, head):
+    """Return what one head takes for each token of x (time, width): (time, head width)."""
+    q, k, v = block.attention.qkv(x).chunk(3, dim=-1)  # each (time, width)
+    own = slice(head * config.head_width, (head + 1) * config.head_width)
+    scores = q[:, own] @ k[:, own].T / config.head_width**0.5
+    scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+    return scores.softmax(-1) @ v[:, own]
+''',
+            "uses the notebook's block 0 instead of the attention that it is given",
+        ),
+        Answer(
+            '''
+def one_head(x, attention, head):
+    """Return what one head takes for each token of x (time, width): (time, head width)."""
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)  # each (time, width)
+    own = slice(head * config.head_width, (head + 1) * config.head_width)
+    scores = q[:, own] @ k[:, own].T / q.shape[-1] ** 0.5
+    scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+    return scores.softmax(-1) @ v[:, own]
+''',
+            "divides by the root of the model's width instead of the head's",
+        ),
+        Answer(
+            '''
+def one_head(x, attention, head):
+    """Return what one head takes for each token of x (time, width): (time, head width)."""
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)  # each (time, width)
+    own = slice(head * config.head_width, (head + 1) * config.head_width)
+    scores = q[:, own] @ k[:, own].T / config.head_width**0.5
+    return scores.softmax(-1) @ v[:, own]
+''',
+            "no causal mask: right for the last token only",
+        ),
     ],
     "q4": [
         Answer(
@@ -287,6 +408,71 @@ def attend(x, attention):
 """,
             "reads a global instead of its argument for the mix",
         ),
+        Answer(
+            '''
+def attend(x, attention):
+    """Return what attention adds to x (time, width): (time, width)."""
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)
+    result = 0
+    for head in range(config.n_head):
+        own = slice(head * config.head_width, (head + 1) * config.head_width)
+        scores = q[:, own] @ k[:, own].T / config.head_width**0.5
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+        brought = torch.zeros_like(x)
+        brought[:, own] = scores.softmax(-1) @ v[:, own]
+        result = result + attention.out(brought)
+    return result
+''',
+            "mixes each head by itself and adds up, so that the bias of `out` comes once for every head",
+        ),
+        Answer(
+            '''
+def attend(x, attention):
+    """Return what attention adds to x (time, width): (time, width)."""
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)
+    parts = []
+    for head in range(config.n_head):
+        own = slice(head * config.head_width, (head + 1) * config.head_width)
+        scores = q[:, own] @ k[:, own].T / config.head_width**0.5
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+        parts.append(scores.softmax(-1) @ v[:, own])
+    brought = torch.cat(parts, dim=-1)
+    return block.attention.out(brought)
+''',
+            "mixes by the notebook's block 0 instead of the attention that it is given",
+        ),
+        Answer(
+            '''
+def attend(x, attention):
+    """Return what attention adds to x (time, width): (time, width)."""
+    time = len(x)
+    q, k, v = (
+        part.view(time, config.n_head, config.head_width).transpose(0, 1)
+        for part in attention.qkv(x).chunk(3, dim=-1)
+    )
+    scores = q @ k.transpose(-2, -1) / config.head_width**0.5
+    scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+    brought = (scores.softmax(-1) @ v).reshape(time, -1)
+    return attention.out(brought)
+''',
+            "reshapes without bringing tokens to the front again: tokens and heads are mixed, right for one token",
+        ),
+        Answer(
+            '''
+def attend(x, attention):
+    """Return what attention adds to x (time, width): (time, width)."""
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)
+    parts = []
+    for head in range(config.n_head):
+        own = slice(head * config.head_width, (head + 1) * config.head_width)
+        scores = q[:, own] @ k[:, own].T / config.head_width**0.5
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+        parts.append(scores.softmax(-1) @ v[:, own])
+    brought = torch.stack(parts, dim=-1).flatten(1)
+    return attention.out(brought)
+''',
+            "stacks the heads in the last dimension, so that their columns alternate instead of standing side by side",
+        ),
     ],
     "q5": [
         Answer(
@@ -348,6 +534,71 @@ def whole_block(x, block):
     return x + block.mlp(block.norm2(x))
 """,
             "reads a global instead of its argument",
+        ),
+        Answer(
+            '''
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def whole_block(x, block):
+    """Return the stream after one block, for x (time, width)."""
+    x += look_around(block.norm1(x), block.attention)
+    x += block.mlp(block.norm2(x))
+    return x
+''',
+            "in-place: adds to the very stream that was handed in",
+        ),
+        Answer(
+            '''
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def whole_block(x, block):
+    """Return the stream after one block, for x (time, width)."""
+    x = x + look_around(block.norm1(x), block.attention)
+    x = x[None]  # a batch of one
+    x = x + block.mlp(block.norm2(x))
+    return x.squeeze()
+''',
+            "squeeze takes away more than the batch where there is one token: (width,) instead of (1, width)",
+        ),
+        Answer(
+            '''
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def whole_block(x, block):
+    """Return the stream after one block, for x (time, width)."""
+    x = x + look_around(block.norm1(x), block.attention)
+    x = x + block.mlp(block.norm1(x))
+    return x
+''',
+            "the first norm is used twice, from a copied line",
+        ),
+        Answer(
+            '''
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def whole_block(x, block):
+    """Return the stream after one block, for x (time, width)."""
+    looked = look_around(block.norm1(x), block.attention)
+    worked = block.mlp(block.norm2(x))
+    return x + looked + worked
+''',
+            "the MLP reads the stream from before attention, instead of what attention has left",
         ),
     ],
     "q6": [
@@ -419,6 +670,46 @@ def norm(x, layer):
     return centered / (variance + 1e-5).sqrt() * layer.weight + layer.bias
 """,
             "an eps of its own",
+        ),
+        Answer(
+            '''
+def norm(x, layer):
+    """Return what the layer norm `layer` makes of x (time, width): (time, width)."""
+    centered = x - x.mean(-1, keepdim=True)
+    variance = x.var(-1, keepdim=True)
+    return centered / (variance + layer.eps).sqrt() * layer.weight + layer.bias
+''',
+            "unbiased variance: divided by the width minus one",
+        ),
+        Answer(
+            '''
+def norm(x, layer):
+    """Return what the layer norm `layer` makes of x (time, width): (time, width)."""
+    x -= x.mean(-1, keepdim=True)
+    variance = x.square().mean(-1, keepdim=True)
+    return x / (variance + layer.eps).sqrt() * layer.weight + layer.bias
+''',
+            "in-place: takes the mean away from the x that was handed in",
+        ),
+        Answer(
+            '''
+def norm(x, layer):
+    """Return what the layer norm `layer` makes of x (time, width): (time, width)."""
+    centered = x - x.mean(-1, keepdim=True)
+    variance = centered.square().mean(-1, keepdim=True)
+    return centered / (variance + 1e-5).sqrt() * layer.weight + layer.bias
+''',
+            "hard-coded 0.00001 instead of layer.eps",
+        ),
+        Answer(
+            '''
+def norm(x, layer):
+    """Return what the layer norm `layer` makes of x (time, width): (time, width)."""
+    centered = x - x.mean(-1, keepdim=True)
+    variance = centered.square().mean(-1, keepdim=True)
+    return centered / (variance.sqrt() + layer.eps) * layer.weight + layer.bias
+''',
+            "adds eps outside of the root: shows only where the variance is small",
         ),
     ],
     "q7": [
@@ -512,6 +803,79 @@ def network(tokens, model):
 """,
             "counts blocks from 1",
         ),
+        Answer(
+            '''
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def network(tokens, model):
+    """Return the logits of `model` for tokens (time,): (time, vocab)."""
+    x = model.position_embedding.weight.data[: len(tokens)]
+    x += model.token_embedding.weight.data[tokens]
+    for one in model.blocks:
+        x = x + look_around(one.norm1(x), one.attention)
+        x = x + one.mlp(one.norm2(x))
+    return model.final_norm(x) @ model.token_embedding.weight.T
+''',
+            "in-place on a slice of the position table: right the first time, and the model is spoiled from then on",
+        ),
+        Answer(
+            '''
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def network(tokens, model):
+    """Return the logits of `model` for tokens (time,): (time, vocab)."""
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for one in course.model.blocks:
+        x = x + look_around(one.norm1(x), one.attention)
+        x = x + one.mlp(one.norm2(x))
+    return model.final_norm(x) @ model.token_embedding.weight.T
+''',
+            "takes the blocks of the notebook's model instead of those of the model that it is given",
+        ),
+        Answer(
+            '''
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def network(tokens, model):
+    """Return the logits of `model` for tokens (time,): (time, vocab)."""
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for one in model.blocks:
+        y = x + look_around(one.norm1(x), one.attention)
+        y = y + one.mlp(one.norm2(y))
+    return model.final_norm(y) @ model.token_embedding.weight.T
+''',
+            "every block reads the embeddings, not what the one before it made: right for a model of one block",
+        ),
+        Answer(
+            '''
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def network(tokens, model):
+    """Return the logits of `model` for tokens (time,): (time, vocab)."""
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[1 : len(tokens) + 1]
+    for one in model.blocks:
+        x = x + look_around(one.norm1(x), one.attention)
+        x = x + one.mlp(one.norm2(x))
+    return model.final_norm(x) @ model.token_embedding.weight.T
+''',
+            "off by one: places are counted from 1",
+        ),
     ],
 }
 
@@ -539,6 +903,24 @@ def future(time):
 """,
             "a running sum of the diagonal",
         ),
+        Answer(
+            """
+def future(time):
+    same = torch.eye(time)
+    return (same.cumsum(1) - same).bool()
+""",
+            "running sums along the rows of the identity, less the diagonal",
+        ),
+        Answer(
+            """
+def future(time):
+    hidden = torch.zeros(time, time, dtype=torch.bool)
+    for row in range(time):
+        hidden[row, row + 1 :] = True
+    return hidden
+""",
+            "row by row in a loop",
+        ),
     ],
     "q2": [
         Answer(
@@ -561,6 +943,28 @@ def shares(q, k):
 """,
             "scales the queries, adds the least number, row by row",
         ),
+        Answer(
+            """
+def shares(q, k):
+    time, width = q.shape
+    scores = torch.einsum("iw,jw->ij", q, k) * width**-0.5
+    scores = scores + torch.full_like(scores, -torch.inf).triu(1)
+    powers = (scores - scores.amax(1, keepdim=True)).exp()
+    return powers / powers.sum(1, keepdim=True)
+""",
+            "einsum, an added mask of minus infinity, softmax by hand with the row's largest taken away",
+        ),
+        Answer(
+            """
+def shares(q, k):
+    rows = []
+    for i in range(len(q)):
+        past = (k[: i + 1] @ q[i]) / q.shape[1] ** 0.5
+        rows.append(torch.cat([past.softmax(0), past.new_zeros(len(q) - i - 1)]))
+    return torch.stack(rows)
+""",
+            "each row sees only the keys up to itself, zeros are put behind: no mask at all",
+        ),
     ],
     "q3": [
         Answer(
@@ -579,6 +983,29 @@ def one_head(x, attention, head):
     return torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
 """,
             "PyTorch's own attention on the columns of the head",
+        ),
+        Answer(
+            """
+def one_head(x, attention, head):
+    cut = attention.qkv(x).unflatten(-1, (3, -1, config.head_width))  # (time, 3, heads, head width)
+    q, k, v = cut[:, :, head].unbind(1)
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+""",
+            "unflatten into parts and heads, then PyTorch's own attention",
+        ),
+        Answer(
+            """
+def one_head(x, attention, head):
+    wide = config.head_width
+    q, k, v = (part.split(wide, dim=-1)[head] for part in attention.qkv(x).chunk(3, dim=-1))
+    taken = []
+    for i in range(len(x)):
+        past = torch.mv(k[: i + 1], q[i]) / wide**0.5
+        share = past.softmax(0)
+        taken.append((share[:, None] * v[: i + 1]).sum(0))
+    return torch.stack(taken)
+""",
+            "token by token over its past only; columns by split",
         ),
     ],
     "q4": [
@@ -600,6 +1027,30 @@ def attend(x, attention):
     return total
 """,
             "each head mixed by its own columns, then added up",
+        ),
+        Answer(
+            """
+def attend(x, attention):
+    q, k, v = attention.qkv(x).unflatten(-1, (3, config.n_head, -1)).unbind(1)  # each (time, heads, head width)
+    scores = torch.einsum("ihw,jhw->hij", q, k) / config.head_width**0.5
+    hidden = torch.ones_like(scores[0]).tril() == 0
+    weights = scores.masked_fill(hidden, -torch.inf).softmax(-1)
+    return attention.out(torch.einsum("hij,jhw->ihw", weights, v).flatten(1))
+""",
+            "all heads by two einsums that leave tokens in front",
+        ),
+        Answer(
+            """
+def attend(x, attention):
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)
+    result = attention.out.bias
+    for start in range(0, x.shape[-1], config.head_width):
+        own = slice(start, start + config.head_width)
+        taken = torch.nn.functional.scaled_dot_product_attention(q[:, own], k[:, own], v[:, own], is_causal=True)
+        result = result + taken @ attention.out.weight[:, own].T
+    return result
+""",
+            "each head through its own columns of out.weight, added up; the bias once",
         ),
     ],
     "q5": [
@@ -624,6 +1075,37 @@ def whole_block(x, block):
     return x + block.mlp(normed(x, block.norm2))
 """,
             "norms worked out by hand",
+        ),
+        Answer(
+            """
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def whole_block(x, block):
+    parts = ((block.norm1, lambda y: look_around(y, block.attention)), (block.norm2, block.mlp))
+    for reads, part in parts:
+        x = x + part(reads(x))
+    return x
+""",
+            "a loop over pairs of a norm and a part",
+        ),
+        Answer(
+            """
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def whole_block(x, block):
+    found = look_around(block.norm1(x), block.attention)
+    worked = torch.cat([block.mlp(block.norm2(row)) for row in (x + found).split(1)])
+    return torch.stack([found, worked, x]).sum(0)
+""",
+            "the MLP token by token, the stream and both additions summed at the end",
         ),
     ],
     "q6": [
@@ -654,6 +1136,26 @@ def norm(x, layer):
 """,
             "var_mean without the correction",
         ),
+        Answer(
+            """
+def norm(x, layer):
+    variance, mean = torch.var_mean(x, dim=-1, correction=0, keepdim=True)
+    return torch.addcmul(layer.bias, (x - mean) * torch.rsqrt(variance + layer.eps), layer.weight)
+""",
+            "var_mean without a correction, rsqrt and addcmul",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    rows = []
+    for row in x:
+        off = row - row.sum() / len(row)
+        spread = torch.dot(off, off) / len(row)
+        rows.append(off * (spread + layer.eps) ** -0.5 * layer.weight + layer.bias)
+    return torch.stack(rows)
+""",
+            "token by token with dot products",
+        ),
     ],
     "q7": [
         Answer(
@@ -677,6 +1179,49 @@ def network(tokens, model):
     return torch.einsum("tw,vw->tv", model.final_norm(x), model.token_embedding.weight)
 """,
             "the course's own blocks, an einsum",
+        ),
+        Answer(
+            """
+from functools import reduce
+
+
+def look_around(x, attention):
+    q, k, v = attention.qkv(x).reshape(len(x), 3, config.n_head, config.head_width).permute(1, 2, 0, 3)
+    brought = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return attention.out(brought.transpose(0, 1).reshape(len(x), -1))
+
+
+def network(tokens, model):
+    def step(stream, one):
+        stream = stream + look_around(one.norm1(stream), one.attention)
+        return stream + one.mlp(one.norm2(stream))
+
+    table, places = model.token_embedding.weight, model.position_embedding.weight
+    begin = torch.nn.functional.embedding(tokens, table) + places.narrow(0, 0, tokens.shape[0])
+    end = reduce(step, model.blocks, begin)
+    return torch.einsum("tw,vw->tv", model.final_norm(end), table)
+""",
+            "reduce over the blocks, einsum for the logits",
+        ),
+        Answer(
+            """
+def network(tokens, model):
+    memory = [([], []) for _ in model.blocks]
+    rows = []
+    for place, token in enumerate(tokens.tolist()):
+        x = model.token_embedding.weight[token] + model.position_embedding.weight[place]
+        for one, (keys, values) in zip(model.blocks, memory):
+            q, k, v = one.attention.qkv(one.norm1(x)).reshape(3, config.n_head, config.head_width)
+            keys.append(k)
+            values.append(v)
+            scores = torch.einsum("hw,thw->ht", q, torch.stack(keys)) / config.head_width**0.5
+            home = torch.einsum("ht,thw->hw", scores.softmax(-1), torch.stack(values))
+            x = x + one.attention.out(home.flatten())
+            x = x + one.mlp(one.norm2(x))
+        rows.append(model.token_embedding.weight @ model.final_norm(x))
+    return torch.stack(rows)
+""",
+            "token after token with a key/value cache, as in lesson 04",
         ),
     ],
 }

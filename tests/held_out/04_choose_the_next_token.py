@@ -80,6 +80,49 @@ def tempered(logits, temperature):
 """,
             "the softmax comes before the division",
         ),
+        Answer(
+            '''
+def tempered(logits, temperature):
+    """Return the probabilities (batch, vocab) of logits (batch, vocab) at a temperature of 0 or more."""
+    if temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    powers = (logits / temperature).exp()
+    return powers / powers.sum(-1, keepdim=True)
+''',
+            "softmax by hand with nothing taken away: logits far below zero all become 0, and the result no numbers",
+        ),
+        Answer(
+            '''
+def tempered(logits, temperature):
+    """Return the probabilities (batch, vocab) of logits (batch, vocab) at a temperature of 0 or more."""
+    if temperature == 0:
+        best = (logits == logits.amax(-1, keepdim=True)).float()
+        return best / best.sum(-1, keepdim=True)
+    return (logits / temperature).softmax(-1)
+''',
+            "at zero a tie is shared out among the likeliest, instead of going to one token",
+        ),
+        Answer(
+            '''
+def tempered(logits, temperature):
+    """Return the probabilities (batch, vocab) of logits (batch, vocab) at a temperature of 0 or more."""
+    if temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    logits /= temperature
+    return logits.softmax(-1)
+''',
+            "in-place: divides the logits that were handed in",
+        ),
+        Answer(
+            '''
+def tempered(logits, temperature):
+    """Return the probabilities (batch, vocab) of logits (batch, vocab) at a temperature of 0 or more."""
+    if temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1)).float()
+    return (logits / temperature).softmax(-1)
+''',
+            "one_hot without the size of the vocabulary: as wide as the largest id chosen",
+        ),
     ],
     "q2": [
         Answer(
@@ -158,6 +201,46 @@ def keep_min_p(logits, p):
     return logits.masked_fill(probabilities >= least, float("-inf"))
 """,
             "the complement: masks those who stay",
+        ),
+        Answer(
+            '''
+def keep_min_p(logits, p):
+    """Mask in logits (batch, vocab) what is less than p times as likely as the likeliest of its row."""
+    probabilities = logits.softmax(-1)
+    least = p * probabilities.max()
+    return logits.masked_fill(probabilities < least, -torch.inf)
+''',
+            "the likeliest of the whole batch instead of each row: right for a batch of one",
+        ),
+        Answer(
+            '''
+def keep_min_p(logits, p):
+    """Mask in logits (batch, vocab) what is less than p times as likely as the likeliest of its row."""
+    probabilities = logits.softmax(-1)
+    least = p * probabilities.amax(-1, keepdim=True)
+    return torch.where(probabilities > least, logits, -torch.inf)
+''',
+            "more than p times instead of at least: with p = 1 even the likeliest goes",
+        ),
+        Answer(
+            '''
+def keep_min_p(logits, p):
+    """Mask in logits (batch, vocab) what is less than p times as likely as the likeliest of its row."""
+    probabilities = logits.softmax(-1)
+    least = p * probabilities.amax(-1, keepdim=True)
+    logits[probabilities < least] = -torch.inf
+    return logits
+''',
+            "in-place: masks in the logits that were handed in",
+        ),
+        Answer(
+            '''
+def keep_min_p(logits, p):
+    """Mask in logits (batch, vocab) what is less than p times as likely as the likeliest of its row."""
+    least = logits.amax(-1, keepdim=True) + torch.log10(torch.tensor(float(p)))
+    return logits.masked_fill(logits < least, -torch.inf)
+''',
+            "wrong base: compares logits by the logarithm to base 10 of p",
         ),
     ],
     "q3": [
@@ -246,6 +329,48 @@ def keep_top_p(logits, p):
 """,
             "wrong axis: adds up over the batch",
         ),
+        Answer(
+            '''
+def keep_top_p(logits, p):
+    """Mask in logits (batch, vocab) all but the fewest likeliest tokens of each row that reach p together."""
+    ordered, order = logits.softmax(-1).sort(descending=True)  # both (batch, vocab)
+    gone = ordered.cumsum(-1) - ordered >= p
+    return logits.masked_fill(gone.gather(-1, order), -torch.inf)
+''',
+            "gathers by `order` instead of scattering: right only where the order is its own inverse",
+        ),
+        Answer(
+            '''
+def keep_top_p(logits, p):
+    """Mask in logits (batch, vocab) all but the fewest likeliest tokens of each row that reach p together."""
+    probabilities = logits.softmax(-1)
+    ordered, order = probabilities.sort(descending=True)  # both (batch, vocab)
+    gone = ordered.cumsum(-1) - ordered >= p
+    least = ordered.masked_fill(gone, 2).amin(-1, keepdim=True)
+    return logits.masked_fill(probabilities < least, -torch.inf)
+''',
+            "cuts by the smallest probability kept, so that all tokens tied with it stay, not the fewest",
+        ),
+        Answer(
+            '''
+def keep_top_p(logits, p):
+    """Mask in logits (batch, vocab) all but the fewest likeliest tokens of each row that reach p together."""
+    ordered, order = logits.softmax(-1).sort(descending=True)  # both (batch, vocab)
+    gone = ordered.cumsum(-1) - ordered > p
+    return logits.masked_fill(gone.scatter(-1, order, gone), -torch.inf)
+''',
+            "keeps one token more where those before it reach exactly p",
+        ),
+        Answer(
+            '''
+def keep_top_p(logits, p):
+    """Mask in logits (batch, vocab) all but the fewest likeliest tokens of each row that reach p together."""
+    ordered, order = logits.softmax(-1).sort(descending=True)  # both (batch, vocab)
+    gone = ordered.cumsum(-1) >= p
+    return logits.masked_fill(gone.scatter(-1, order, gone), -torch.inf)
+''',
+            "the token that reaches p goes, too, and with it everything where one token is sure",
+        ),
     ],
     "q4": [
         Answer(
@@ -321,6 +446,57 @@ def would_repeat(tokens, n):
     return {tokens[i + n - 1] for i in range(len(tokens) - n + 1) if sorted(tokens[i : i + n - 1]) == last}
 """,
             "forgets the order within a run",
+        ),
+        Answer(
+            '''
+def would_repeat(tokens, n):
+    """Return the set of ids that would complete a run of n tokens that stands in the text already."""
+    end = tokens[-(n - 1) :]
+    found = set()
+    for i in range(len(tokens) - n + 1):
+        if tokens[i : i + n - 1] == end:
+            found.add(tokens[i + n - 1])
+    return found
+''',
+            "a negative start of the slice: with n = 1 it takes the whole text and finds nothing",
+        ),
+        Answer(
+            '''
+def would_repeat(tokens, n):
+    """Return the set of ids that would complete a run of n tokens that stands in the text already."""
+    end = tokens[len(tokens) - n + 1 :]
+    for i in range(len(tokens) - n + 1):
+        if tokens[i : i + n - 1] == end:
+            return {tokens[i + n - 1]}
+    return set()
+''',
+            "stops at the first place found, though the same run went on differently elsewhere",
+        ),
+        Answer(
+            '''
+def would_repeat(tokens, n):
+    """Return the set of ids that would complete a run of n tokens that stands in the text already."""
+    end = tokens[len(tokens) - n + 1 :]
+    found = set()
+    for i in range(len(tokens) - n):
+        if tokens[i : i + n - 1] == end:
+            found.add(tokens[i + n - 1])
+    return found
+''',
+            "off by one: the last run of the text is not looked at, which shows where it is one id over and over",
+        ),
+        Answer(
+            '''
+def would_repeat(tokens, n):
+    """Return the set of ids that would complete a run of n tokens that stands in the text already."""
+    end = sorted(tokens[len(tokens) - n + 1 :])
+    found = set()
+    for i in range(len(tokens) - n + 1):
+        if sorted(tokens[i : i + n - 1]) == end:
+            found.add(tokens[i + n - 1])
+    return found
+''',
+            "compares runs without regard to their order",
         ),
     ],
     "q5": [
@@ -466,6 +642,61 @@ def write(ask, given, max_new, stop, n):
 """,
             "skips the token in stop and writes on",
         ),
+        Answer(
+            '''
+def write(ask, given, max_new, stop, n):
+    """Return the new ids after `given`; ask(tokens) gives logits (vocab,), and no run of n tokens comes twice."""
+    tokens = list(given)
+    for _ in range(max_new):
+        logits = ask(tokens).clone()
+        new = tokens[len(given) :]
+        for i in range(len(new) - n + 1):
+            if new[i : i + n - 1] == new[len(new) - n + 1 :]:
+                logits[new[i + n - 1]] = -torch.inf
+        token = int(logits.argmax())
+        if token in stop:
+            break
+        tokens.append(token)
+    return tokens[len(given) :]
+''',
+            "looks for repetitions in what is new only, not in the text that was given",
+        ),
+        Answer(
+            '''
+def write(ask, given, max_new, stop, n):
+    """Return the new ids after `given`; ask(tokens) gives logits (vocab,), and no run of n tokens comes twice."""
+    tokens = list(given)
+    for _ in range(max_new):
+        logits = ask(tokens).clone()
+        for i in range(len(tokens) - n + 1):
+            if tokens[i : i + n - 1] == tokens[len(tokens) - n + 1 :]:
+                logits[tokens[i + n - 1]] = -100.0
+        token = int(logits.argmax())
+        if token in stop:
+            break
+        tokens.append(token)
+    return tokens[len(given) :]
+''',
+            "masks with -100, which is the likeliest of all where logits lie below that",
+        ),
+        Answer(
+            '''
+def write(ask, given, max_new, stop, n):
+    """Return the new ids after `given`; ask(tokens) gives logits (vocab,), and no run of n tokens comes twice."""
+    tokens = list(given)
+    for _ in range(max_new):
+        logits = ask(tokens).clone()
+        for i in range(len(tokens) - n + 1):
+            if tokens[i : i + n - 1] == tokens[len(tokens) - n + 1 :]:
+                logits[tokens[i + n - 1]] = -torch.inf
+        token = int(logits.argmax())
+        if token == tokenizer.end_of_text:
+            break
+        tokens.append(token)
+    return tokens[len(given) :]
+''',
+            "stops at GPT-2's end of text whatever stands in `stop`",
+        ),
     ],
 }
 
@@ -491,6 +722,34 @@ def tempered(logits, temperature):
 """,
             "probabilities raised to a power",
         ),
+        Answer(
+            """
+def tempered(logits, temperature):
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
+    below = (logits - logits.amax(-1, keepdim=True)) / temperature  # 0 for the likeliest
+    return (below - below.logsumexp(-1, keepdim=True)).exp()
+""",
+            "scatter for zero, else e to the power of what logsumexp leaves",
+        ),
+        Answer(
+            """
+import numpy as np
+
+
+def tempered(logits, temperature):
+    rows = logits.detach().cpu().double().numpy()
+    made = np.zeros_like(rows)
+    for row, out in zip(rows, made):
+        if temperature == 0:
+            out[row.argmax()] = 1
+        else:
+            powers = np.exp((row - row.max()) / temperature)
+            out[:] = powers / powers.sum()
+    return torch.from_numpy(made).to(logits.dtype)
+""",
+            "row by row in numpy and float64",
+        ),
     ],
     "q2": [
         Answer(
@@ -509,6 +768,29 @@ def keep_min_p(logits, p):
     return logits.masked_fill(distance.exp() < p, -torch.inf)
 """,
             "on the scale of logits: a distance of log p",
+        ),
+        Answer(
+            """
+def keep_min_p(logits, p):
+    rows = []
+    for row in logits:
+        chances = row.softmax(0)
+        border = chances.max() * p
+        masked = row.clone()
+        masked[chances < border] = float("-inf")
+        rows.append(masked)
+    return torch.stack(rows)
+""",
+            "row by row, in a copy of each",
+        ),
+        Answer(
+            """
+def keep_min_p(logits, p):
+    against_best = (logits - logits.amax(1, keepdim=True)).exp()  # 1 for the likeliest of each row
+    nothing = torch.full_like(logits, -torch.inf)
+    return torch.where(against_best >= p, logits, nothing)
+""",
+            "odds against the likeliest straight from the difference of logits, no softmax",
         ),
     ],
     "q3": [
@@ -538,6 +820,39 @@ def keep_top_p(logits, p):
 """,
             "sorts back by sorting the order",
         ),
+        Answer(
+            """
+def keep_top_p(logits, p):
+    if p >= 1:
+        return logits.clone()
+    rows = []
+    for row, chances in zip(logits, logits.softmax(-1).tolist()):
+        kept, held = [], 0.0
+        for token in sorted(range(len(chances)), key=chances.__getitem__, reverse=True):
+            kept.append(token)
+            held += chances[token]
+            if held >= p:
+                break
+        masked = torch.full_like(row, -torch.inf)
+        masked[kept] = row[kept]
+        rows.append(masked)
+    return torch.stack(rows)
+""",
+            "Python's sorted and a running sum for each row, early return for p = 1",
+        ),
+        Answer(
+            """
+def keep_top_p(logits, p):
+    if p >= 1:
+        return logits.clone()
+    ordered, order = logits.softmax(-1).sort(descending=True, stable=True)
+    before = torch.nn.functional.pad(ordered.cumsum(-1)[:, :-1], (1, 0))  # what the likelier ones hold
+    rank = order.argsort(-1)  # the inverse of `order`
+    goes = (before.gather(-1, rank) >= p) & (rank > 0)
+    return torch.where(goes, -torch.inf, logits)
+""",
+            "ranks by a second argsort and gather, running sums shifted by one",
+        ),
     ],
     "q4": [
         Answer(
@@ -557,6 +872,28 @@ def would_repeat(tokens, n):
     return {token for token in tokens if runs and (tokens + [token])[-n:] in runs}
 """,
             "tries every token that occurs",
+        ),
+        Answer(
+            """
+from collections import defaultdict
+
+
+def would_repeat(tokens, n):
+    followers = defaultdict(set)
+    for *begin, last in zip(*(tokens[j:] for j in range(n))):
+        followers[tuple(begin)].add(last)
+    return followers[tuple(tokens[len(tokens) - n + 1 :])]
+""",
+            "a table of what followed each run of n - 1 tokens, from shifted copies zipped",
+        ),
+        Answer(
+            """
+def would_repeat(tokens, n):
+    runs = {tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)}
+    end = tuple(tokens[len(tokens) - n + 1 :])
+    return {candidate for candidate in tokens if (*end, candidate) in runs}
+""",
+            "tries each token of the text as the next one against the set of all runs",
         ),
     ],
     "q5": [
@@ -590,6 +927,44 @@ def write(ask, given, max_new, stop, n):
     return tokens[len(given) :]
 """,
             "masks in the logits that it was given",
+        ),
+        Answer(
+            """
+def write(ask, given, max_new, stop, n):
+    text, new = list(given), []
+    while len(new) < max_new:
+        likely = torch.argsort(ask(list(text)), descending=True, stable=True).tolist()
+        tail = text[len(text) - n + 1 :]
+        taboo = [text[i + n - 1] for i in range(len(text) - n + 1) if text[i : i + n - 1] == tail]
+        choice = next(token for token in likely if token not in taboo)
+        if choice in stop:
+            return new
+        new.append(choice)
+        text.append(choice)
+    return new
+""",
+            "sorts the logits and takes the first token that is allowed, masks nothing",
+        ),
+        Answer(
+            """
+from itertools import islice, takewhile
+
+
+def write(ask, given, max_new, stop, n):
+    def goes_on():
+        text = list(given)
+        while True:
+            logits = ask(list(text)).tolist()
+            runs = {tuple(text[i : i + n]) for i in range(len(text) - n + 1)}
+            end = tuple(text[len(text) - n + 1 :])
+            allowed = [token for token in range(len(logits)) if (*end, token) not in runs]
+            best = max(allowed, key=logits.__getitem__)
+            yield best
+            text.append(best)
+
+    return list(islice(takewhile(lambda token: token not in stop, goes_on()), max_new))
+""",
+            "a generator with takewhile and islice, max over a Python list",
         ),
     ],
 }

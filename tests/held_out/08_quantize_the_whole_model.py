@@ -84,6 +84,51 @@ def second_moments(batches):
 """,
             "twice as large, as some papers define H",
         ),
+        Answer(
+            """
+def second_moments(batches):
+    total, count = 0, 0
+    for x in batches:
+        total = total + x.T @ x / len(x)
+        count = count + 1
+    return total / count
+""",
+            "the mean of the batches' means, wrong where batches differ in size",
+        ),
+        Answer(
+            """
+def second_moments(batches):
+    total, tokens = 0, 0
+    for x in batches:
+        total = x.T @ x
+        tokens = tokens + len(x)
+    return total / tokens
+""",
+            "overwrites the total, so only the last batch is in it",
+        ),
+        Answer(
+            """
+def second_moments(batches):
+    total, tokens = 0, 0
+    for x in batches:
+        x = x - x.mean(0)
+        total = total + x.T @ x
+        tokens = tokens + len(x)
+    return total / tokens
+""",
+            "takes the mean away first: a covariance and not the mean of x times x transposed",
+        ),
+        Answer(
+            """
+def second_moments(batches):
+    total, tokens = 0, 0
+    for x in batches:
+        total = total + x.T @ x
+        tokens = tokens + len(x)
+    return total / max(tokens - 1, 1)
+""",
+            "divides by one token too few, as in an unbiased variance",
+        ),
     ],
     "q2": [
         Answer(
@@ -141,6 +186,35 @@ def output_errors(change, H):
     return (change @ H @ change.T).sum(1)
 """,
             "adds up over both rows",
+        ),
+        Answer(
+            """
+def output_errors(change, H):
+    return change.square() @ H.diagonal()
+""",
+            "uses the diagonal of H only, right where inputs have nothing to do with each other",
+        ),
+        Answer(
+            """
+def output_errors(change, H):
+    return (change @ H @ change.T).sum(1)
+""",
+            "adds the products of a row with all other rows, right for a single output",
+        ),
+        Answer(
+            """
+def output_errors(change, H):
+    return ((change @ H) * change).mean(1)
+""",
+            "mean over the inputs in place of the sum",
+        ),
+        Answer(
+            """
+def output_errors(change, H):
+    root = torch.linalg.cholesky(H)  # lower triangular, H = root @ root.T
+    return (change @ root.T).square().sum(1)
+""",
+            "multiplies by the transpose of the root, right only for a diagonal H",
         ),
     ],
     "q3": [
@@ -213,6 +287,43 @@ def make_up(error, H, i):
     return -error[:, None] * asked
 """,
             "inverts the block for the columns in front",
+        ),
+        Answer(
+            """
+def make_up(error, H, i):
+    free = slice(i + 1, None)
+    asked = H[i, free] / H.diagonal()[free]
+    return -error[:, None] * asked
+""",
+            "lets each free column make up for the error alone, right for one free column",
+        ),
+        Answer(
+            """
+def make_up(error, H, i):
+    free = slice(i + 1, None)
+    inverse = torch.linalg.inv(H)
+    asked = inverse[i, free] / inverse[i, i]
+    return error[:, None] * asked
+""",
+            "reads it off the inverse of all of H, where columns in front of i are still free; right for i = 0",
+        ),
+        Answer(
+            """
+def make_up(error, H, i):
+    free = slice(i + 1, None)
+    asked = torch.linalg.inv(H)[free, free] @ H[free, i]
+    return -error[:, None] * asked
+""",
+            "takes a part of the inverse for the inverse of the part",
+        ),
+        Answer(
+            """
+def make_up(error, H, i):
+    free = slice(i + 1, None)
+    asked = torch.linalg.solve(H[free, free], H[free, i])
+    return error[:, None] * asked
+""",
+            "the sign: adds to the error in place of making up for it",
         ),
     ],
     "q4": [
@@ -319,6 +430,62 @@ def small_gptq(weight, scales, bits, H):
 """,
             "corrects only the next column",
         ),
+        Answer(
+            """
+def small_gptq(weight, scales, bits, H):
+    rest, done = weight.clone(), torch.zeros_like(weight)
+    for i in range(weight.shape[1]):
+        done[:, i] = to_marks(weight[:, i], scales, bits)
+        error = done[:, i] - rest[:, i]
+        if i + 1 < weight.shape[1]:
+            asked = torch.linalg.solve(H[i + 1 :, i + 1 :], H[i + 1 :, i])
+            rest[:, i + 1 :] = rest[:, i + 1 :] - error[:, None] * asked
+    return done
+""",
+            "rounds the original column and not the column as it stands by then",
+        ),
+        Answer(
+            """
+def small_gptq(weight, scales, bits, H):
+    rest, done = weight.clone(), torch.zeros_like(weight)
+    for i in range(weight.shape[1]):
+        done[:, i] = to_marks(rest[:, i], scales, bits)
+        error = done[:, i] - weight[:, i]
+        if i + 1 < weight.shape[1]:
+            asked = torch.linalg.solve(H[i + 1 :, i + 1 :], H[i + 1 :, i])
+            rest[:, i + 1 :] = rest[:, i + 1 :] - error[:, None] * asked
+    return done
+""",
+            "measures the error against the original weight, so corrections are counted again",
+        ),
+        Answer(
+            """
+def small_gptq(weight, scales, bits, H):
+    rest, done = weight.clone(), torch.zeros_like(weight)
+    for i in range(weight.shape[1]):
+        done[:, i] = (rest[:, i] / scales).round() * scales
+        error = done[:, i] - rest[:, i]
+        if i + 1 < weight.shape[1]:
+            asked = torch.linalg.solve(H[i + 1 :, i + 1 :], H[i + 1 :, i])
+            rest[:, i + 1 :] = rest[:, i + 1 :] - error[:, None] * asked
+    return done
+""",
+            "rounds without a clamp, so corrected weights land on marks that the bits do not have",
+        ),
+        Answer(
+            """
+def small_gptq(weight, scales, bits, H):
+    rest, done = weight.clone(), torch.zeros_like(weight)
+    for i in range(weight.shape[1]):
+        done[:, i] = to_marks(rest[:, i], scales, bits)
+        error = done[:, i] - rest[:, i]
+        if i + 1 < weight.shape[1]:
+            asked = torch.linalg.solve(H[i + 1 :, i + 1 :], H[i + 1 :, i])
+            rest[:, i + 1] = rest[:, i + 1] - error * asked[0]
+    return done
+""",
+            "corrects the next column only and not all that are left, right for two columns",
+        ),
     ],
     "q5": [
         Answer(
@@ -380,6 +547,47 @@ def fold(weight, norm_weight, norm_bias, scales):
 """,
             "the scale is taken twice out of the norm",
         ),
+        Answer(
+            """
+def fold(weight, norm_weight, norm_bias, scales):
+    weight = weight * scales
+    norm_weight = norm_weight / scales
+    norm_bias = norm_bias.clone()
+    return weight, norm_weight, norm_bias
+""",
+            "forgets to divide the bias of the norm, which does not show while it is zero",
+        ),
+        Answer(
+            """
+def fold(weight, norm_weight, norm_bias, scales):
+    weight = weight * scales
+    norm_weight = norm_weight / scales
+    norm_bias /= scales
+    return weight, norm_weight, norm_bias
+""",
+            "divides the bias in place and so changes what it was handed",
+        ),
+        Answer(
+            """
+def fold(weight, norm_weight, norm_bias, scales):
+    weight = weight / scales
+    norm_weight = norm_weight * scales
+    norm_bias = norm_bias * scales
+    return weight, norm_weight, norm_bias
+""",
+            "the wrong way round: outputs stay, but the weights are divided where they should be multiplied",
+        ),
+        Answer(
+            """
+def fold(weight, norm_weight, norm_bias, scales):
+    s = scales / (scales.max() * scales.min()).sqrt()  # around 1, as in the lesson
+    weight = weight * s
+    norm_weight = norm_weight / s
+    norm_bias = norm_bias / s
+    return weight, norm_weight, norm_bias
+""",
+            "normalizes the scales first: outputs stay, but inputs are not scaled by the scales that were given",
+        ),
     ],
 }
 
@@ -404,6 +612,28 @@ def second_moments(batches):
 """,
             "a mean that follows each batch",
         ),
+        Answer(
+            """
+def second_moments(batches):
+    x = torch.cat(list(batches))
+    return torch.einsum("ti,tj->ij", x, x) / x.shape[0]
+""",
+            "all batches in one, then einsum",
+        ),
+        Answer(
+            """
+def second_moments(batches):
+    H, seen = None, 0
+    for x in batches:
+        if len(x) == 0:
+            continue
+        seen += len(x)
+        here = x.T @ x / len(x)
+        H = here if H is None else H + (here - H) * (len(x) / seen)
+    return H
+""",
+            "a running mean that each batch moves by its share of the tokens",
+        ),
     ],
     "q2": [
         Answer(
@@ -419,6 +649,23 @@ def output_errors(change, H):
     return torch.stack([d @ (H @ d) for d in change])
 """,
             "row by row",
+        ),
+        Answer(
+            """
+def output_errors(change, H):
+    return torch.bmm((change @ H)[:, None, :], change[:, :, None]).flatten()
+""",
+            "a batch of products of one row by one column",
+        ),
+        Answer(
+            """
+def output_errors(change, H):
+    errors = torch.zeros(change.shape[0], dtype=change.dtype)
+    for i in range(H.shape[0]):
+        errors = errors + change[:, i] * torch.mv(change, H[i])
+    return errors
+""",
+            "a loop over inputs, each row of H in turn",
         ),
     ],
     "q3": [
@@ -445,6 +692,31 @@ def make_up(error, H, i):
     return -torch.cholesky_solve(H[i + 1 :, i : i + 1], root).T * error[:, None]
 """,
             "by the triangular root",
+        ),
+        Answer(
+            """
+def make_up(error, H, i):
+    free = slice(i + 1, None)
+    if i + 1 == len(H):
+        return error.new_zeros(len(error), 0)
+    asked = -torch.outer(error, H[i, free])
+    return torch.linalg.solve(H[free, free], asked, left=False)
+""",
+            "solves the equation as it stands, d on the left of H, for all outputs at once",
+        ),
+        Answer(
+            """
+import numpy as np
+
+
+def make_up(error, H, i):
+    behind = range(i + 1, H.shape[0])
+    A = H.double().numpy()[np.ix_(behind, behind)]
+    b = H.double().numpy()[i + 1 :, i]
+    unit = np.linalg.solve(A, b) if len(behind) else b
+    return torch.from_numpy(np.multiply.outer(-error.double().numpy(), unit)).to(H.dtype)
+""",
+            "numpy in double precision, a unit of error first",
         ),
     ],
     "q4": [
@@ -473,6 +745,39 @@ def small_gptq(weight, scales, bits, H):
 """,
             "collects the columns in a list",
         ),
+        Answer(
+            """
+def small_gptq(weight, scales, bits, H):
+    columns = list(weight.unbind(1))
+    n = len(columns)
+    for i in range(n):
+        rounded = to_marks(columns[i], scales, bits)
+        lost = columns[i] - rounded
+        columns[i] = rounded
+        if i + 1 == n:
+            break
+        asked = torch.linalg.solve(H[i + 1 :, i + 1 :], H[i + 1 :, i])
+        for j in range(i + 1, n):
+            columns[j] = columns[j] + lost * asked[j - i - 1]
+    return torch.stack(columns, dim=1)
+""",
+            "a list of columns, each corrected by itself",
+        ),
+        Answer(
+            """
+def small_gptq(weight, scales, bits, H):
+    done = torch.zeros_like(weight)
+    for i in range(weight.shape[1]):
+        column = weight[:, i]
+        if i > 0:
+            off = done[:, :i] - weight[:, :i]  # (out, i): all that has been changed for good
+            needed = torch.linalg.solve(H[i:, i:], H[i:, :i])  # (free, i)
+            column = column - off @ needed[0]
+        done[:, i] = to_marks(column, scales, bits)
+    return done
+""",
+            "works out each column anew from all errors so far, which comes to the same as correcting step by step",
+        ),
     ],
     "q5": [
         Answer(
@@ -482,6 +787,27 @@ def fold(weight, norm_weight, norm_bias, scales):
     return weight @ torch.diag(scales), norm[0], norm[1]
 """,
             "as a product with a diagonal matrix",
+        ),
+        Answer(
+            """
+def fold(weight, norm_weight, norm_bias, scales):
+    weight = torch.einsum("oi,i->oi", weight, scales)
+    norm_weight, norm_bias = torch.stack([norm_weight, norm_bias]).div(scales).unbind(0)
+    return weight, norm_weight, norm_bias
+""",
+            "einsum for the weights, both vectors of the norm divided together",
+        ),
+        Answer(
+            """
+def fold(weight, norm_weight, norm_bias, scales):
+    w, g, b = (tensor.detach().clone() for tensor in (weight, norm_weight, norm_bias))
+    for i, s in enumerate(scales.tolist()):
+        w[:, i] = w[:, i] * s
+        g[i] = g[i] / s
+        b[i] = b[i] / s
+    return w, g, b
+""",
+            "copies first, then input by input",
         ),
     ],
 }

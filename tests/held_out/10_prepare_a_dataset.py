@@ -2,6 +2,20 @@
 
 from tests.held_out import Answer
 
+STEPS = r"""
+STEPS = {
+    "blank lines": (re.compile(r"\n{3,}"), "\n\n"),
+    "trailing spaces": (re.compile(r"[ \t]+(?=\n|\Z)"), ""),
+    "hyphens": (re.compile(r"(?<=[a-z])-\n(?=[a-z])"), ""),
+}
+"""
+
+PHRASES = r"""
+def phrases(text):
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[i : i + 4]) for i in range(len(words) - 3)}
+"""
+
 WRONG = {
     "q1": [
         Answer(
@@ -189,6 +203,94 @@ def read_lines(raw):
 """,
             "ends at the first damaged line",
         ),
+        Answer(
+            r"""
+def read_lines(raw):
+    records, dropped = [], {}
+    lines = [line for line in raw.split(b"\n") if line.strip()]
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except UnicodeDecodeError:
+            dropped[number] = "its bytes are not UTF-8"
+            continue
+        except ValueError:
+            dropped[number] = "it is no JSON"
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+        else:
+            dropped[number] = "it is JSON but no object"
+    return records, dropped
+""",
+            "empty lines are not counted, so later line numbers are too small",
+        ),
+        Answer(
+            r"""
+def read_lines(raw):
+    records, dropped = [], {}
+    for number, line in enumerate(raw.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            dropped[number] = "it is no JSON"
+        except UnicodeDecodeError:
+            dropped[number] = "its bytes are not UTF-8"
+        else:
+            if isinstance(record, dict):
+                records.append(record)
+            else:
+                dropped[number] = "it is JSON but no object"
+    return records, dropped
+""",
+            "the general error is caught first: bytes that are not UTF-8 are called no JSON",
+        ),
+        Answer(
+            r"""
+def read_lines(raw):
+    records, dropped = [], {}
+    for number, line in enumerate(raw.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except UnicodeDecodeError:
+            dropped[number] = "its bytes are not UTF-8"
+            continue
+        except ValueError:
+            dropped[number] = "it is no JSON"
+            continue
+        if not isinstance(record, (dict, list)):
+            dropped[number] = "it is JSON but no object"
+            continue
+        records.append(record)
+    return records, dropped
+""",
+            "a list passes as an object",
+        ),
+        Answer(
+            r"""
+def read_lines(raw):
+    records, dropped = [], {}
+    for number, line in enumerate(raw.decode("utf-8", errors="replace").split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            if isinstance(record, dict):
+                records.append(record)
+            else:
+                dropped[number] = "it is JSON but no object"
+        except UnicodeDecodeError:
+            dropped[number] = "its bytes are not UTF-8"
+        except ValueError:
+            dropped[number] = "it is no JSON"
+    return records, dropped
+""",
+            "broken bytes are replaced while decoding, and the damaged line is kept in silence",
+        ),
     ],
     "q2": [
         Answer(
@@ -306,6 +408,72 @@ def tidy(text, steps):
 """,
             "steps without changes are missing",
         ),
+        Answer(
+            STEPS
+            + r"""
+
+def tidy(text, steps):
+    counts = dict.fromkeys(steps, 0)
+    while True:
+        for name, (pattern, replacement) in steps.items():
+            text, found = pattern.subn(replacement, text)
+            counts[name] += found
+        if found == 0:
+            return text, counts
+""",
+            "looks only at what the last step of the round has found",
+        ),
+        Answer(
+            STEPS
+            + r"""
+
+def tidy(text, steps):
+    counts = dict.fromkeys(steps, 0)
+    for _ in range(2):  # the second round gets what the first has made
+        for name, (pattern, replacement) in steps.items():
+            text, found = pattern.subn(replacement, text)
+            counts[name] += found
+    return text, counts
+""",
+            "always two rounds, even when the second has made work for a third",
+        ),
+        Answer(
+            STEPS
+            + r"""
+
+def tidy(text, steps):
+    counts = dict.fromkeys(steps, 0)
+    again = True
+    while again:
+        again = False
+        for name, (pattern, replacement) in steps.items():
+            text, found = pattern.subn(replacement, text)
+            if found:
+                counts[name] = found
+                again = True
+    return text, counts
+""",
+            "a later round overwrites a step's count instead of adding to it",
+        ),
+        Answer(
+            STEPS
+            + r"""
+
+def tidy(text, steps):
+    counts = dict.fromkeys(steps, 0)
+    again = True
+    while again:
+        again = False
+        for name, (pattern, replacement) in steps.items():
+            text, found = pattern.subn(replacement, text)
+            counts[name] += found
+            if found:
+                again = True
+                break
+    return text, counts
+""",
+            "begins again with the first step after each find instead of finishing the round",
+        ),
     ],
     "q3": [
         Answer(
@@ -370,6 +538,50 @@ def contained(text, other):
     return len(mine & theirs) / min(len(mine), len(theirs)) if mine and theirs else 0.0
 """,
             "the smaller of the two decides",
+        ),
+        Answer(
+            PHRASES
+            + r"""
+
+def contained(text, other):
+    mine, theirs = phrases(text), phrases(other)
+    if not mine or not theirs:
+        return 0.0
+    return len(mine & theirs) / min(len(mine), len(theirs))
+""",
+            "divides by the smaller of the two sets: wrong when the first text is the longer one",
+        ),
+        Answer(
+            PHRASES
+            + r"""
+
+def contained(text, other):
+    mine = phrases(text)
+    if not mine:
+        return 0.0
+    return sum(" ".join(phrase) in other.lower() for phrase in mine) / len(mine)
+""",
+            "searches for the phrase as a string: punctuation and line ends of the other text break it",
+        ),
+        Answer(
+            PHRASES
+            + r"""
+
+def contained(text, other):
+    mine = phrases(text)
+    return len(mine & phrases(other)) / len(mine)
+""",
+            "a text of fewer than four words is a division by zero",
+        ),
+        Answer(
+            PHRASES
+            + r"""
+
+def contained(text, other):
+    mine = phrases(other)
+    return len(mine & phrases(text)) / len(mine) if mine else 0.0
+""",
+            "the share of the other text's phrases: the sides are swapped",
         ),
     ],
     "q4": [
@@ -453,6 +665,43 @@ def holds_out(text, fraction):
     return int.from_bytes(digest[:8], "big") / 2**64 < fraction
 """,
             "white space is taken away: words grow together",
+        ),
+        Answer(
+            r"""
+def holds_out(text, fraction):
+    same = " ".join(text.split())
+    digest = hashlib.sha256(same.encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < fraction
+""",
+            "case is not made equal",
+        ),
+        Answer(
+            r"""
+def holds_out(text, fraction):
+    same = text.lower().replace("\n", " ").strip()
+    digest = hashlib.sha256(same.encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < fraction
+""",
+            "only line ends become spaces: tabs and several spaces in a row still make another hash",
+        ),
+        Answer(
+            r"""
+def holds_out(text, fraction):
+    same = " ".join(text.lower().split())
+    digest = hashlib.sha256(same.encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "little") / 2**64 < fraction
+""",
+            "the bytes are read from the wrong end",
+        ),
+        Answer(
+            r"""
+def holds_out(text, fraction):
+    same = " ".join(text.lower().split())
+    digest = hashlib.sha256(same.encode("utf-8")).digest()
+    number = round(int.from_bytes(digest[:8], "big") / 2**64, 2)
+    return number < fraction
+""",
+            "the number is rounded to hundredths before it is compared",
         ),
     ],
     "q5": [
@@ -553,6 +802,52 @@ def example(prompt, answer, length):
 """,
             "fills up with IGNORE, which is no id",
         ),
+        Answer(
+            r"""
+def example(prompt, answer, length):
+    row = prompt + answer + [END]
+    inputs = row[:-1] + [END] * (length - len(row) + 1)
+    targets = [IGNORE if token in prompt else token for token in row[1:]]
+    targets = targets + [IGNORE] * (length - len(targets))
+    return inputs[:length], targets[:length]
+""",
+            "ignores by value: a token of the answer that also occurs in the prompt isn't learned",
+        ),
+        Answer(
+            r"""
+def example(prompt, answer, length):
+    start = len(prompt) - 1
+    row = prompt
+    row.extend(answer)
+    row.append(END)
+    inputs = row[:-1] + [END] * length
+    targets = [IGNORE] * start + row[start + 1 :] + [IGNORE] * length
+    return inputs[:length], targets[:length]
+""",
+            "appends to the prompt that was handed in",
+        ),
+        Answer(
+            r"""
+def example(prompt, answer, length):
+    row = (prompt + answer + [END])[:length]
+    targets = [IGNORE] * (len(prompt) - 1) + row[len(prompt) :]
+    inputs = row + [END] * (length - len(row))
+    targets = targets + [IGNORE] * (length - len(targets))
+    return inputs, targets[:length]
+""",
+            "cut before the shift: a row that is too long loses its last target",
+        ),
+        Answer(
+            r"""
+def example(prompt, answer, length):
+    row = prompt + answer + [END]
+    fill = [END] * (length - len(row) + 1)
+    inputs = row[:-1] + fill
+    targets = [IGNORE] * (len(prompt) - 1) + answer + [END] + fill
+    return inputs[:length], targets[:length]
+""",
+            "targets are filled up with END as well, so the filling is learned",
+        ),
     ],
     "q6": [
         Answer(
@@ -651,6 +946,57 @@ def mask(text, finders):
 """,
             "counts different hits",
         ),
+        Answer(
+            r"""
+def mask(text, finders):
+    counts = {}
+    for name, (pattern, mark) in finders.items():
+        counts[name] = len(re.findall(pattern, text))
+        if mark:
+            text = re.sub(pattern, mark, text)
+    return text, counts
+""",
+            "an empty mark is taken for keep",
+        ),
+        Answer(
+            r"""
+def mask(text, finders):
+    counts = {}
+    for name, (pattern, mark) in finders.items():
+        counts[name] = len(set(re.findall(pattern, text)))
+        if mark is not None:
+            text = re.sub(pattern, mark, text)
+    return text, counts
+""",
+            "the same hit twice is counted once",
+        ),
+        Answer(
+            r"""
+def mask(text, finders):
+    counts = {}
+    for name, (pattern, mark) in finders.items():
+        hits = [hit.group() for hit in re.finditer(pattern, text)]
+        counts[name] = len(hits)
+        if mark is not None:
+            for hit in hits:
+                text = text.replace(hit, mark)
+    return text, counts
+""",
+            "replaces the string of a hit wherever it stands, also inside of what was no hit",
+        ),
+        Answer(
+            r"""
+def mask(text, finders):
+    counts = {}
+    for name, (pattern, mark) in finders.items():
+        if mark is None:
+            counts[name] = 0
+        else:
+            text, counts[name] = re.subn(pattern, mark, text)
+    return text, counts
+""",
+            "hits that are kept are not counted",
+        ),
     ],
 }
 
@@ -676,6 +1022,53 @@ def read_lines(raw):
     return good, {number: found for number, found in read.items() if isinstance(found, str)}
 """,
             "first the bytes, then the JSON, then the kind",
+        ),
+        Answer(
+            r"""
+import io
+
+
+def read_lines(raw):
+    records, dropped = [], {}
+    for number, line in enumerate(io.BytesIO(raw), start=1):
+        if not line.strip():
+            continue
+        try:
+            text = line.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            dropped[number] = "its bytes are not UTF-8"
+            continue
+        try:
+            record = json.loads(text)
+        except ValueError:
+            dropped[number] = "it is no JSON"
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+        else:
+            dropped[number] = "it is JSON but no object"
+    return records, dropped
+""",
+            "a file in memory gives the lines; decoding and parsing are two steps",
+        ),
+        Answer(
+            r"""
+def look_at(line):
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        damaged_bytes = isinstance(error, UnicodeDecodeError)
+        return None, "its bytes are not UTF-8" if damaged_bytes else "it is no JSON"
+    return (value, None) if type(value) is dict else (None, "it is JSON but no object")
+
+
+def read_lines(raw):
+    seen = {i + 1: look_at(line) for i, line in enumerate(raw.split(b"\n")) if line.strip()}
+    records = [value for value, reason in seen.values() if reason is None]
+    dropped = {number: reason for number, (_, reason) in seen.items() if reason is not None}
+    return records, dropped
+""",
+            "a helper that judges one line, then two comprehensions",
         ),
     ],
     "q2": [
@@ -707,6 +1100,48 @@ def tidy(text, steps):
 """,
             "for ever, until a round adds nothing",
         ),
+        Answer(
+            STEPS
+            + r"""
+from itertools import cycle
+
+
+def tidy(text, steps):
+    counts = dict.fromkeys(steps, 0)
+    quiet = 0  # how many steps in a row have found nothing
+    for name in cycle(steps):
+        pattern, replacement = steps[name]
+        text, found = pattern.subn(replacement, text)
+        counts[name] += found
+        quiet = 0 if found else quiet + 1
+        if quiet == len(steps):
+            break
+    return text, counts
+""",
+            "goes round and round until as many steps as there are have found nothing in a row",
+        ),
+        Answer(
+            STEPS
+            + r"""
+
+def one_round(text, steps):
+    found = {}
+    for name, (pattern, replacement) in steps.items():
+        found[name] = sum(1 for _ in pattern.finditer(text))
+        text = pattern.sub(replacement, text)
+    return text, found
+
+
+def tidy(text, steps):
+    total = {name: 0 for name in steps}
+    text, found = one_round(text, steps)
+    while any(found.values()):
+        total = {name: total[name] + found[name] for name in total}
+        text, found = one_round(text, steps)
+    return text, total
+""",
+            "a function for one round, hits counted by finditer",
+        ),
     ],
     "q3": [
         Answer(
@@ -726,6 +1161,33 @@ def contained(text, other):
     return sum(phrase in theirs for phrase in mine) / max(len(mine), 1)
 """,
             "phrase by phrase",
+        ),
+        Answer(
+            PHRASES
+            + r"""
+from statistics import fmean
+
+
+def contained(text, other):
+    theirs = phrases(other)
+    hits = [phrase in theirs for phrase in phrases(text)]
+    return fmean(hits) if hits else 0.0
+""",
+            "the mean of true and false",
+        ),
+        Answer(
+            PHRASES
+            + r"""
+
+def contained(text, other):
+    mine = phrases(text)
+    if len(mine) == 0:
+        return 0.0
+    theirs = phrases(other)
+    common = len(mine) + len(theirs) - len(mine | theirs)
+    return common / len(mine)
+""",
+            "what is common by inclusion and exclusion",
         ),
     ],
     "q4": [
@@ -747,6 +1209,30 @@ def holds_out(text, fraction):
     return number / (1 << 64) < fraction
 """,
             "by a pattern, and struct",
+        ),
+        Answer(
+            r"""
+import struct
+
+
+def holds_out(text, fraction):
+    same = re.sub(r"\s+", " ", text).strip().lower()
+    (number,) = struct.unpack(">Q", hashlib.sha256(same.encode("utf-8")).digest()[:8])
+    return number < fraction * 2**64
+""",
+            "white space by a pattern, struct reads the number, and fraction is multiplied instead",
+        ),
+        Answer(
+            r"""
+def holds_out(text, fraction):
+    same = " ".join(word.casefold() for word in text.split())
+    digest = hashlib.sha256(same.encode("utf-8")).digest()
+    number = 0
+    for byte in digest[:8]:
+        number = number * 256 + byte
+    return number / 2**64 < fraction
+""",
+            "casefold word by word, and the number byte by byte",
         ),
     ],
     "q5": [
@@ -771,6 +1257,36 @@ def example(prompt, answer, length):
     return row[:length], learned[1 : length + 1]
 """,
             "one filled row, cut twice",
+        ),
+        Answer(
+            r"""
+def example(prompt, answer, length):
+    row = prompt + answer + [END]
+    inputs, targets = [], []
+    for place in range(length):
+        after = place + 1
+        inputs.append(row[place] if place < len(row) else END)
+        targets.append(row[after] if len(prompt) <= after < len(row) else IGNORE)
+    return inputs, targets
+""",
+            "decides place by place",
+        ),
+        Answer(
+            r"""
+import numpy as np
+
+
+def example(prompt, answer, length):
+    row = prompt + answer + [END]
+    inputs, targets = np.full(length, END), np.full(length, IGNORE)
+    taken = row[:length]
+    inputs[: len(taken)] = taken
+    first = max(len(prompt), 1)  # the first token of the row that is to be guessed and learned
+    learned = row[first : length + 1]
+    targets[first - 1 : first - 1 + len(learned)] = learned
+    return inputs.tolist(), targets.tolist()
+""",
+            "arrays full of END and IGNORE, into which slices are written",
         ),
     ],
     "q6": [
@@ -803,6 +1319,31 @@ def mask(text, finders):
     return text, counts
 """,
             "cuts the text at its hits",
+        ),
+        Answer(
+            r"""
+def mask(text, finders):
+    counts = {}
+    for name, (pattern, mark) in finders.items():
+        text, counts[name] = re.subn(pattern, lambda hit, mark=mark: hit.group() if mark is None else mark, text)
+    return text, counts
+""",
+            "subn with a function that gives the hit back where it is kept",
+        ),
+        Answer(
+            r"""
+def mask(text, finders):
+    counts = {}
+    for name, (pattern, mark) in finders.items():
+        pieces, at, counts[name] = [], 0, 0
+        for hit in re.finditer(pattern, text):
+            counts[name] += 1
+            pieces += [text[at : hit.start()], hit[0] if mark is None else mark]
+            at = hit.end()
+        text = "".join(pieces) + text[at:]
+    return text, counts
+""",
+            "puts the text together from the pieces between hits",
         ),
     ],
 }

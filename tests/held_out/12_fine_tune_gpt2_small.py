@@ -82,6 +82,40 @@ def stop_now(losses, patience):
 """,
             "swapped: stops when there was something better",
         ),
+        Answer(
+            """
+def stop_now(losses, patience):
+    best = min(losses[:-patience], default=math.inf)
+    return min(losses[-patience:], default=0.0) > best
+""",
+            "goes on when the best loss was only reached again: equal is taken for better",
+        ),
+        Answer(
+            """
+def stop_now(losses, patience):
+    recent = losses[-patience - 1 :]
+    if len(recent) <= patience:
+        return False
+    return all(later >= earlier for earlier, later in zip(recent, recent[1:]))
+""",
+            "stops only when the loss has risen so many times in a row",
+        ),
+        Answer(
+            """
+def stop_now(losses, patience):
+    best = min(losses[:-patience], default=math.inf)
+    return len(losses) > patience and losses[-1] >= best
+""",
+            "looks only at the newest measurement, not at the last few",
+        ),
+        Answer(
+            """
+def stop_now(losses, patience):
+    best = min(losses[:-patience] or losses, default=math.inf)
+    return bool(losses) and min(losses[-patience:]) >= best
+""",
+            "stops at once while there are no more measurements than patience",
+        ),
     ],
     "q2": [
         Answer(
@@ -173,6 +207,47 @@ def keep_best(best, model, loss):
     return best
 """,
             "takes a loss that is no number for a lower one",
+        ),
+        Answer(
+            """
+def keep_best(best, model, loss):
+    if loss < best["loss"]:
+        best["loss"] = loss
+        best["weights"] = {name: weight.detach() for name, weight in model.state_dict().items()}
+    return best
+""",
+            "detached, but not copied: the next step changes the kept weights",
+        ),
+        Answer(
+            """
+def keep_best(best, model, loss):
+    if loss <= best["loss"]:
+        best["loss"] = loss
+        best["weights"] = copy.deepcopy(model.state_dict())
+    return best
+""",
+            "the same loss again overwrites the weights",
+        ),
+        Answer(
+            """
+def keep_best(best, model, loss):
+    if loss >= best["loss"]:
+        return best
+    best["loss"] = loss
+    best["weights"] = copy.deepcopy(model.state_dict())
+    return best
+""",
+            "a loss that is no number passes as lower",
+        ),
+        Answer(
+            """
+def keep_best(best, model, loss):
+    if loss < best["loss"]:
+        weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+        best = {"loss": loss, "weights": weights}
+    return best
+""",
+            "returns a new dictionary and writes nothing into the one that was handed in",
         ),
     ],
     "q3": [
@@ -382,6 +457,98 @@ def fine_tune(model, next_batch, measure, most, every, patience):
 """,
             "never ends: counts steps only where it measures",
         ),
+        Answer(
+            """
+def fine_tune(model, next_batch, measure, most, every, patience):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
+    best, losses = {"loss": math.inf, "weights": None}, []
+    step = 0
+    while step < most:
+        step += 1
+        optimizer.zero_grad()
+        model(*next_batch()).backward()
+        optimizer.step()
+        if step % every == 0:
+            losses.append(measure(model))
+            keep_best(best, model, losses[-1])
+            if stop_now(losses, patience):
+                return losses
+    if best["weights"] is not None:
+        model.load_state_dict(best["weights"])
+    return losses
+""",
+            "leaves by return when it is time to stop, and the best weights don't come back",
+        ),
+        Answer(
+            """
+def fine_tune(model, next_batch, measure, most, every, patience):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
+    best, losses = {"loss": math.inf, "weights": None}, []
+    step = 0
+    while step < most:
+        step += 1
+        optimizer.zero_grad()
+        model(*next_batch()).backward()
+        optimizer.step()
+        if step % every == 0 or step == most:
+            losses.append(measure(model))
+            keep_best(best, model, losses[-1])
+            if stop_now(losses, patience):
+                break
+    if best["weights"] is not None:
+        model.load_state_dict(best["weights"])
+    return losses
+""",
+            "measures once more after the last step, also when it isn't an every-th one",
+        ),
+        Answer(
+            """
+def fine_tune(model, next_batch, measure, most, every, patience):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
+    best, losses = {"loss": math.inf, "weights": None}, []
+    step = 0
+    while step < most:
+        step += 1
+        optimizer.zero_grad()
+        model(*next_batch()).backward()
+        optimizer.step()
+        if step % every == 0:
+            loss = measure(model)
+            keep_best(best, model, loss)
+            enough = stop_now(losses, patience) if losses else False
+            losses.append(loss)
+            if enough:
+                break
+    if best["weights"] is not None:
+        model.load_state_dict(best["weights"])
+    return losses
+""",
+            "asks whether to stop before the newest loss is in the list: one measurement too late",
+        ),
+        Answer(
+            """
+def fine_tune(model, next_batch, measure, most, every, patience):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
+    best, losses = {"loss": math.inf, "weights": None}, []
+    step = 0
+    while step < most:
+        step += 1
+        optimizer.zero_grad()
+        model(*next_batch()).backward()
+        optimizer.step()
+        if step % every == 0:
+            losses.append(measure(model))
+            best = keep_best(best, model, losses[-1])
+            if best["weights"] is not None:
+                model.load_state_dict(best["weights"])
+            if stop_now(losses, patience):
+                break
+    if best["weights"] is not None:
+        model.load_state_dict(best["weights"])
+    return losses
+""",
+            "goes back to the best weights after each measurement, not only at the end",
+        ),
     ],
     "q4": [
         Answer(
@@ -490,6 +657,53 @@ def how_many(own, other, share):
 """,
             "nothing where there are too few",
         ),
+        Answer(
+            """
+def how_many(own, other, share):
+    taken, mine = 0, sum(own)
+    for count, length in enumerate(other):
+        if taken > share * (taken + mine):
+            return count
+        taken += length
+    return len(other)
+""",
+            "more than the share instead of at least: one too many where it is met exactly",
+        ),
+        Answer(
+            """
+def how_many(own, other, share):
+    taken, mine = 0, sum(own)
+    for count, length in enumerate(other, 1):
+        taken += length
+        if taken / (taken + mine) >= share:
+            return count
+    return len(other)
+""",
+            "never answers 0: a share of 0 still gets a document",
+        ),
+        Answer(
+            """
+def how_many(own, other, share):
+    taken, mine = 0, sum(own)
+    for count, length in enumerate(sorted(other, reverse=True)):
+        if taken / (taken + mine) >= share:
+            return count
+        taken += length
+    return len(other)
+""",
+            "takes the longest documents first, not those at the beginning",
+        ),
+        Answer(
+            """
+def how_many(own, other, share):
+    if share >= 1 or not other:
+        return len(other)
+    wanted = share * sum(own) / (1 - share)
+    mean = sum(other) / len(other)
+    return min(len(other), math.ceil(wanted / mean))
+""",
+            "reckons with the mean length of a document instead of adding up their lengths",
+        ),
     ],
 }
 
@@ -512,6 +726,29 @@ def stop_now(losses, patience):
     return bad >= patience
 """,
             "counts bad measurements one after another",
+        ),
+        Answer(
+            """
+def stop_now(losses, patience):
+    lowest, waited = math.inf, 0
+    for loss in losses:
+        if loss < lowest:
+            lowest, waited = loss, 0
+        else:
+            waited += 1
+    return len(losses) > patience and waited >= patience
+""",
+            "walks through all losses and counts how long ago the lowest was found",
+        ),
+        Answer(
+            """
+def stop_now(losses, patience):
+    if len(losses) <= patience:
+        return False
+    best_at = min(range(len(losses)), key=lambda i: (math.isnan(losses[i]), losses[i]))  # the first of equals
+    return best_at < len(losses) - patience
+""",
+            "where the first lowest loss stands",
         ),
     ],
     "q2": [
@@ -539,6 +776,31 @@ def keep_best(best, model, loss):
 """,
             "by way of a file in memory",
         ),
+        Answer(
+            """
+def keep_best(best, model, loss):
+    if math.isnan(loss) or loss >= best["loss"]:
+        return best
+    best.update(loss=loss, weights={name: weight.detach().clone() for name, weight in model.state_dict().items()})
+    return best
+""",
+            "early return, update with keywords, a clone of each tensor",
+        ),
+        Answer(
+            """
+def keep_best(best, model, loss):
+    lower = loss < best["loss"]
+    if lower:
+        kept = {}
+        for name, weight in model.state_dict().items():
+            room = torch.empty_like(weight)
+            room.copy_(weight)
+            kept[name] = room
+        best["loss"], best["weights"] = loss, kept
+    return best
+""",
+            "new empty tensors into which the weights are copied",
+        ),
     ],
     "q3": [
         Answer(
@@ -563,6 +825,55 @@ def fine_tune(model, next_batch, measure, most, every, patience):
 """,
             "asks whether to stop before it keeps: the last one is no better then",
         ),
+        Answer(
+            """
+def fine_tune(model, next_batch, measure, most, every, patience):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
+    lowest, kept, waited, losses = math.inf, None, 0, []
+    for step in range(1, most + 1):
+        optimizer.zero_grad()
+        model(*next_batch()).backward()
+        optimizer.step()
+        if step % every:
+            continue
+        loss = measure(model)
+        losses.append(loss)
+        if loss < lowest:
+            lowest, waited = loss, 0
+            kept = {name: weight.clone() for name, weight in model.state_dict().items()}
+        else:
+            waited += 1
+        if len(losses) > patience and waited >= patience:
+            break
+    if kept is not None:
+        model.load_state_dict(kept)
+    return losses
+""",
+            "all by itself: a for loop that counts measurements without progress",
+        ),
+        Answer(
+            """
+def fine_tune(model, next_batch, measure, most, every, patience):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
+    best, losses = {"loss": math.inf, "weights": None}, []
+    left, going = most, True
+    while left > 0 and going:
+        stretch = min(every, left)
+        for _ in range(stretch):
+            optimizer.zero_grad()
+            model(*next_batch()).backward()
+            optimizer.step()
+        left -= stretch
+        if stretch == every:
+            losses = [*losses, measure(model)]
+            best = keep_best(best, model, losses[-1])
+            going = not stop_now(losses, patience)
+    if best["weights"]:
+        model.load_state_dict(best["weights"])
+    return losses
+""",
+            "stretches of every steps, measured only when whole",
+        ),
     ],
     "q4": [
         Answer(
@@ -582,6 +893,33 @@ def how_many(own, other, share):
     return next((k for k, s in enumerate(sums) if not s < share * (sum(own) + s)), len(other))
 """,
             "running sums",
+        ),
+        Answer(
+            """
+def how_many(own, other, share):
+    mine, taken, count = sum(own), 0, 0
+    while count < len(other):
+        together = mine + taken
+        if together == 0 or taken / together >= share:
+            break
+        taken += other[count]
+        count += 1
+    return count
+""",
+            "a while loop that compares the quotient",
+        ),
+        Answer(
+            """
+from fractions import Fraction
+from itertools import accumulate
+
+
+def how_many(own, other, share):
+    wanted, mine = Fraction(str(share)), sum(own)
+    sums = accumulate(other, initial=0)
+    return next((count for count, taken in enumerate(sums) if taken >= wanted * (taken + mine)), len(other))
+""",
+            "exact fractions over running sums",
         ),
     ],
 }

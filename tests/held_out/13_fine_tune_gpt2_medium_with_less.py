@@ -68,6 +68,41 @@ def largest_rank(shapes, limit):
 """,
             "at least one",
         ),
+        Answer(
+            """
+def largest_rank(shapes, limit):
+    for_one_rank = 2 * sum(inputs + outputs for inputs, outputs in shapes)
+    return limit // for_one_rank
+""",
+            "two bytes a number (float16) instead of four",
+        ),
+        Answer(
+            """
+def largest_rank(shapes, limit):
+    for_one_rank = 4 * sum(inputs + outputs for inputs, outputs in set(shapes))
+    return limit // for_one_rank
+""",
+            "layers of the same shape are counted once only",
+        ),
+        Answer(
+            """
+def largest_rank(shapes, limit):
+    for_one_rank = 4 * sum(inputs + outputs for inputs, outputs in shapes)
+    rank = 0
+    while (rank + 1) * for_one_rank < limit:
+        rank += 1
+    return rank
+""",
+            "a file of exactly the limit is refused (less instead of at most)",
+        ),
+        Answer(
+            """
+def largest_rank(shapes, limit):
+    share = limit / len(shapes)
+    return min(int(share // (4 * (inputs + outputs))) for inputs, outputs in shapes)
+""",
+            "gives every layer an equal share of the bytes instead of one sum over all layers",
+        ),
     ],
     "q2": [
         Answer(
@@ -161,6 +196,53 @@ def learners(model, endings):
 """,
             "copies, which the model doesn't know",
         ),
+        Answer(
+            """
+def learners(model, endings):
+    found = []
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(any(ending in name for ending in endings))
+        if weight.requires_grad:
+            found.append(weight)
+    return found
+""",
+            "looks for the ending anywhere in the name",
+        ),
+        Answer(
+            """
+def learners(model, endings):
+    found = []
+    for name, weight in model.named_parameters():
+        if name.endswith(tuple(endings)):
+            found.append(weight)
+        else:
+            weight.requires_grad = False
+    return found
+""",
+            "freezes the others but never wakes those that had been frozen before",
+        ),
+        Answer(
+            """
+def learners(model, endings):
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name.split(".")[-1] in endings)
+    return [weight for weight in model.parameters() if weight.requires_grad]
+""",
+            "compares only what stands behind the last dot, as a whole",
+        ),
+        Answer(
+            """
+def learners(model, endings):
+    found = []
+    for name, weight in model.named_parameters():
+        learns = name.endswith(tuple(endings))
+        weight.data.requires_grad = learns
+        if learns:
+            found.append(weight)
+    return found
+""",
+            "sets the flag on weight.data, a passing tensor, so nothing is frozen",
+        ),
     ],
     "q3": [
         Answer(
@@ -244,6 +326,44 @@ def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
     return x @ weight if fan_in_fan_out else x @ weight.T
 """,
             "in-place damage: the adapter is merged into the weight that was given",
+        ),
+        Answer(
+            """
+def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
+    if weight.shape[1] == x.shape[-1]:
+        plain = x @ weight.T
+    else:
+        plain = x @ weight
+    return plain + alpha / A.shape[0] * (x @ A.T) @ B.T
+""",
+            "guesses the layout from the shape, so square weights of the other layout are turned wrongly",
+        ),
+        Answer(
+            """
+def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
+    plain = x @ (weight if fan_in_fan_out else weight.T)
+    scale = alpha // len(A)
+    return plain + scale * (x @ A.T @ B.T)
+""",
+            "whole-number division of alpha by the rank",
+        ),
+        Answer(
+            """
+def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
+    flat = x.reshape(-1, x.shape[-1])
+    plain = flat @ (weight if fan_in_fan_out else weight.T)
+    return plain + (alpha / A.shape[0]) * (flat @ A.T) @ B.T
+""",
+            "flattens the leading dimensions and never restores them",
+        ),
+        Answer(
+            """
+def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
+    plain = x @ (weight if fan_in_fan_out else weight.T)
+    rank = A.shape[1]
+    return plain + (alpha / rank) * ((x @ A.T) @ B.T)
+""",
+            "takes the number of inputs for the rank",
         ),
     ],
     "q4": [
@@ -330,6 +450,50 @@ def join(first, second):
 """,
             "forgets the second adapter's scale",
         ),
+        Answer(
+            """
+def join(first, second):
+    (A1, B1, alpha1), (A2, B2, alpha2) = first, second
+    A = torch.cat([A1, A2], dim=0)
+    B = torch.cat([B1, B2], dim=1)
+    return A, B, alpha1 + alpha2
+""",
+            "adds the alphas: right only if alpha/rank is the same in both",
+        ),
+        Answer(
+            """
+def join(first, second):
+    (A1, B1, alpha1), (A2, B2, alpha2) = first, second
+    B1.mul_(alpha1 / len(A1))
+    B2.mul_(alpha2 / len(A2))
+    A = torch.cat([A1, A2])
+    B = torch.cat([B1, B2], dim=1)
+    return A, B, len(A)
+""",
+            "scales the adapters' own B in place",
+        ),
+        Answer(
+            """
+def join(first, second):
+    (A1, B1, alpha1), (A2, B2, alpha2) = first, second
+    rank = A1.shape[0]
+    A = torch.cat((A1, A2), 0)
+    B = torch.cat((B1 * (alpha1 / rank), B2 * (alpha2 / rank)), 1)
+    return A, B, 2 * rank
+""",
+            "takes the first adapter's rank for both",
+        ),
+        Answer(
+            """
+def join(first, second):
+    (A1, B1, alpha1), (A2, B2, alpha2) = first, second
+    s1, s2 = alpha1 / A1.shape[0], alpha2 / A2.shape[0]
+    A = torch.cat([s1 * A1, s2 * A2])
+    B = torch.cat([s1 * B1, s2 * B2], dim=1)
+    return A, B, A.shape[0]
+""",
+            "the factor goes into A and into B, so it is squared",
+        ),
     ],
     "q5": [
         Answer(
@@ -397,6 +561,45 @@ def best_pair(delta, rank):
 """,
             "the delta's own first rows and columns",
         ),
+        Answer(
+            """
+def best_pair(delta, rank):
+    Q, R = torch.linalg.qr(delta)
+    B = Q[:, :rank]
+    A = B.T @ delta
+    return A, B
+""",
+            "QR in place of the SVD: the first columns instead of the largest pieces",
+        ),
+        Answer(
+            """
+def best_pair(delta, rank):
+    tall = delta if delta.shape[0] >= delta.shape[1] else delta.T
+    U, S, V = torch.linalg.svd(tall, full_matrices=False)
+    return V[:rank], U[:, :rank] * S[:rank]
+""",
+            "turns wide matrices to make them tall and does not turn the result back",
+        ),
+        Answer(
+            """
+def best_pair(delta, rank):
+    U, S, V = torch.linalg.svd(delta - delta.mean(0), full_matrices=False)
+    A = V[:rank]
+    B = U[:, :rank] * S[:rank]
+    return A, B
+""",
+            "takes the columns' means away first, as in PCA, and forgets to put them back",
+        ),
+        Answer(
+            """
+def best_pair(delta, rank):
+    U, S, V = torch.linalg.svd(delta, full_matrices=False)
+    A = V[:rank] * S[:rank, None]
+    B = U[:, :rank] * S[:rank]
+    return A, B
+""",
+            "the singular values go into both matrices",
+        ),
     ],
 }
 
@@ -419,6 +622,41 @@ def largest_rank(shapes, limit):
 """,
             "sides flattened",
         ),
+        Answer(
+            """
+def largest_rank(shapes, limit):
+    numbers = [side for pair in shapes for side in pair]
+
+    def fits(rank):
+        return sum(4 * rank * side for side in numbers) <= limit
+
+    high = 1
+    while fits(high):
+        high *= 2
+    low = 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+""",
+            "doubling, then binary search for the last rank that fits",
+        ),
+        Answer(
+            """
+import numpy
+
+
+def largest_rank(shapes, limit):
+    table = numpy.array(list(shapes), dtype=numpy.int64)
+    for_one_rank = int(table.sum()) * numpy.dtype(numpy.float32).itemsize
+    rank, _rest = divmod(limit, for_one_rank)
+    return int(rank)
+""",
+            "numpy sum over the table of shapes, size of a float32 asked from numpy, divmod",
+        ),
     ],
     "q2": [
         Answer(
@@ -431,6 +669,32 @@ def learners(model, endings):
     return chosen
 """,
             "freezes everything, then wakes some",
+        ),
+        Answer(
+            """
+def learners(model, endings):
+    backwards = tuple(ending[::-1] for ending in endings)
+    model.requires_grad_(False)
+    chosen = [weight for name, weight in model.named_parameters() if name[::-1].startswith(backwards)]
+    for weight in chosen:
+        weight.requires_grad_(True)
+    return chosen
+""",
+            "freezes everything, then compares reversed names with reversed endings",
+        ),
+        Answer(
+            """
+def learners(model, endings):
+    learn = {}
+    for name, weight in model.named_parameters():
+        weight.requires_grad = False
+        for ending in endings:
+            if name[len(name) - len(ending) :] == ending:
+                weight.requires_grad = True
+                learn[name] = weight
+    return list(learn.values())
+""",
+            "cuts the end off each name by its length, collected in a dictionary by name",
         ),
     ],
     "q3": [
@@ -449,6 +713,26 @@ def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
     return plain + torch.einsum("...i,ri,or->...o", x, A, B) * (alpha / B.shape[1])
 """,
             "by einsum",
+        ),
+        Answer(
+            """
+def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
+    letters = "...i,io->...o" if fan_in_fan_out else "...i,oi->...o"
+    plain = torch.einsum(letters, x, weight)
+    inner = torch.einsum("...i,ri->...r", x, A)
+    added = torch.einsum("...r,or->...o", inner, B)
+    return plain + added * (alpha / B.shape[1])
+""",
+            "einsum for each product, the rank read from B",
+        ),
+        Answer(
+            """
+def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
+    merged = weight.t() if fan_in_fan_out else weight
+    merged = merged + B.matmul(A) * alpha / len(A)
+    return torch.nn.functional.linear(x, merged)
+""",
+            "merges the adapter into a new matrix first, then one linear layer",
         ),
     ],
     "q4": [
@@ -471,6 +755,31 @@ def join(first, second):
 """,
             "the second adapter first",
         ),
+        Answer(
+            """
+def join(first, second):
+    (A1, B1, alpha1), (A2, B2, alpha2) = first, second
+    r1, r2 = len(A1), len(A2)
+    factors = [(r1 + r2) * alpha1 / r1, (r1 + r2) * alpha2 / r2]
+    A = torch.vstack([factors[0] * A1, factors[1] * A2])
+    B = torch.hstack([B1, B2])
+    return A, B, 1
+""",
+            "all scales go into A, alpha is 1",
+        ),
+        Answer(
+            """
+def join(first, second):
+    rows, columns = [], []
+    for A, B, alpha in (first, second):
+        rank = A.shape[0]
+        for k in range(rank):
+            rows.append(A[k].clone())
+            columns.append(B[:, k] * (alpha / rank))
+    return torch.stack(rows), torch.stack(columns, dim=1), float(len(rows))
+""",
+            "piece by piece: one row of A and one scaled column of B at a time, alpha equal to the new rank",
+        ),
     ],
     "q5": [
         Answer(
@@ -491,6 +800,36 @@ def best_pair(delta, rank):
     return A, delta @ A.T
 """,
             "directions of the inputs, and what delta makes of them",
+        ),
+        Answer(
+            """
+def best_pair(delta, rank):
+    exact = delta.detach().double()
+    _values, vectors = torch.linalg.eigh(exact @ exact.T)  # the smallest first
+    B = vectors.flip(1)[:, :rank]
+    A = B.T @ exact
+    missing = rank - B.shape[1]
+    A = torch.nn.functional.pad(A, (0, 0, 0, missing))
+    B = torch.nn.functional.pad(B, (0, missing))
+    return A.to(delta.dtype), B.to(delta.dtype)
+""",
+            "projection on the leading eigenvectors of delta times its transpose, in float64",
+        ),
+        Answer(
+            """
+import numpy
+
+
+def best_pair(delta, rank):
+    whole = delta.detach().cpu().double().numpy()
+    U, S, V = numpy.linalg.svd(whole, full_matrices=False)
+    root = numpy.sqrt(S[:rank])
+    A, B = numpy.zeros((rank, whole.shape[1])), numpy.zeros((whole.shape[0], rank))
+    A[: len(root)] = root[:, None] * V[:rank]
+    B[:, : len(root)] = U[:, :rank] * root[None, :]
+    return torch.from_numpy(A).to(delta), torch.from_numpy(B).to(delta)
+""",
+            "numpy's SVD, the root of each singular value in A and in B",
         ),
     ],
 }

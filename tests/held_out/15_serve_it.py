@@ -179,6 +179,70 @@ def serve(arrivals, seconds, most):
 """,
             "a wait counts from the end of his own answer",
         ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        waiting = sum(other >= now for other in begun)
+        if start > now and waiting >= most:
+            waits.append(None)
+        else:
+            begun.append(start)
+            waits.append(start - now)
+    return waits
+""",
+            "whose answer begins at this very moment is still counted among the waiting",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        waiting = sum(1 for other in begun if other > now)
+        if waiting >= most:
+            waits.append(None)
+            continue
+        start = now if not begun else max(now, begun[-1] + seconds)
+        begun.append(start)
+        waits.append(start - now)
+    return waits
+""",
+            "with no waiting places nobody is served, though the server is free",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        start = max(now, begun[-1] + seconds) if begun else now
+        waiting = sum(other > now for other in begun)
+        begun.append(start)
+        if start > now and waiting >= most:
+            waits.append(None)
+        else:
+            waits.append(start - now)
+    return waits
+""",
+            "whoever was sent away still takes a place in the queue",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    begun, waits = [], []
+    for now in arrivals:
+        inside = [other for other in begun if other + seconds > now]
+        if inside and len(inside) >= most:
+            waits.append(None)
+        else:
+            start = max(now, begun[-1] + seconds) if begun else now
+            begun.append(start)
+            waits.append(start - now)
+    return waits
+""",
+            "counts the one who is being served among the waiting",
+        ),
     ],
     "q2": [
         Answer(
@@ -244,6 +308,38 @@ def first_tokens(log):
     return [wait for wait in waits if wait > 0]
 """,
             "leaves out whoever didn't wait at all",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return [row["first"] - row["asked"] for row in log if row["first"]]
+""",
+            "a first token at time 0 is taken for none",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return [row["first"] - row["asked"] for row in log if row["ended"] is not None]
+""",
+            "looks at ended, so answers that are still being written are left out",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    found = {}
+    for row in log:
+        if row["first"] is not None:
+            found[row["asked"]] = row["first"] - row["asked"]
+    return list(found.values())
+""",
+            "a dictionary by the time of asking: two who asked at the same moment become one",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    return sorted(row["first"] - row["asked"] for row in log if row["first"] is not None)
+""",
+            "sorted by the wait instead of in the order of the log",
         ),
     ],
     "q3": [
@@ -324,6 +420,46 @@ def p95(waits):
     return sorted(waits)[:20][-2] if len(waits) > 1 else waits[0]
 """,
             "fits twenty waits only",
+        ),
+        Answer(
+            """
+def p95(waits):
+    ordered = sorted(waits)
+    return ordered[int(0.95 * len(ordered))]
+""",
+            "counts the place from 0: one too far for 20, 40, 60 … waits",
+        ),
+        Answer(
+            """
+import math
+
+
+def p95(waits):
+    waits.sort()
+    return waits[math.ceil(len(waits) * 95 / 100) - 1]
+""",
+            "sorts the list that was handed in",
+        ),
+        Answer(
+            """
+import math
+
+
+def p95(waits):
+    ordered = sorted(set(waits))
+    return ordered[math.ceil(0.95 * len(ordered)) - 1]
+""",
+            "equal waits are counted once",
+        ),
+        Answer(
+            """
+import numpy
+
+
+def p95(waits):
+    return float(numpy.percentile(waits, 95))
+""",
+            "another definition: a value between two waits",
         ),
     ],
     "q4": [
@@ -418,6 +554,49 @@ def line_up(prompts, filler):
 """,
             "swapped results",
         ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts)
+    filled = [longest - len(prompt) for prompt in prompts]
+    rows = [prompt + [filler] * count for prompt, count in zip(prompts, filled)]
+    return rows, filled
+""",
+            "fills up at the right",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts)
+    rows = [[filler] * (longest - len(prompt)) + prompt for prompt in prompts]
+    return rows, [row.count(filler) for row in rows]
+""",
+            "counts the filler wherever it stands, also as a token of the prompt",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = len(max(prompts))
+    filled = [longest - len(prompt) for prompt in prompts]
+    return [[filler] * count + prompt for prompt, count in zip(prompts, filled)], filled
+""",
+            "max without a key: the greatest prompt by its tokens, not the longest",
+        ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(map(len, prompts))
+    filled = []
+    for prompt in prompts:
+        count = 0
+        while len(prompt) < longest:
+            prompt.insert(0, filler)
+            count += 1
+        filled.append(count)
+    return [list(prompt) for prompt in prompts], filled
+""",
+            "puts the fillers into the prompts themselves",
+        ),
     ],
 }
 
@@ -445,6 +624,45 @@ def serve(arrivals, seconds, most):
 """,
             "a queue that moves",
         ),
+        Answer(
+            """
+from collections import deque
+
+
+def serve(arrivals, seconds, most):
+    queue, free, waits = deque(), float("-inf"), []  # queue: when the waiting begin
+    for now in arrivals:
+        while queue and queue[0] <= now:
+            queue.popleft()
+        if free <= now:
+            free = now + seconds
+            waits.append(0.0)
+        elif len(queue) >= most:
+            waits.append(None)
+        else:
+            queue.append(free)
+            waits.append(free - now)
+            free = free + seconds
+    return waits
+""",
+            "a real queue that whoever begins leaves, and the time when the server is free",
+        ),
+        Answer(
+            """
+def serve(arrivals, seconds, most):
+    ends, waits = [], []
+    for now in arrivals:
+        inside = len([end for end in ends if end > now])  # one is served, the others wait
+        if inside > most:
+            waits.append(None)
+            continue
+        begin = ends[-1] if inside else now
+        ends.append(begin + seconds)
+        waits.append(begin - now)
+    return waits
+""",
+            "remembers when answers end and counts all who are inside, the served one too",
+        ),
     ],
     "q2": [
         Answer(
@@ -459,6 +677,31 @@ def first_tokens(log):
     return waits
 """,
             "in a loop",
+        ),
+        Answer(
+            """
+def first_tokens(log):
+    found = []
+    for row in log:
+        try:
+            found.append(row["first"] - row["asked"])
+        except TypeError:  # None: refused
+            pass
+    return found
+""",
+            "tries to subtract and passes over None",
+        ),
+        Answer(
+            """
+from itertools import compress
+
+
+def first_tokens(log):
+    rows = list(log)
+    answered = [row["first"] is not None for row in rows]
+    return list(map(lambda row: -(row["asked"] - row["first"]), compress(rows, answered)))
+""",
+            "a mask and itertools.compress",
         ),
     ],
     "q3": [
@@ -478,6 +721,32 @@ def p95(waits):
     return ranked[-1]
 """,
             "goes down from the largest while enough are left",
+        ),
+        Answer(
+            """
+import heapq
+
+
+def p95(waits):
+    n = len(waits)
+    above = n - (95 * n + 99) // 100  # so many may lie above it
+    return heapq.nlargest(above + 1, waits)[-1]
+""",
+            "from above: the largest waits by a heap, whole numbers only",
+        ),
+        Answer(
+            """
+from collections import Counter
+
+
+def p95(waits):
+    seen = 0
+    for wait, times in sorted(Counter(waits).items()):
+        seen += times
+        if 20 * seen >= 19 * len(waits):
+            return wait
+""",
+            "counts equal waits and adds up until 19 of 20 are reached",
         ),
     ],
     "q4": [
@@ -503,6 +772,36 @@ def line_up(prompts, filler):
     return rows, padding
 """,
             "one filler after another",
+        ),
+        Answer(
+            """
+from itertools import zip_longest
+
+
+def line_up(prompts, filler):
+    columns = zip_longest(*(prompt[::-1] for prompt in prompts), fillvalue=filler)  # the last tokens first
+    rows = [list(row)[::-1] for row in zip(*columns)] or [[] for _ in prompts]
+    return rows, [len(row) - len(prompt) for row, prompt in zip(rows, prompts)]
+""",
+            "zip_longest over reversed prompts, turned back",
+        ),
+        Answer(
+            """
+from collections import deque
+
+
+def line_up(prompts, filler):
+    width = max(map(len, prompts), default=0)
+    rows, filled = [], []
+    for prompt in prompts:
+        row = deque(prompt)
+        while len(row) < width:
+            row.appendleft(filler)
+        rows.append(list(row))
+        filled.append(len(row) - len(prompt))
+    return rows, filled
+""",
+            "a copy as a deque that is filled from the left",
         ),
     ],
 }

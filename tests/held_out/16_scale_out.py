@@ -84,6 +84,46 @@ def sequences(line, flops, peak, context):
 """,
             "wrong type: whole sequences",
         ),
+        Answer(
+            """
+def sequences(line, flops, peak, context):
+    seconds = line["dt"] / 1000
+    ran = line["sps"] * seconds
+    credited = line["mfu"] * peak * seconds / (flops * context)
+    return ran, credited
+""",
+            "percent taken for a share",
+        ),
+        Answer(
+            """
+def sequences(line, flops, peak, context):
+    seconds = line["dt"] / 1000
+    ran = line["sps"] * seconds
+    credited = line["mfu"] / 100 * peak * seconds / flops / 1024
+    return ran, credited
+""",
+            "1,024 tokens a sequence, whatever the context is",
+        ),
+        Answer(
+            """
+def sequences(line, flops, peak, context):
+    seconds = line["dt"] / 1000
+    ran = line["sps"] * seconds
+    credited = line["mfu"] / 100 * peak / (flops * context * line["sps"])
+    return ran, credited
+""",
+            "credited for each sequence that ran, not for a step: right only where one ran",
+        ),
+        Answer(
+            """
+def sequences(line, flops, peak, context):
+    seconds = line["dt"] / 1000
+    ran = line["sps"] * seconds
+    credited = line["mfu"] / 100 * peak * seconds / (flops * context)
+    return float(round(ran)), float(round(credited))
+""",
+            "rounds to whole sequences",
+        ),
     ],
     "q2": [
         Answer(
@@ -205,6 +245,56 @@ def ring_move(parts, move):
     return after
 """,
             "all parts are sent in one move",
+        ),
+        Answer(
+            """
+def ring_move(parts, move):
+    count = len(parts)
+    after = [list(own) for own in parts]
+    for i in range(count):
+        k = (i - move) % count
+        after[(i + 1) % count][k] += parts[i][k]
+    return after
+""",
+            "+= changes the tensors that were handed in",
+        ),
+        Answer(
+            """
+def ring_move(parts, move):
+    count = len(parts)
+    after = [list(own) for own in parts]
+    for i in range(count):
+        k = (i + move) % count
+        neighbour = (i + 1) % count
+        after[neighbour][k] = parts[neighbour][k] + parts[i][k]
+    return after
+""",
+            "part i + move instead of i - move: right at move 0 and for two devices",
+        ),
+        Answer(
+            """
+def ring_move(parts, move):
+    count = len(parts)
+    after = [list(own) for own in parts]
+    for i in range(count):
+        k, neighbour = (i - move) % count, (i + 1) % count
+        after[neighbour][k] = parts[neighbour][k] + parts[i][k]
+        after[i][k] = torch.zeros_like(parts[i][k])
+    return after
+""",
+            "the sender gives its part away and keeps zeros",
+        ),
+        Answer(
+            """
+def ring_move(parts, move):
+    count = len(parts)
+    after = [list(own) for own in parts]
+    for i in range(count - 1):
+        k = (i - move) % count
+        after[i + 1][k] = after[i + 1][k] + parts[i][k]
+    return after
+""",
+            "a line and no ring: the last device sends nothing",
         ),
     ],
     "q3": [
@@ -330,6 +420,59 @@ def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
 """,
             "looks ahead, as Nesterov does",
         ),
+        Answer(
+            """
+def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
+    count = len(gradients)
+    cut = [torch.chunk(gradient, count) for gradient in gradients]
+    moved, new = [], []
+    for k, part in enumerate(torch.chunk(weights, count)):
+        average = sum(own[k] for own in cut) / count
+        new.append(0.9 * momenta[k] + average)
+        moved.append(part - 0.1 * new[-1])
+    return torch.cat(moved), new
+""",
+            "rate and beta are written as numbers, so other ones are ignored",
+        ),
+        Answer(
+            """
+def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
+    count = len(gradients)
+    cut = [torch.chunk(gradient, count) for gradient in gradients]
+    own = torch.chunk(weights, count)
+    new = [beta * momenta[k] + torch.stack([one[k] for one in cut]).mean(0) for k in range(len(own))]
+    moved = [own[k] - rate * new[k] for k in range(len(own))]
+    return torch.stack(moved).flatten(), new
+""",
+            "stacks the parts: an error where they are not equally long",
+        ),
+        Answer(
+            """
+def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
+    count = len(gradients)
+    cut = [torch.chunk(gradient, count) for gradient in gradients]
+    moved, new = [], []
+    for k, part in enumerate(torch.chunk(weights, count)):
+        average = torch.stack([own[k] for own in cut]).mean(0)
+        new.append(beta * momenta[k] + rate * average)
+        moved.append(part - new[-1])
+    return torch.cat(moved), new
+""",
+            "the rate goes into the momentum: weights right from momenta of zero only, momenta too small",
+        ),
+        Answer(
+            """
+def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
+    count = len(gradients)
+    cut = [torch.chunk(gradient, count) for gradient in gradients]
+    moved, new = [], []
+    for k, part in enumerate(torch.chunk(weights, count)):
+        new.append(beta * momenta[k] + cut[k][k])
+        moved.append(part - rate * new[-1])
+    return torch.cat(moved), new
+""",
+            "each device takes its part of its own gradient only, without an average",
+        ),
     ],
 }
 
@@ -343,6 +486,27 @@ def sequences(line, flops, peak, context):
     return ran, done / context / flops
 """,
             "operations a sequence, and all constants at the end",
+        ),
+        Answer(
+            """
+def sequences(line, flops, peak, context):
+    ran = line["sps"] * line["dt"] * 1e-3
+    credited = (line["mfu"] * line["dt"] / 1e5) * (peak / flops) / context
+    return ran, credited
+""",
+            "both units in one constant, tokens at the peak first",
+        ),
+        Answer(
+            """
+from fractions import Fraction
+
+
+def sequences(line, flops, peak, context):
+    dt, sps, mfu = (Fraction(line[name]) for name in ("dt", "sps", "mfu"))
+    a_second = mfu * Fraction(peak) / 100 / Fraction(flops) / context
+    return float(sps * dt / 1000), float(a_second * dt / 1000)
+""",
+            "exact fractions, credited sequences a second first",
         ),
     ],
     "q2": [
@@ -367,6 +531,34 @@ def ring_move(parts, move):
     return after
 """,
             "first all parcels, then all additions",
+        ),
+        Answer(
+            """
+def ring_move(parts, move):
+    count = len(parts)
+    return [
+        [part + parts[device - 1][k] if k == (device - 1 - move) % count else part for k, part in enumerate(own)]
+        for device, own in enumerate(parts)
+    ]
+""",
+            "seen from the receiver, without any assignment; index -1 closes the ring",
+        ),
+        Answer(
+            """
+from collections import deque
+
+
+def ring_move(parts, move):
+    count = len(parts)
+    mail = deque((k, parts[i][k]) for i, k in ((i, (i - move) % count) for i in range(count)))
+    mail.rotate(1)  # device i finds what i - 1 sent
+    after = []
+    for own, (k, message) in zip(parts, mail):
+        row = list(own)
+        after.append([*row[:k], row[k] + message, *row[k + 1 :]])
+    return after
+""",
+            "all messages are collected first and rotated by one place",
         ),
     ],
     "q3": [
@@ -395,6 +587,32 @@ def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
     return torch.cat(moved), new
 """,
             "PyTorch's own optimizer, part by part",
+        ),
+        Answer(
+            """
+def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
+    average = torch.stack(list(gradients)).mean(0)
+    whole = beta * torch.cat(list(momenta)) + average
+    parts = [part.clone() for part in whole.split([len(part) for part in momenta])]
+    return weights - rate * whole, parts
+""",
+            "the whole vector at once, cut again by the lengths of the old momenta",
+        ),
+        Answer(
+            """
+def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
+    result, new, begin = weights.clone(), [], 0
+    for old in momenta:
+        end = begin + len(old)
+        momentum = old * beta
+        for gradient in gradients:
+            momentum = momentum + gradient[begin:end] / len(gradients)
+        result[begin:end] = weights[begin:end] - momentum * rate
+        new.append(momentum)
+        begin = end
+    return result, new
+""",
+            "slices from offsets; each device's gradient is added by its share",
         ),
     ],
 }

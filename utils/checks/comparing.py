@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dis
 import inspect
 import linecache
 import re
@@ -79,6 +80,8 @@ def compare_results(
         raise CheckError(f"{given} you give {show(got)}, expected {type(refusal).__name__}.".strip())
     if found := difference(got, expected, rules):
         asked = ask_question(question, untouched, got, expected, found)
+        if got is None and not returns_anything(answer):
+            asked = "Does your function return its result?"
         raise CheckError(f"{given} {describe(got, expected, found)} {asked}".strip(), found.map_of_wrong)
 
 
@@ -160,10 +163,26 @@ def parameters(function: Callable) -> list[str]:
     return [one.name for one in found if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
 
 
+def returns_anything(function: Callable) -> bool:
+    """Tell whether any line of a function returns another value than None.
+
+    >>> returns_anything(lambda x: x), returns_anything(lambda x: None)
+    (True, False)
+    """
+    before, none_is_loaded = "", False
+    for step in dis.get_instructions(function) if inspect.isfunction(function) else ():
+        if step.opname == "RETURN_CONST" and step.argval is not None:
+            return True
+        if step.opname == "RETURN_VALUE" and not (before == "LOAD_CONST" and none_is_loaded):
+            return True
+        before, none_is_loaded = step.opname, step.argval is None
+    return not inspect.isfunction(function)
+
+
 def describe(got: Any, expected: Any, found: Difference) -> str:
     """Say what an answer gives and what was expected, as short as it can be told apart."""
     if got is None:
-        return f"you give nothing (None), expected {show(expected)}. Does your function return its result?"
+        return f"you give nothing (None), expected {show(expected)}."
     if found.kind and not found.place:
         mine, theirs = kinds_apart(got, expected)
         return f"you give {mine}, expected {theirs}."

@@ -123,7 +123,7 @@ def sign_of(share: float) -> str:
 def as_size(tensor: Tensor) -> str:
     """Write a shape for people.
 
-    >>> as_size(torch.zeros(2, 3))
-    '2 × 3'
+    >>> as_size(torch.zeros(2, 3)), as_size(torch.tensor(1.0))
+    ('2 × 3', '()')
     """
-    return " × ".join(f"{length:,}" for length in tensor.shape) or "1"
+    return " × ".join(f"{length:,}" for length in tensor.shape) or "()"
