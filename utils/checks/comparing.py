@@ -166,16 +166,16 @@ def parameters(function: Callable) -> list[str]:
 def returns_anything(function: Callable) -> bool:
     """Tell whether any line of a function returns another value than None.
 
-    >>> returns_anything(lambda x: x), returns_anything(lambda x: None)
-    (True, False)
+    >>> returns_anything(lambda x: x), returns_anything(lambda x: x if x else None), returns_anything(lambda x: None)
+    (True, True, False)
     """
-    before, none_is_loaded = "", False
+    none_is_loaded = False
     for step in dis.get_instructions(function) if inspect.isfunction(function) else ():
         if step.opname == "RETURN_CONST" and step.argval is not None:
             return True
-        if step.opname == "RETURN_VALUE" and not (before == "LOAD_CONST" and none_is_loaded):
+        if step.opname == "RETURN_VALUE" and (step.is_jump_target or not none_is_loaded):
             return True
-        before, none_is_loaded = step.opname, step.argval is None
+        none_is_loaded = step.opname == "LOAD_CONST" and step.argval is None
     return not inspect.isfunction(function)
 
 
