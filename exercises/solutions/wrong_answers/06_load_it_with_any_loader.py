@@ -48,11 +48,11 @@ WRONG = {
         (PACKED.replace("nbytes", "numel()"), "or their bytes"),
         (
             PACKED.replace("stored(after, name)", "[after.get(name, after.get(name + '.codes', tensor))]"),
-            "are scales counted",
+            "Are they counted",
         ),
         (PACKED.replace("tensor.dim() == 2 and ", ""), "Which tensors have two axes"),
-        (PACKED.replace("not 0 < left < tensor.nbytes", "left >= tensor.nbytes"), "Nothing is left"),
-        (PACKED.replace("not 0 <", "0 <"), "Are both named"),
+        (PACKED.replace("not 0 < left < tensor.nbytes", "left >= tensor.nbytes"), "of which nothing is left"),
+        (PACKED.replace("not 0 <", "0 <"), "Which were not"),
     ],
     "q4": [
         (UNBEATEN.replace("BEATS", AS_GOOD), "Can a row beat itself"),

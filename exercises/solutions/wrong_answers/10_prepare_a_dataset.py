@@ -146,7 +146,10 @@ WRONG = {
         (row(inputs="row"), "The length is 7, expected 8"),
     ],
     "q6": [
-        (MASK + "        counts[name] = len(re.findall(pattern, text))\n    return text, counts", "put back into text"),
+        (
+            MASK + "        counts[name] = len(re.findall(pattern, text))\n    return text, counts",
+            "where does the new text go",
+        ),
         (
             MASK + "        text, counts[name] = re.sub(pattern, mark or '', text), 0\n    return text, counts",
             "'e-mail': 0",

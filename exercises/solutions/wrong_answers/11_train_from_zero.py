@@ -109,7 +109,7 @@ WRONG = {
         (add("/ len(parts)"), "weigh the same"),
         (
             add("* count / sum(counted)", "total += part.item()", "(part.backward(), total)[1]"),
-            "a backward for every part",
+            "What becomes of those before it",
         ),
         (
             add("* count / sum(counted)").replace("    total = 0.0\n", "    total = 0.0\n    model.zero_grad()\n"),
