@@ -48,6 +48,8 @@ def double(x):
         (lambda x: x[None], lambda x: x, torch.tensor(2.0), "The shape is 1, expected ()."),
         (lambda x: x * 3, double, torch.ones(4, 64),
          "Given x=(4 × 64 numbers) you give (4 × 64 numbers). Shape and dtype are right, but every value is 1.5 times"),
+        (lambda x: x, lambda x: x.float(), torch.zeros(4, 64, dtype=torch.uint8),
+         "numbers of uint8) you give (4 × 64 numbers of uint8), expected (4 × 64 numbers). The dtype is uint8"),
         (lambda x: np.array([1, 3]), lambda x: np.array([1, 2]), (0,), "you give [1, 3], expected [1, 2]."),
         (lambda x: "a" * 200 + "b", lambda x: "a" * 200 + "c", (0,), "They part at 200: you have 'aaaaaaaaaab'"),
         (lambda x: list(range(99)) + [0], lambda x: list(range(100)), (0,), "At [99] you have 0, expected 99."),

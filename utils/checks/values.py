@@ -75,7 +75,9 @@ def show(value: Any, digits: int = 4, longest: int = LONGEST) -> str:
 
 def _show_tensor(tensor: Tensor, digits: int) -> str:
     if tensor.is_meta or tensor.numel() > MOST_SHOWN:
-        return f"({as_size(tensor)} {'truth values' if tensor.dtype == torch.bool else 'numbers'})"
+        usual = {torch.bool: "truth values", torch.float32: "numbers", torch.int64: "numbers"}
+        kind = str(tensor.dtype).removeprefix("torch.")
+        return f"({as_size(tensor)} {usual.get(tensor.dtype, f'numbers of {kind}')})"
     if not tensor.numel():
         return f"({as_size(tensor)} numbers: none)"
     return show(tensor.detach().cpu().tolist(), digits, 10 * LONGEST)
