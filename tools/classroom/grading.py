@@ -123,13 +123,18 @@ def _submission(path: Path, folder: Path, exercises: list[str]) -> Submission:
     return Submission(path, learner, exercise, number, "" if exercise else "no exercise of this course has its name")
 
 
+PLATFORM = re.compile(r"(?:_LATE)?_(\d{3,}|\d+(?=_\d+(?:_|$))|\d+(?=_assignsubmission)).*$")  # what it adds to a name
+
+
 def split_name(name: str) -> tuple[str, str]:
-    """Return the learner's name and the first number that a platform added to it.
+    """Return the learner's name and the first number that a platform added to it; whether it came late is no name.
 
     >>> split_name("Ada Lovelace_12345_assignsubmission_file_"), split_name("adal_123_456"), split_name("Bob")
     (('Ada Lovelace', '12345'), ('adal', '123'), ('Bob', ''))
+    >>> split_name("adal_LATE_7_456"), split_name("Ada Lovelace_7_assignsubmission_file_"), split_name("team_2")
+    (('adal', '7'), ('Ada Lovelace', '7'), ('team_2', ''))
     """
-    found = re.search(r"_(\d{3,}).*$", name)
+    found = PLATFORM.search(name)
     plain = name[: found.start()] if found else name
     return plain.strip("_- ") or "nameless", found.group(1) if found else ""
 
