@@ -84,7 +84,7 @@ def solved_names(name: str, patch: pytest.MonkeyPatch) -> dict:
     is_blank = utils.checks.is_blank
     with pytest.MonkeyPatch.context() as blank:
         blank.setattr(utils.checks, "is_blank", lambda answer: True)
-        names = run_cells(MASTERS / f"{name}.ipynb", patch)
+        names = run_cells(MASTERS / f"{name}.ipynb", patch, until=f'exercise.check("{[*all_tests(name)][-1]}")')
     return names | ({"is_blank": is_blank} if "is_blank" in names else {})
 
 

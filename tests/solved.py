@@ -16,8 +16,8 @@ def all_tests(name: str) -> dict[str, str]:
     return assigned(MASTERS / f"{name}.ipynb")[1]
 
 
-def run_cells(notebook: Path, monkeypatch) -> dict:
-    """Run the code of a notebook in this process and return its names."""
+def run_cells(notebook: Path, monkeypatch, until: str = "") -> dict:
+    """Run the code of a notebook in this process, up to a cell with this text if one is given; return its names."""
     monkeypatch.chdir(notebook.parent)
     names = {"__name__": "__main__"}
     for cell in read_notebook(notebook).cells:
@@ -25,4 +25,6 @@ def run_cells(notebook: Path, monkeypatch) -> dict:
         if cell.cell_type == "code" and "importlib.util.find_spec" not in source:
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(source, cell.id, "exec"), names)
+            if until and until in source:
+                break
     return names
