@@ -196,6 +196,14 @@ def losses_in(said):
 ''',
             "takes the running mean instead of the loss of the step",
         ),
+        Answer(
+            r"""
+def losses_in(said):
+    found = re.findall(r"^\[\d+ \| [\d.]+\] loss=(\S+) avg=", said, re.MULTILINE)
+    return [float(loss) for loss in dict.fromkeys(found)]
+""",
+            "equal losses of different steps are kept once only",
+        ),
     ],
     "q3": [
         Answer(
@@ -309,6 +317,26 @@ def keep_training(losses, target, go_on, most):
     return losses
 ''',
             "off by one: goes on once more when there are already exactly `most` losses",
+        ),
+        Answer(
+            """
+def keep_training(losses, target, go_on, most):
+    for _ in range((most - len(losses)) // 2):
+        if sum(losses[-2:]) / 2 < target:
+            break
+        losses = [*losses, *go_on(steps=2, restore_from="latest", run_name="poems", overwrite=True)]
+    return losses
+""",
+            "rounds down the number of times, so it stops one loss short of most where an odd number is left",
+        ),
+        Answer(
+            """
+def keep_training(losses, target, go_on, most):
+    while len(losses) < most and not sum(losses[-2:]) / 2 < target:
+        losses = losses + go_on(steps=2, restore_from="latest", run_name="poems", overwrite=True)
+    return losses[:most]
+""",
+            "cuts the list off at most, so a loss that was trained for (or given) is missing",
         ),
     ],
     "q4": [
@@ -424,6 +452,15 @@ def request(prefix, temperature, nsamples, most=4):
 ''',
             "off by one: never tries `most` itself as the size of a batch",
         ),
+        Answer(
+            """
+def request(prefix, temperature, nsamples, most=4):
+    batch_size = max(batch for batch in range(1, most + 1) if nsamples % batch == 0)
+    choice = {"temperature": 1, "top_k": 1} if temperature == 0 else {"temperature": temperature}
+    return {"prefix": prefix.strip(), "nsamples": nsamples, "batch_size": batch_size, **choice}
+""",
+            "strips white space from the prefix, which is then another one",
+        ),
     ],
     "q5": [
         Answer(
@@ -533,6 +570,43 @@ def losses_of(folders, tokens):
     return [float(load_gpt2(folder)(inputs, targets)) for folder in folders]
 ''',
             "shifted the wrong way: each token has to guess the one before it",
+        ),
+        Answer(
+            """
+known = {}
+
+
+@torch.no_grad()
+def losses_of(folders, tokens):
+    inputs, targets = tokens[:, :-1], tokens[:, 1:]
+    for folder in folders:
+        if folder not in known:
+            known[folder] = float(load_gpt2(folder)(inputs, targets))
+    return [known[folder] for folder in folders]
+""",
+            "state: remembers a folder's loss and returns it for other tokens as well",
+        ),
+        Answer(
+            """
+@torch.no_grad()
+def losses_of(folders, tokens):
+    inputs, targets = tokens[:, :-1], tokens[:, 1:]
+    losses = {}
+    for folder in folders:
+        losses[pathlib.Path(folder).name] = float(load_gpt2(folder)(inputs, targets))
+    return list(losses.values())
+""",
+            "keyed by the folder's last name: folders of equal names, or one given twice, collapse",
+        ),
+        Answer(
+            """
+@torch.no_grad()
+def losses_of(folders, tokens):
+    tokens = tokens[:, :400]
+    inputs, targets = tokens[:, :-1], tokens[:, 1:]
+    return [float(load_gpt2(folder)(inputs, targets)) for folder in folders]
+""",
+            "reads the notebook's 400 tokens and no more of a longer row",
         ),
     ],
 }

@@ -129,6 +129,17 @@ def count_pairs(words, times):
 ''',
             "in-place: counts right but eats up the words that were handed in",
         ),
+        Answer(
+            """
+def count_pairs(words, times):
+    pairs = Counter()
+    for word in words:
+        for pair in pairwise(word):
+            pairs[pair] += times[words.index(word)]
+    return pairs
+""",
+            "looks the number up by the word's first place: wrong where two rows are equal",
+        ),
     ],
     "q2": [
         Answer(
@@ -729,6 +740,33 @@ def encode(text, merges):
     return ids
 ''',
             "does not look again: only pairs of bytes are joined, never what has been joined before",
+        ),
+        Answer(
+            """
+def put(row, pair, new):
+    made, i = [], 0
+    while i < len(row):
+        if tuple(row[i : i + 2]) == tuple(pair):
+            made.append(new)
+            i += 2
+        else:
+            made.append(row[i])
+            i += 1
+    return made
+
+
+def encode(text, merges):
+    rank = {pair: i for i, pair in enumerate(merges)}
+    ids = []
+    for piece in split_pieces(text):
+        word = spell(piece)
+        while known := [pair for pair in pairwise(word) if pair in merges]:
+            best = min(known, key=rank.get)
+            word = put(word, best, merges[best])
+        ids += word
+    return ids
+""",
+            "ranks by the order in the dictionary instead of by the new ids",
         ),
     ],
     "q5": [

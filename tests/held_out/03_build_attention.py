@@ -343,6 +343,21 @@ def one_head(x, attention, head):
 ''',
             "no causal mask: right for the last token only",
         ),
+        Answer(
+            """
+def looked(q, k, v):
+    later = torch.ones(len(q), len(q), device=q.device).triu(1).bool()
+    scores = q @ k.T / q.shape[-1] ** 0.5
+    return scores.masked_fill(later, -torch.inf).softmax(-1) @ v
+
+
+def one_head(x, attention, head):
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)
+    own = slice(head * config.head_width, (head + 1) * config.head_width)
+    return looked(q[:, own], k[:, own], v[:, own]).squeeze()
+""",
+            "squeezed: one token loses its dimension of time",
+        ),
     ],
     "q4": [
         Answer(
@@ -473,6 +488,24 @@ def attend(x, attention):
 ''',
             "stacks the heads in the last dimension, so that their columns alternate instead of standing side by side",
         ),
+        Answer(
+            """
+def all_heads(x, attention):
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)
+    later = torch.ones(len(x), len(x), device=x.device).triu(1).bool()
+    brought = []
+    for start in range(0, x.shape[-1], config.head_width):
+        own = slice(start, start + config.head_width)
+        scores = q[:, own] @ k[:, own].T / config.head_width**0.5
+        brought.append(scores.masked_fill(later, -torch.inf).softmax(-1) @ v[:, own])
+    return attention.out(torch.cat(brought, dim=-1))
+
+
+def attend(x, attention):
+    return torch.cat([all_heads(part, attention) for part in x.split(64)])
+""",
+            "works on 64 tokens at a time, so later ones don't see the parts before",
+        ),
     ],
     "q5": [
         Answer(
@@ -600,6 +633,26 @@ def whole_block(x, block):
 ''',
             "the MLP reads the stream from before attention, instead of what attention has left",
         ),
+        Answer(
+            """
+def all_heads(x, attention):
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)
+    later = torch.ones(len(x), len(x), device=x.device).triu(1).bool()
+    brought = []
+    for start in range(0, x.shape[-1], config.head_width):
+        own = slice(start, start + config.head_width)
+        scores = q[:, own] @ k[:, own].T / config.head_width**0.5
+        brought.append(scores.masked_fill(later, -torch.inf).softmax(-1) @ v[:, own])
+    return attention.out(torch.cat(brought, dim=-1))
+
+
+def whole_block(x, block):
+    x = (x + all_heads(block.norm1(x), block.attention)).clamp(-100, 100)
+    x = (x + block.mlp(block.norm2(x))).clamp(-100, 100)
+    return x
+""",
+            "holds the stream between -100 and 100: wrong where its numbers are larger",
+        ),
     ],
     "q6": [
         Answer(
@@ -710,6 +763,16 @@ def norm(x, layer):
     return centered / (variance.sqrt() + layer.eps) * layer.weight + layer.bias
 ''',
             "adds eps outside of the root: shows only where the variance is small",
+        ),
+        Answer(
+            """
+def norm(x, layer):
+    mean = x.mean(-1, keepdim=True)
+    centered = x - mean
+    variance = x.square().mean(-1, keepdim=True) - mean.square()
+    return centered / (variance + layer.eps).sqrt() * layer.weight + layer.bias
+""",
+            "the variance as a difference of two large numbers, which is lost for a large mean",
         ),
     ],
     "q7": [
@@ -875,6 +938,33 @@ def network(tokens, model):
     return model.final_norm(x) @ model.token_embedding.weight.T
 ''',
             "off by one: places are counted from 1",
+        ),
+        Answer(
+            """
+def all_heads(x, attention):
+    q, k, v = attention.qkv(x).chunk(3, dim=-1)
+    later = torch.ones(len(x), len(x), device=x.device).triu(1).bool()
+    brought = []
+    for start in range(0, x.shape[-1], config.head_width):
+        own = slice(start, start + config.head_width)
+        scores = q[:, own] @ k[:, own].T / config.head_width**0.5
+        brought.append(scores.masked_fill(later, -torch.inf).softmax(-1) @ v[:, own])
+    return attention.out(torch.cat(brought, dim=-1))
+
+
+def one_block(x, block):
+    x = x + all_heads(block.norm1(x), block.attention)
+    return x + block.mlp(block.norm2(x))
+
+
+def network(tokens, model):
+    x = model.token_embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
+    for part in list(model.blocks)[: config.n_layer]:
+        x = one_block(x, part)
+    x = model.final_norm(x)
+    return x @ model.token_embedding.weight.T
+""",
+            "as many blocks as the notebook's model has, so a deeper model is cut short",
         ),
     ],
 }

@@ -123,6 +123,16 @@ def tempered(logits, temperature):
 ''',
             "one_hot without the size of the vocabulary: as wide as the largest id chosen",
         ),
+        Answer(
+            """
+def tempered(logits, temperature):
+    if temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    raised = logits.softmax(-1) ** (1 / temperature)
+    return raised / raised.sum(-1, keepdim=True)
+""",
+            "raises probabilities to a power, which vanish at a low temperature over a large flat row",
+        ),
     ],
     "q2": [
         Answer(
@@ -371,6 +381,16 @@ def keep_top_p(logits, p):
 ''',
             "the token that reaches p goes, too, and with it everything where one token is sure",
         ),
+        Answer(
+            """
+def keep_top_p(logits, p):
+    ordered, order = logits.softmax(-1).topk(min(1000, logits.shape[-1]))
+    goes = ordered.cumsum(-1) - ordered >= p
+    gone = torch.ones_like(logits, dtype=torch.bool).scatter(-1, order, goes)
+    return logits.masked_fill(gone, -torch.inf)
+""",
+            "looks at the thousand likeliest only, which may not reach p in a large flat row",
+        ),
     ],
     "q4": [
         Answer(
@@ -497,6 +517,18 @@ def would_repeat(tokens, n):
     return found
 ''',
             "compares runs without regard to their order",
+        ),
+        Answer(
+            """
+def would_repeat(tokens, n):
+    tail = tokens[len(tokens) - n + 1 :]
+    found = set()
+    for i in range(len(tokens) - len(tail)):
+        if tokens[i : i + len(tail)] == tail:
+            found.add(tokens[i + len(tail)])
+    return found
+""",
+            "a text shorter than the run: a negative start gives a shorter tail, which is found",
         ),
     ],
     "q5": [
@@ -696,6 +728,29 @@ def write(ask, given, max_new, stop, n):
     return tokens[len(given) :]
 ''',
             "stops at GPT-2's end of text whatever stands in `stop`",
+        ),
+        Answer(
+            """
+def completing(tokens, n):
+    tail = tokens[len(tokens) - n + 1 :]
+    return {tokens[i + n - 1] for i in range(len(tokens) - n + 1) if tokens[i : i + n - 1] == tail}
+
+
+def write(ask, given, max_new, stop, n):
+    tokens = list(given)
+    for _ in range(max_new):
+        logits = ask(tokens).clone()
+        if int(logits.argmax()) in stop:
+            break
+        for token in completing(tokens, n):
+            logits[token] = -torch.inf
+        best = int(logits.argmax())
+        if best in stop:
+            break
+        tokens.append(best)
+    return tokens[len(given) :]
+""",
+            "looks for a stop before masking, so it ends at a stop token that would repeat a run",
         ),
     ],
 }

@@ -554,6 +554,24 @@ def place(n, size, caps):
 """,
             "takes the buffer off the caller's caps",
         ),
+        Answer(
+            """
+def place(n, size, caps):
+    where, nearest = [], next(iter(caps))
+    for name in caps:
+        room = caps[name]
+        if name == nearest and n * size > room:
+            room -= size
+            if room < 0:
+                return None
+        elif room < size:
+            break
+        fit = min(room // size, n - len(where))
+        where += [name] * fit
+    return where if len(where) == n else None
+""",
+            "a farther place too small for one block ends the search, the places behind it are not asked",
+        ),
     ],
     "q5": [
         Answer(

@@ -474,6 +474,20 @@ def tidy(text, steps):
 """,
             "begins again with the first step after each find instead of finishing the round",
         ),
+        Answer(
+            """
+def tidy(text, steps):
+    counts = dict.fromkeys(steps, 0)
+    length = -1
+    while length != len(text):
+        length = len(text)
+        for name, (pattern, replacement) in steps.items():
+            text, found = pattern.subn(replacement, text)
+            counts[name] += found
+    return text, counts
+""",
+            "stops when the length stays the same: a change of equal length isn't noticed",
+        ),
     ],
     "q3": [
         Answer(

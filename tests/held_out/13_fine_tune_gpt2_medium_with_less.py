@@ -365,6 +365,15 @@ def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
 """,
             "takes the number of inputs for the rank",
         ),
+        Answer(
+            """
+def beside(x, weight, A, B, alpha, fan_in_fan_out=False):
+    plain = x @ (weight if fan_in_fan_out else weight.T)
+    rank = min(A.shape)
+    return plain + alpha / rank * (x @ A.T @ B.T)
+""",
+            "takes the smaller side of A for the rank, wrong when the rank exceeds the inputs",
+        ),
     ],
     "q4": [
         Answer(
@@ -599,6 +608,25 @@ def best_pair(delta, rank):
     return A, B
 """,
             "the singular values go into both matrices",
+        ),
+        Answer(
+            """
+def best_pair(delta, rank):
+    U, S, V = torch.linalg.svd(delta, full_matrices=False)
+    S = torch.where(S > 1e-3, S, torch.zeros_like(S))  # the rest is noise
+    return V[:rank], U[:, :rank] * S[:rank]
+""",
+            "pieces below a fixed size are called noise, so a small change is lost",
+        ),
+        Answer(
+            """
+def best_pair(delta, rank):
+    U, S, V = torch.linalg.svd(delta, full_matrices=False)
+    B = U[:, :rank] * S[:rank]
+    A = (U[:, :rank].T @ delta) / S[:rank, None]
+    return A, B
+""",
+            "divides by the sizes, which is 0/0 where nothing has changed",
         ),
     ],
 }

@@ -93,6 +93,15 @@ def bits_per_byte(loss, tokens, text):
 """,
             "one token too few: takes the first one off once more",
         ),
+        Answer(
+            """
+def bits_per_byte(loss, tokens, text):
+    nats = torch.tensor(loss * tokens, dtype=torch.float64)
+    bits = nats.exp().log2()
+    return float(bits) / len(text.encode("utf-8"))
+""",
+            "takes the exponential of the sum for the whole text, which is infinite for long texts",
+        ),
     ],
     "q2": [
         Answer(
@@ -194,6 +203,18 @@ def pool(scores):
     return math.exp(mean)
 """,
             "running mean that remembers only the last text's tokens (wrong from three texts on)",
+        ),
+        Answer(
+            """
+def pool(scores):
+    total, count = 0.0, 0
+    for loss, tokens in scores:
+        if loss and tokens:
+            total += loss * tokens
+            count += tokens
+    return math.exp(total / count) if count else 1.0
+""",
+            "a text with a loss of 0 is taken for one that wasn't measured",
         ),
     ],
     "q3": [
@@ -311,6 +332,15 @@ def band(values):
     return (values.mean() - 2 * error).item(), (values.mean() + 2 * error).item()
 """,
             "returns the two ends of the band instead of mean and reach",
+        ),
+        Answer(
+            """
+def band(values):
+    values = torch.tensor([value for value in values if value], dtype=torch.float64)
+    error = values.std() / math.sqrt(len(values))
+    return values.mean().item(), 2 * error.item()
+""",
+            "values of 0 are dropped as if they were missing",
         ),
     ],
     "q4": [
@@ -463,6 +493,34 @@ def verdict(ours, theirs):
     return "can't tell"
 """,
             "asks for the band only on the side of better; any positive mean is called worse",
+        ),
+        Answer(
+            """
+import statistics
+
+
+def verdict(ours, theirs):
+    apart = [a - b for a, b in zip(ours, theirs, strict=True)]
+    mean, reach = statistics.fmean(apart), 2 * statistics.stdev(apart) / math.sqrt(len(apart))
+    if reach == 0 or abs(mean) <= reach:
+        return "can't tell"
+    return "better" if mean < 0 else "worse"
+""",
+            "no spread is taken for no knowledge, though every document differs by the same amount",
+        ),
+        Answer(
+            """
+import statistics
+
+
+def verdict(ours, theirs):
+    apart = [a - b for a, b in zip(ours, theirs, strict=True)]
+    mean, reach = statistics.fmean(apart), 2 * statistics.stdev(apart) / math.sqrt(len(apart))
+    if abs(mean) <= max(reach, 0.01):
+        return "can't tell"
+    return "better" if mean < 0 else "worse"
+""",
+            "a small difference is called undecided although its band doesn't hold 0",
         ),
     ],
     "q5": [
@@ -661,6 +719,18 @@ def longest_copy(written, source):
 """,
             "each word must stand somewhere in the source, in no order",
         ),
+        Answer(
+            """
+from difflib import SequenceMatcher
+
+
+def longest_copy(written, source):
+    words, known = written.split(), source.split()
+    longest = SequenceMatcher(None, words, known).find_longest_match(0, len(words), 0, len(known)).size
+    return longest
+""",
+            "difflib with its automatic junk: in a long source frequent words are not looked up",
+        ),
     ],
     "q6": [
         Answer(
@@ -830,6 +900,19 @@ def mark(questions):
     return p, 2 * math.sqrt(p * (1 - p) / len(questions))
 """,
             "the best so far begins at -10: if all answers are less likely none is chosen",
+        ),
+        Answer(
+            """
+def mark(questions):
+    hits = 0
+    for answers, right in questions:
+        means = [sum(answer) / len(answer) for answer in answers[:4]]
+        hits += means.index(max(means)) == right
+    n = len(questions)
+    p = hits / n
+    return p, 2 * math.sqrt(p * (1 - p) / n)
+""",
+            "looks only at the first four answers, as in the lesson",
         ),
     ],
 }

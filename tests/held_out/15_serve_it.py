@@ -597,6 +597,16 @@ def line_up(prompts, filler):
 """,
             "puts the fillers into the prompts themselves",
         ),
+        Answer(
+            """
+def line_up(prompts, filler):
+    longest = max(len(prompt) for prompt in prompts)
+    missing = {tuple(prompt): longest - len(prompt) for prompt in prompts}
+    rows = [[filler] * count + list(prompt) for prompt, count in missing.items()]
+    return rows, list(missing.values())
+""",
+            "a dictionary by prompt: two equal prompts get one row",
+        ),
     ],
 }
 

@@ -124,6 +124,17 @@ def sequences(line, flops, peak, context):
 """,
             "rounds to whole sequences",
         ),
+        Answer(
+            """
+def sequences(line, flops, peak, context):
+    seconds = line["dt"] / 1000
+    share = line["mfu"] / 100 if line["mfu"] > 1 else line["mfu"]
+    ran = line["sps"] * seconds
+    credited = share * peak * seconds / (flops * context)
+    return ran, credited
+""",
+            "an MFU of at most one percent is taken for a share",
+        ),
     ],
     "q2": [
         Answer(
@@ -472,6 +483,16 @@ def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
     return torch.cat(moved), new
 """,
             "each device takes its part of its own gradient only, without an average",
+        ),
+        Answer(
+            """
+def zero_step(weights, gradients, momenta, rate=0.1, beta=0.9):
+    count = len(gradients)
+    average = sum(gradients) / count
+    momentum = beta * torch.cat(list(momenta)) + average
+    return weights - rate * momentum, list(torch.tensor_split(momentum, count))
+""",
+            "cuts the momenta anew and otherwise than chunk: with a remainder some devices get other parts",
         ),
     ],
 }
