@@ -148,6 +148,10 @@ MISTAKES = {
         lambda n: n.cells[-1].update(source=BOX + "- 4 for medium ([Ada](https://example.org/2019)).\n"),
         "`- 4 for medium",
     ),
+    "a sentence that stands twice": (
+        lambda n: n.cells[-1].update(source=f"{BOX}\n## Recap\n\n{2 * 'A sentence of more than a few words. '}"),
+        "says twice",
+    ),
     "no hardware": (lambda n: n.cells[0].update(source=OPENING.replace("Hardware", "")), "*Hardware*"),
     "no start": (lambda n: n.cells[2].update(source="import utils"), "start(seed="),
     "no field for the size": (lambda n: n.cells[2].update(source=START.replace("@param", "")), FORM),

@@ -53,6 +53,13 @@ def test_students_copy_holds_neither_solutions_nor_hidden_checks(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_copy_says_how_it_goes_and_that_arguments_stay_as_they_are(name):
+    first = read_notebook(STUDENTS / f"{name}.ipynb").cells[0].source
+    assert "Fill in each `...`" in first and 'exercise.hint("q1")' in first
+    assert "leave what they are handed as it is" in first, "the checks refuse what changes its arguments"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_task_comes_with_three_hints_a_model_answer_and_a_reason(name):
     exercise = Exercise(name)
     assert set(exercise.help.tasks) == set(exercise.tests)

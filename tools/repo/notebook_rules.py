@@ -44,6 +44,7 @@ def problems(notebook: NotebookNode, path: Path) -> Iterator[str]:
     yield from stored_rules(notebook)
     yield from output_rules(notebook)
     yield from minutes_rules(notebook)
+    yield from sentence_rules(notebook)
     if path.parent.name in ("lessons", "exercises", "solutions", "labs"):
         yield from dial_rules(notebook)
     if path.parent.name in ("lessons", "labs"):
@@ -199,6 +200,15 @@ def minutes_rules(notebook: NotebookNode) -> Iterator[str]:
     """Minutes of a real size say whether somebody has measured them."""
     for found in UNMARKED.finditer(texts_of(notebook)):
         yield f"its minutes say `{found[1]}`: write 'expected' before the bracket, or 'measured' where a run says so."
+
+
+def sentence_rules(notebook: NotebookNode) -> Iterator[str]:
+    """No sentence stands twice in a cell of text, as it may when a script adds it again."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            found = [sentence for sentence in re.split(r"(?<=[.!?])\s+|\n\n", cell.source) if len(sentence) > 30]
+            for twice in sorted({sentence for sentence in found if found.count(sentence) > 1}):
+                yield f"it says twice in one cell: {twice[:80]} Take one away."
 
 
 def box_rules(notebook: NotebookNode) -> Iterator[str]:
