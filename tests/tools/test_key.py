@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tools.__main__ import main
-from tools.classroom.key import ASKED, DONE, OPEN, RUBRIC, key, open_tasks, questions
+from tools.classroom.key import ASKED, CHANGE, DONE, OPEN, RUBRIC, invitations, key, open_tasks, questions
 from tools.repo.notebooks import ROOT, read_notebook
 from utils.errors import CourseError
 
@@ -20,6 +20,16 @@ def test_every_prediction_of_a_lesson_is_in_the_key(path):
     assert len(found) == asked > 5
     assert all(question and len(answer) > 10 for _, question, answer in found)
     assert sum(answer == OPEN for *_, answer in found) <= 2
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])
+def test_what_a_lesson_invites_to_change_is_in_the_key_with_the_rubric(path):
+    notebook = read_notebook(path)
+    found = list(invitations(notebook))
+    assert len(found) == sum(cell.source.count(CHANGE) for cell in notebook.cells if cell.cell_type == "markdown") >= 1
+    text = "\n".join(key([path.name[:2]]))
+    assert all(f"{number}. {task}" in text for number, task in enumerate(found, start=1))
+    assert text.count("| Guess |") == 1
 
 
 def test_the_command_writes_the_key_of_the_lessons_that_are_named(tmp_path, capsys):

@@ -1,6 +1,7 @@
-"""The key for a teacher: what every lesson asks its learners to guess and what they should see, and the labs' rubrics.
+"""The key for a teacher: what every lesson asks its learners to guess and what they should see, and the rubric.
 
-A lab's open tasks stand in its notebook under *Your turn*, each with what it is done by (*Done when*).
+What a lesson invites to change, and the open tasks of a lab, are marked by one rubric. A lab's open tasks stand in its
+notebook under *Your turn*, each with what it is done by (*Done when*).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from nbformat import NotebookNode
 from tools.repo.notebooks import ROOT, read_notebook
 from utils.errors import CourseError
 
-ASKED, SEEN = "**Predict.**", "**You should see**"
+ASKED, SEEN, CHANGE = "**Predict.**", "**You should see**", "**Change this.**"
 OPEN = "Look at what the cell below it prints: the lesson goes on from there."
 TURN, DONE = "Your turn", "*Done when*"
 RUBRIC = {  # criterion of an open task, a quarter each: all of it, half of it, nothing
@@ -38,9 +39,10 @@ def key(names: Iterable[str] = ()) -> Iterator[str]:
         yield "# Key to the predictions"
     for path in lessons:
         yield from lesson_key(path)
+    yield "\n" * bool(lessons) + "# The rubric of what is changed in a lesson, and of a lab's open tasks\n"
+    yield from rubric()
     if labs:
-        yield "\n" * bool(lessons) + "# Open tasks of the labs, and how to mark them\n"
-        yield from rubric()
+        yield "\n# Open tasks of the labs"
     for path in labs:
         yield from lab_key(path)
 
@@ -79,6 +81,15 @@ def lesson_key(path: Path) -> Iterator[str]:
             section = heading
             yield f"\n### {heading}"
         yield f"\n**{asked}**\n\n{seen}"
+    yield "\n### To change, and to mark by the rubric\n"
+    yield from (f"{number}. {task}" for number, task in enumerate(invitations(notebook), start=1))
+
+
+def invitations(notebook: NotebookNode) -> Iterator[str]:
+    """Yield what a lesson invites to change."""
+    for paragraph in paragraphs(notebook):
+        if CHANGE in paragraph:
+            yield " ".join(paragraph.partition(CHANGE)[2].split())
 
 
 def questions(notebook: NotebookNode) -> Iterator[tuple[str, str, str]]:
