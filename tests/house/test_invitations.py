@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import nbformat
 import pytest
 
+from tools.classroom.key import CHANGE
 from tools.repo.notebooks import SETTINGS, execute, read_notebook
 from utils.files.places import ROOT
-
-MARK = "**Change this.**"
 
 
 @dataclass(frozen=True)
@@ -365,7 +364,7 @@ def test_what_a_lesson_invites_to_type_runs_and_says_what_it_should(lesson):
 
 def test_each_invitation_of_a_lesson_is_run(lesson):
     stored, invitations, _ = lesson
-    inviting = {cell.id: cell.source for cell in stored.cells if MARK in cell.source}
+    inviting = {cell.id: cell.source for cell in stored.cells if CHANGE in cell.source}
     assert inviting.keys() == {one.stands_in for one in invitations}
     assert all(one.typed in inviting[one.stands_in] for one in invitations), "a text asks for something else"
 

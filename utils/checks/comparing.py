@@ -79,9 +79,9 @@ def compare_results(
     if refusal is not None:
         raise CheckError(f"{given} you give {show(got)}, expected {type(refusal).__name__}.".strip())
     if found := difference(got, expected, rules):
-        asked = ask_question(question, untouched, got, expected, found)
-        if got is None and not returns_anything(answer):
-            asked = "Does your function return its result?"
+        asked = "Does your function return its result?"
+        if got is not None or returns_anything(answer):
+            asked = ask_question(question, untouched, got, expected, found)
         raise CheckError(f"{given} {describe(got, expected, found)} {asked}".strip(), found.map_of_wrong)
 
 
