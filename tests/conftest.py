@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import hypothesis
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -92,3 +94,13 @@ def visit(browser):
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     yield Visit(page).watch()
     page.close()
+
+
+@pytest.fixture
+def drawn_without_warnings():
+    """A missing letter or a squeezed layout is a warning, which would stand in red above the picture."""
+    before = plt.get_fignums()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    assert plt.get_fignums() == before, "a figure was left open, a notebook would show it twice"

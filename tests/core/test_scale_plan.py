@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from matplotlib.colors import to_rgba
 
+from lessons.figures.memory import who_holds_what
 from utils.config import SIZES, Cluster, best_split, held_bytes, sent_bytes, step_seconds, total_parameters
 from utils.plots.basic import COLORS
-from utils.plots.fit import who_holds_what
 
 
 def test_the_best_split_of_chinchillas_budget_is_chinchilla():

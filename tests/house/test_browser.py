@@ -15,10 +15,10 @@ import httpx
 import nbformat
 import pytest
 
+from lessons.figures.head_browser import browser_page
 from tests.browsers import IN_BROWSER, Visit, serious
 from utils.files.places import ROOT
 from utils.files.published import published_prompts
-from utils.plots.head_browser import browser_page
 from utils.plots.living import VIEWS
 from utils.serve.page import start_app
 from utils.serve.server import Limits

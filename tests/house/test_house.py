@@ -41,7 +41,7 @@ def imported_rooms(path: Path) -> set[str]:
         for top, _, rest in (name.partition(".") for name in names):
             if top == "utils" and rest:
                 found.add(rest.split(".")[0])
-            elif top in ("tools", "labs", "tests", "benchmarks"):
+            elif top in ("lessons", "tools", "labs", "tests", "benchmarks"):
                 found.add(f"../{top}")
     return found
 

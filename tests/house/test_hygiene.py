@@ -18,7 +18,7 @@ import utils
 from tools.repo.notebook_rules import FORM, problems
 from tools.repo.notebooks import ROOT, check_notebook, find_notebooks, read_notebook
 
-CODE_FOLDERS = ("utils", "tools", "tests", "benchmarks", "labs", "data")
+CODE_FOLDERS = ("utils", "lessons", "tools", "tests", "benchmarks", "labs", "data")
 PICTURE = {
     "output_type": "display_data",
     "metadata": {},

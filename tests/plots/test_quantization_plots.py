@@ -8,7 +8,7 @@ import ipywidgets
 import pytest
 import torch
 
-from utils.plots.number_formats import FORMATS, bit_fields, bit_layout, number_bits
+from lessons.figures.number_formats import FORMATS, bit_fields, bit_layout, number_bits
 from utils.plots.quantization import (
     chosen_grid,
     code_shares,

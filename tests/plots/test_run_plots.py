@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lessons.figures.training import epoch_strip, training_step
 from utils.errors import CourseError
 from utils.plots.basic import curves
-from utils.plots.diagrams_training import epoch_strip, training_step
 from utils.plots.runs import plot_losses, plot_patients, save_figure
 from utils.plots.widgets import sliders
 from utils.run_log import StepRecord

@@ -15,7 +15,7 @@ from utils.sampling import Sampling
 from utils.training.recipes import TrainingRecipe
 
 SETTINGS = {field.name for kind in (TrainingRecipe, Sampling) for field in fields(kind)} | {"recipe", "key", "errors"}
-FILES = [path for room in ("utils", "tools", "labs") for path in sorted((ROOT / room).rglob("*.py"))]
+FILES = [path for room in ("utils", "lessons", "tools", "labs") for path in sorted((ROOT / room).rglob("*.py"))]
 CALL = re.compile(r"(\w+)\(([^()]*)\)")  # of a function of ours, in a message: add_lora(model, rank=8)
 PAIR = re.compile(r"(?<![\w.=-])([a-z]\w*)=(?=[^=\s])")
 

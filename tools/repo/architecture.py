@@ -15,7 +15,7 @@ from utils.files.places import ROOT
 
 PAGE, PICTURE = ROOT / "docs" / "architecture.md", ROOT / "docs" / "course.svg"
 START, END = "<!-- tree: made by `python -m tools.repo.architecture` -->", "<!-- end of tree -->"
-FOLDERS = ("utils", "tools", "labs")
+FOLDERS = ("utils", "lessons", "tools", "labs")
 
 # Stations of the picture: what stands in the box, which lessons build it, and where the box stands (column, row).
 STATIONS = {

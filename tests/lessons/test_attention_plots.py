@@ -11,12 +11,12 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
+from lessons.figures.architecture import PARTS, architecture
+from lessons.figures.attention import attention_arcs, head_grid, number_tables
+from lessons.figures.head_browser import MOST_BYTES, browser_page, head_browser
 from utils.config import SIZES
 from utils.errors import CourseError
-from utils.plots.architecture import PARTS, architecture
-from utils.plots.attention import attention_arcs, head_grid, number_tables
 from utils.plots.basic import COLORS, as_png
-from utils.plots.head_browser import MOST_BYTES, browser_page, head_browser
 
 WORDS = ["Tom", "kite", "it"]
 PATTERN = np.array([[1, 0, 0], [0.25, 0.75, 0], [0.2, 0.5, 0.3]])

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from lessons.figures.svg import FILLS, LINES, Drawing
 from utils.errors import CourseError
-from utils.plots.svg import FILLS, LINES, Drawing
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 

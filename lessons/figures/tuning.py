@@ -1,11 +1,17 @@
-"""Diagrams of fine-tuning, as SVG: rehearsal, mixed precision (lesson 12), LoRA, its merge and QLoRA (lesson 13).
+"""Figures of fine-tuning: rehearsal, mixed precision (lesson 12), LoRA, its merge, QLoRA, what they cost (lesson 13).
 
-Nothing here is measured; the lessons compute beside them what they show.
+Nothing here is measured: the lessons compute beside the diagrams what they show; the calculator's memory is estimated.
 """
 
 from __future__ import annotations
 
-from utils.plots.svg import Drawing
+import ipywidgets as widgets
+
+from lessons.figures.svg import Drawing
+from utils.config import SIZES, Workload, estimate_memory
+from utils.lora import estimate_lora_memory
+from utils.plots import basic as plots
+from utils.plots.widgets import Panel, panel
 
 
 def rehearsal() -> Drawing:
@@ -93,3 +99,23 @@ def qlora_layer() -> Drawing:
     drawing.box(20, 120, 320, 75, "A, B, their gradients and moments\nfloat32, small", "green")
     drawing.box(380, 120, 320, 75, "token table, positions, norms\nfloat32 and frozen: never packed here", "blue")
     return drawing.note(215, 104, "the backward pass unpacks once more", width=60)
+
+
+def adapter_calculator(size: str) -> Panel:
+    """Return sliders for rank, bits of the base and batch above the memory of one step, beside that of all weights."""
+    quiet = {"continuous_update": False}
+    controls = {
+        "rank": widgets.SelectionSlider(options=[1, 2, 4, 8, 16, 32, 64], value=8, description="rank", **quiet),
+        "base_bits": widgets.SelectionSlider(options=[("4", 4), ("8", 8), ("32", 0)], description="bits", **quiet),
+        "batch": widgets.IntSlider(value=4, min=1, max=16, description="batch", **quiet),
+    }
+    picture = widgets.Image(format="png", width=720)
+
+    def draw(change: dict | None = None) -> None:
+        rank, bits, batch = (control.value for control in controls.values())
+        work = Workload(batch=batch, context=256, training=True)
+        rows = {"all weights": estimate_memory(SIZES[size], work)}
+        rows["adapters"] = estimate_lora_memory(SIZES[size], work, rank=rank, base_bits=bits)
+        picture.value = plots.as_png(plots.stacked_bars(rows, f"{size}, {batch} × 256 tokens a step, rank {rank}"))
+
+    return panel(draw, controls.values(), picture)

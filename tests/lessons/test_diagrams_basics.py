@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from utils.plots import diagrams_basics
-from utils.plots.svg import Drawing
+from lessons.figures import basics as diagrams_basics
+from lessons.figures.svg import Drawing
 from utils.tokenizer import Tokenizer
 
 PLAIN = (

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+from lessons.figures.memory import memory_over_steps, step_timeline
 from utils.config import GPT2Config, Workload, total_parameters
 from utils.model import Block
-from utils.plots.fit import memory_over_steps, step_timeline
 
 TINY = GPT2Config(3, 4, 128, 600, 64)
 WORK = Workload(batch=4, context=64, training=True)

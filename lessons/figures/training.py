@@ -5,7 +5,7 @@ Nothing here is measured; the lessons compute beside them what they show.
 
 from __future__ import annotations
 
-from utils.plots.svg import Drawing
+from lessons.figures.svg import Drawing
 
 CYCLE = ("blue", "orange", "green", "pink")
 

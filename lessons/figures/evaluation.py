@@ -8,10 +8,10 @@ from textwrap import fill
 import ipywidgets as widgets
 import torch
 
+from lessons.figures.svg import Drawing
 from utils.evaluate import Protocol, scoring_windows
 from utils.model import IGNORE
 from utils.plots import basic as plots
-from utils.plots.svg import Drawing
 from utils.plots.widgets import Panel, panel
 
 

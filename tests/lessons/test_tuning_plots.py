@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from utils.plots import diagrams_tuning
-from utils.plots.live import LiveCurve
-from utils.plots.svg import Drawing
-from utils.plots.tuning import adapter_calculator
+from lessons.figures import tuning as diagrams_tuning
+from lessons.figures.live import LiveCurve
+from lessons.figures.svg import Drawing
+from lessons.figures.tuning import adapter_calculator
 from utils.run_log import RunLog, StepRecord
 
 

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from utils.plots import diagrams_fitting
+from lessons.figures import fitting as diagrams_fitting
 
 DRAWINGS = [
     getattr(diagrams_fitting, name)

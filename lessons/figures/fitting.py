@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utils.plots.svg import Drawing
+from lessons.figures.svg import Drawing
 
 
 def visit_or_stay() -> Drawing:

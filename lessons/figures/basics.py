@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lessons.figures.svg import Drawing
 from utils.bpe import split_pieces
-from utils.plots.svg import Drawing
 from utils.tokenizer import Tokenizer, visible
 
 

@@ -7,8 +7,8 @@ from statistics import fmean, quantiles
 
 import ipywidgets as widgets
 
+from lessons.figures.svg import Drawing
 from utils.plots import basic as plots
-from utils.plots.svg import Drawing
 from utils.plots.widgets import Panel, panel
 
 LOADS = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)

@@ -1,0 +1,1 @@
+"""Lessons: numbered notebooks, and the figures that a single lesson shows."""
