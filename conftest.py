@@ -107,16 +107,22 @@ def pytest_runtest_setup(item):
 # Files that take a minute or more on one core: they come first, then notebooks, then all that is short, so that of
 # two workers none waits at the end for the other's last file. `python course.py test` keeps this order.
 LONG = (
-    "lessons/06_load_it_with_any_loader.ipynb",
-    "labs/05_compare_all_loaders.ipynb",
-    "exercises/solutions/00_train_gpt2_small.ipynb",
-    "tests/house/test_browser.py",
-    "tests/benchmarks/test_benchmarks.py",
-    "tests/house/test_course.py",
-    "tests/labs/test_loader_zoo.py",
-    "tests/tools/test_grading.py",
+    "tests/tools/test_reach.py",
+    "tests/house/test_invitations.py",
+    "tests/tools/test_exercises.py",
     "tests/tools/test_capstone.py",
     "tests/labs/test_scale.py",
+    "labs/07_climb_the_ladder.ipynb",
+    "tests/house/test_browser.py",
+    "tests/tools/test_site.py",
+    "lessons/14_evaluate_honestly.ipynb",
+    "tests/benchmarks/test_benchmarks.py",
+    "tests/tools/test_grading.py",
+    "lessons/12_fine_tune_gpt2_small.ipynb",
+    "labs/05_compare_all_loaders.ipynb",
+    "lessons/13_fine_tune_gpt2_medium_with_less.ipynb",
+    "lessons/08_quantize_the_whole_model.ipynb",
+    "exercises/solutions/00_train_gpt2_small.ipynb",
 )
 
 

@@ -6,7 +6,7 @@
 
 A wrong answer may be refused by the learner's own checks, by hidden ones only, or by none. Whether a message misleads
 is for a person to say: judged.json keeps the verdicts, and a message that has changed must be judged anew. Each
-exercise runs in a process of its own, each answer in a fork of that process, which ends if the answer never does.
+exercise runs in a fork of one process, each answer in a fork of that, which ends if the answer never does.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import pytest
+from typing import Any
 
 from tests.held_out import Answer
-from tests.solved import all_tests, run_cells
-from tools.classroom.exercise_builder import MASTERS, find_masters
+from tests.solved import all_tests, solved_names
+from tools.classroom.exercise_builder import find_masters
 from tools.repo.notebooks import ROOT, SETTINGS
 from utils.checks import Exercise, judge
 from utils.checks.tensors import MAP
@@ -41,7 +42,10 @@ REFUSED, HIDDEN, ACCEPTED, ENDLESS = "refused", "refused by hidden checks only",
 VERDICTS = ("diagnosed", "shows the values", "python error", "misleading")
 ENOUGH = 8.0  # seconds for one check, less than a learner's notebook gives; the slowest right answer takes one
 SECONDS = 60  # of the processor, for one answer and all of its checks
-NEEDS_TENSORFLOW, NO_TENSORFLOW = "00", 77
+NEVER = "It had not ended after {} seconds of computing."
+NEEDS_TENSORFLOW = "00"
+# What exercises import, some of it in the middle of a check
+LIBRARIES = ("gguf", "matplotlib.pyplot", "pandas", "torch._dynamo")
 
 
 @dataclass(frozen=True)
@@ -58,34 +62,24 @@ class Outcome:
     verdict: str = ""
 
 
-# One exercise, in this process
+# One exercise
 
 
-def measure(name: str) -> list[Outcome]:
-    """Run every answer to one exercise; all share the names of its solved notebook."""
+def measure(name: str) -> list[dict]:
+    """Run every answer to one exercise; all share the names of its solved notebook. None is run without TensorFlow."""
+    if name.startswith(NEEDS_TENSORFLOW) and not find_spec("tensorflow"):
+        return []
     module = importlib.import_module(f"tests.held_out.{name}")
     exercise, every = Exercise(name), all_tests(name)
     exercise.seconds = ENOUGH
     outcomes = []
-    with pytest.MonkeyPatch.context() as patch:
-        names = solved_names(name, patch)
-        for right, tasks in ((False, module.WRONG), (True, module.RIGHT)):
-            for task, answers in tasks.items():
-                for index, answer in enumerate(answers):
-                    state, message = in_a_fork(tried, task, answer, names, exercise, every)
-                    outcomes.append(Outcome(name, task, index, right, answer.kind, state, message))
+    names = solved_names(name, until=f'exercise.check("{[*every][-1]}")')
+    for right, tasks in ((False, module.WRONG), (True, module.RIGHT)):
+        for task, answers in tasks.items():
+            for index, answer in enumerate(answers):
+                state, message = outcome_of(tried, task, answer, names, exercise, every)
+                outcomes.append(asdict(Outcome(name, task, index, right, answer.kind, state, message)))
     return outcomes
-
-
-def solved_names(name: str, patch: pytest.MonkeyPatch) -> dict:
-    """Return the names of a solved notebook whose cells take every task for blank, so that they train nothing."""
-    import utils.checks
-
-    is_blank = utils.checks.is_blank
-    with pytest.MonkeyPatch.context() as blank:
-        blank.setattr(utils.checks, "is_blank", lambda answer: True)
-        names = run_cells(MASTERS / f"{name}.ipynb", patch, until=f'exercise.check("{[*all_tests(name)][-1]}")')
-    return names | ({"is_blank": is_blank} if "is_blank" in names else {})
 
 
 def tried(task: str, answer: Answer, names: Mapping, exercise: Exercise, every: Mapping) -> tuple[str, str]:
@@ -102,55 +96,73 @@ def tried(task: str, answer: Answer, names: Mapping, exercise: Exercise, every: 
     return (ACCEPTED if ": right" in message else HIDDEN), message
 
 
-def in_a_fork(run: Callable[..., tuple[str, str]], *arguments) -> tuple[str, str]:
-    """Return what a function gives in a fork of this process, which changes nothing here and has limited time."""
+def outcome_of(run: Callable[..., tuple[str, str]], *arguments) -> tuple[str, str]:
+    """Return how far an answer comes in a fork of this process, where it can change nothing and has limited time."""
+    return tuple(in_a_fork(stopped_or, run, *arguments, seconds=SECONDS) or (ENDLESS, NEVER.format(SECONDS)))
+
+
+def stopped_or(run: Callable[..., tuple[str, str]], *arguments) -> tuple[str, str]:
+    """Return what a function gives, or that the check itself stopped."""
+    try:
+        return run(*arguments)
+    except BaseException as error:
+        return REFUSED, f"The check itself stopped with {type(error).__name__}: {error}"
+
+
+def in_a_fork(run: Callable[..., Any], *arguments, seconds: int = 0) -> Any:
+    """Return what a function gives in a fork of this process, by way of JSON; None where the fork ended before."""
     import resource  # of Unix, as fork is
 
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))  # of the processor: a busy machine is no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         try:
+            if seconds:
+                resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))  # of the processor: others may be at work
             said = json.dumps(run(*arguments))
-        except BaseException as error:
-            said = json.dumps((REFUSED, f"The check itself stopped with {type(error).__name__}: {error}"))
-        with os.fdopen(write, "w", encoding="utf-8") as pipe:
-            pipe.write(said)
+            with os.fdopen(write, "w", encoding="utf-8") as pipe:
+                pipe.write(said)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
         os._exit(0)
     os.close(write)
     with os.fdopen(read, encoding="utf-8") as pipe:
         said = pipe.read()
     os.waitpid(child, 0)
-    return tuple(json.loads(said)) if said else (ENDLESS, f"It had not ended after {SECONDS} seconds of computing.")
+    return json.loads(said) if said else None
 
 
-# All exercises, each in a process of its own
+# All exercises, each in a fork of one process that has imported what they share
 
 
-def outcomes_of(name: str) -> list[Outcome] | None:
-    """Return what became of all answers to an exercise; nothing where it needs TensorFlow and there is none."""
+def outcomes_of(names: Iterable[str]) -> dict[str, list[Outcome]]:
+    """Return what became of all answers to each exercise; one that needs TensorFlow is left out where there is none."""
     settings = os.environ | SETTINGS | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     with TemporaryDirectory() as folder:
         file = Path(folder) / "outcomes.json"
-        command = [sys.executable, "-m", "tests.reach", name, "--into", str(file)]
-        done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True)
-        if done.returncode == NO_TENSORFLOW:
-            return None
+        command = [sys.executable, "-m", "tests.reach", *names, "--into", str(file)]
+        done = subprocess.run(command, cwd=ROOT, env=settings, stderr=subprocess.PIPE, text=True)
         if done.returncode:
-            raise CourseError(f"{name} could not be measured:\n{done.stderr[-3000:]}")
-        judged = read_judged()
-        return [with_verdict(Outcome(**found), judged) for found in json.loads(file.read_text(encoding="utf-8"))]
+            raise CourseError(f"An exercise could not be measured:\n{done.stderr[-3000:]}")
+        found, judged = json.loads(file.read_text(encoding="utf-8")), read_judged()
+    return {name: [with_verdict(Outcome(**one), judged) for one in every] for name, every in found.items()}
 
 
-def measure_into(name: str, file: Path) -> int:
-    """Measure one exercise in this process, and write what became of its answers into a file."""
-    if name.startswith(NEEDS_TENSORFLOW):
-        try:
-            import tensorflow  # noqa: F401
-        except ImportError:
-            return NO_TENSORFLOW
-    file.write_text(json.dumps([asdict(outcome) for outcome in measure(name)]), encoding="utf-8")
+def measure_into(names: Iterable[str], file: Path) -> int:
+    """Measure exercises one after the other, and write what became of their answers into a file."""
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    found = {}
+    for name in names:
+        outcomes = in_a_fork(measure, name)
+        if outcomes is None:
+            return 1
+        print(f"{name}: {len(outcomes) or 'TensorFlow is missing, no'} answers", flush=True)
+        found |= {name: outcomes} if outcomes else {}
+    file.write_text(json.dumps(found), encoding="utf-8")
     return 0
 
 
@@ -240,15 +252,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="beginnings of exercises' names, such as 03; all where none is given")
     parser.add_argument("--messages", type=Path, metavar="FILE", help="write every message into a file")
     parser.add_argument("--judge", action="store_true", help="write messages without a verdict into judged.json")
-    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # one exercise, in this process
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)  # what was measured, in this process
     asked = parser.parse_args()
     if asked.into:
-        return measure_into(asked.names[0], asked.into)
-    outcomes: list[Outcome] = []
-    for master in find_masters(asked.names):
-        found = outcomes_of(master.stem)
-        print(f"{master.stem}: {'TensorFlow is missing' if found is None else f'{len(found)} answers'}", flush=True)
-        outcomes += found or []
+        return measure_into(asked.names, asked.into)
+    found = outcomes_of(master.stem for master in find_masters(asked.names))
+    outcomes = [one for every in found.values() for one in every]
     print("\n" + table(outcomes))
     if asked.messages:
         asked.messages.write_text(written(outcomes), encoding="utf-8")

@@ -7,6 +7,8 @@ import io
 import re
 from pathlib import Path
 
+import pytest
+
 from tools.classroom.exercise_builder import MASTERS, assigned
 from tools.repo.notebooks import read_notebook
 
@@ -28,3 +30,16 @@ def run_cells(notebook: Path, monkeypatch, until: str = "") -> dict:
             if until and until in source:
                 break
     return names
+
+
+def solved_names(name: str, until: str = "") -> dict:
+    """Return the names of a solved notebook whose cells take every task for blank, so that they train nothing."""
+    import utils.checks
+    import utils.checks.exercise
+
+    is_blank = utils.checks.is_blank
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils.checks, "is_blank", lambda *answer: True)
+        patch.setattr(utils.checks.exercise, "is_untouched", lambda *answer: True)
+        names = run_cells(MASTERS / f"{name}.ipynb", patch, until)
+    return names | ({"is_blank": is_blank} if "is_blank" in names else {})

@@ -1,1 +1,7 @@
 """For teachers and maintainers: the command line, the classroom, the repository."""
+
+import sys
+
+# Reading notebooks loads jsonschema, which takes two seconds to learn a grammar of addresses where it finds this
+# package; no notebook has such an address to check. Without it a command starts at once, JupyterLab as well.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from solved import all_tests, run_cells
+from solved import all_tests, run_cells, solved_names
 from wires import all_by_value, checked_by_value, checker_of
 
 from tools.classroom.exercise_builder import MASTERS, STUDENTS, find_masters, model_answers, stale
@@ -81,17 +81,18 @@ def test_a_blank_copy_runs_to_its_end_and_nothing_counts_as_attempted(name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(OWN_KERNEL)])
-def test_the_solution_passes_and_each_typical_mistake_gets_a_message_of_its_own(name, monkeypatch):
+def test_the_solution_passes_and_each_typical_mistake_gets_a_message_of_its_own(name):
     import torch
 
     with torch.enable_grad():  # a notebook may turn gradients off for good: here only until the block ends
-        names = check_answers(name, monkeypatch)
-        if not name.startswith(OWN_KERNEL):
-            check_by_value(name, names)
+        names = solved_names(name)
+        check_answers(name, names)
+        check_by_value(name, names)
 
 
-def check_answers(name, monkeypatch) -> dict:
-    names, tests, wrong = run_cells(MASTERS / f"{name}.ipynb", monkeypatch), all_tests(name), wrong_answers(name)
+def check_answers(name: str, names: dict) -> None:
+    """Hold the solution to full marks, and each typical mistake to a message of its own."""
+    tests, wrong = all_tests(name), wrong_answers(name)
     assert set(wrong) == set(tests)
     for task, source in tests.items():
         assert judge(task, source, names) == f"{task}: right."
@@ -103,7 +104,6 @@ def check_answers(name, monkeypatch) -> dict:
             messages.append(judge(task, source, tried))
             assert f"{task}: not yet" in messages[-1] and expected in messages[-1], f"{code}\n→ {messages[-1]}"
         assert len(set(messages)) == len(messages), f"two mistakes of {task} get the same message"
-    return names
 
 
 def check_by_value(name: str, names: dict) -> None:

@@ -13,8 +13,8 @@ import pytest
 from tools.capstone.adapter import ADAPTER, HOME, opened, unconnected, where
 from tools.capstone.parts import PARTS, Part
 from utils.checks import Stopped
-from utils.checks.limit import TooLong, time_limit
 from utils.errors import CourseError
+from utils.files.time_limit import TooLong, time_limit
 
 CHECKS = HOME / "tests"
 DONE, NOT_YET, NOT_STARTED = "done", "not yet", "not started"

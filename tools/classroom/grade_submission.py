@@ -21,6 +21,7 @@ from typing import Any
 from tools.classroom.by_value import builtin_error
 from tools.classroom.remote_calls import Channel, NoAnswer
 from tools.classroom.sandbox import Fence, Limits, build_fence
+from utils.files.time_limit import TooLong, time_limit
 
 LONGEST_SOURCE = 100_000  # characters of one function
 
@@ -101,8 +102,6 @@ class Notebook(Mapping):
 @contextlib.contextmanager
 def part_of(limits: Limits | None, parts: int) -> Iterator[None]:
     """Let what runs below take a part of the time that is left, so that what comes after it has some, too."""
-    from utils.checks import time_limit
-
     computing = max(1.0, (limits.seconds - time.process_time()) / parts) if limits else 0
     waiting = (limits.seconds + limits.patience) / (2 * parts) if limits else 0
     with time_limit(waiting), time_limit(computing, computing=True):
@@ -112,8 +111,6 @@ def part_of(limits: Limits | None, parts: int) -> Iterator[None]:
 def run_cells(cells: list, limits: Limits | None = None) -> tuple[dict[str, Any], list[str] | None]:
     """Run code cells as Jupyter would, past errors and what never ends; return their names and the first error."""
     from IPython.core.interactiveshell import InteractiveShell
-
-    from utils.checks import TooLong
 
     class Shell(InteractiveShell):
         system = InteractiveShell.system_raw  # `!command` without a terminal, which the fence doesn't have
@@ -137,8 +134,6 @@ def run_cells(cells: list, limits: Limits | None = None) -> tuple[dict[str, Any]
 
 def run_cell(shell: Any, source: str, limits: Limits | None) -> BaseException | None:
     """Run one cell for a part of the time that is left, and return the error with which it stopped, if it did."""
-    from utils.checks import TooLong
-
     with contextlib.suppress(OSError):  # its output has become too long: what it computed counts all the same
         try:
             with part_of(limits, 2):

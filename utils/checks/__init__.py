@@ -6,8 +6,8 @@ Those of an exercise stand in the metadata of its notebook, where otter-grader p
 
 from utils.checks.comparing import Stopped, compare
 from utils.checks.exercise import Exercise, ask, is_blank, judge, read_checks
-from utils.checks.limit import TooLong, time_limit
 from utils.checks.tensors import check_close
+from utils.files.time_limit import TooLong, time_limit
 
 __all__ = [
     "Exercise", "Stopped", "TooLong", "ask", "check_close", "compare", "is_blank", "judge", "read_checks", "time_limit"

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.checks.limit import TooLong
 from utils.checks.tensors import CheckError
 from utils.checks.values import MISSING, Difference, Rules, difference, kind_of, show, with_kind
+from utils.files.time_limit import TooLong
 
 CHECKS = "<checks>"  # the file name under which the checks of a task are compiled
 Question = str | Mapping[str, Callable] | Callable[[Any, Any, Any], str]

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from utils.checks.blanks import BLANK, has_dots, is_untouched, syntax_error
 from utils.checks.comparing import CHECKS, line_of, name_of
-from utils.checks.limit import TooLong, time_limit
 from utils.errors import CourseError
 from utils.files.passed import record_pass
 from utils.files.places import ROOT
+from utils.files.time_limit import TooLong, time_limit
 from utils.files.whole_files import read_json
 
 OTTER = "otter.test_files"
