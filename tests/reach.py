@@ -73,7 +73,7 @@ def measure(name: str) -> list[dict]:
     exercise, every = Exercise(name), all_tests(name)
     exercise.seconds = ENOUGH
     outcomes = []
-    names = solved_names(name, until=f'exercise.check("{[*every][-1]}")')
+    names = solved_names(name)
     for right, tasks in ((False, module.WRONG), (True, module.RIGHT)):
         for task, answers in tasks.items():
             for index, answer in enumerate(answers):
