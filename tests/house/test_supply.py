@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from wheels import make_wheel
 
 from tools.__main__ import main
 from tools.classroom.exports import Marks, Person, write_canvas, write_moodle, write_plain
+from tools.commands import teacher
 from tools.repo import locks
 from utils.files.passed import read_record, record, record_pass
 from utils.files.places import ROOT
@@ -249,6 +251,7 @@ def files(folder) -> set[str]:
 
 
 MARKS = {f"grades/{name}" for name in ("grades.csv", "gradebook.csv", "labs.csv", "Ada.md", "Ada_1f3a.html")}
+KEPT_AT_HOME = (teacher.class_grade, teacher.class_labs, teacher.class_key, teacher.class_slides)
 PERSONAL = {"talk.csv", "run/system_log.csv", *MARKS}
 
 
@@ -260,6 +263,13 @@ def test_what_is_kept_about_people_is_listed_and_deleted_only_when_asked(school,
     assert {line.partition(":")[0].replace(os.sep, "/") for line in listed.splitlines()[:-1]} == PERSONAL
     assert main(["forget", "--delete"]) == 0
     assert files(school) == before - PERSONAL
+
+
+@pytest.mark.parametrize("command", KEPT_AT_HOME, ids=lambda command: command.__name__)
+def test_what_a_teacher_makes_in_the_courses_folder_is_never_committed(command):
+    place = inspect.signature(command).parameters["out"].default
+    known = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert f"/{place}" in known or f"/{place}/" in known
 
 
 def test_what_is_younger_than_some_days_stays(school):
