@@ -40,6 +40,13 @@ QUICK = {
     "texts": "cleaning memorization reading",
     "training": "advice optimizers training",
 }
+# Each of these starts Python and torch anew, in 5 to 15 seconds.
+NOT_QUICK = (
+    "test_no_library_fetches_code_from_the_hub",
+    "test_the_first_run_of_a_process_leaves_no_optimizer_in_memory",
+    "test_ipython_shows_the_sentence_and_the_map_and_keeps_the_place_for_the_debugger",
+    "test_an_empty_model_costs_no_compiler",
+)
 
 
 def pytest_addoption(parser) -> None:
@@ -57,7 +64,7 @@ def pytest_collection_modifyitems(config, items) -> None:
             items[:] = [item for item in items if item not in long]
     quick = {(folder, f"test_{name}") for folder, names in QUICK.items() for name in names.split()}
     for item in items:
-        if (item.path.parent.name, item.path.stem) in quick:
+        if (item.path.parent.name, item.path.stem) in quick and item.name not in NOT_QUICK:
             item.add_marker("quick")
 
 
