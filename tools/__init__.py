@@ -3,5 +3,5 @@
 import sys
 
 # Reading notebooks loads jsonschema, which takes two seconds to learn a grammar of addresses where it finds this
-# package; no notebook has such an address to check. Without it a command starts at once, JupyterLab as well.
+# package; no notebook has such an address to check. Without it commands that read notebooks start at once.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
